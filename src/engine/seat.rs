@@ -1,0 +1,215 @@
+//! A session's place in the server while it is in use: its mailbox, and which connection its
+//! pushes go to. Lost with the process, made again from the session's row.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::domain::id::{AccountNo, SessionKey};
+use crate::domain::words::Event;
+
+/// A connection, or one parked fetch, as the holder of seats. Unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder(u64);
+
+impl Holder {
+    #[expect(clippy::new_without_default, reason = "each one is different")]
+    pub fn new() -> Holder {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Holder(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Seat {
+    pub account: AccountNo,
+    pub key: SessionKey,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: VecDeque<(u64, Arc<Event>)>,
+    bytes: usize,
+    /// Updates were lost; nothing is queued until the RESYNC is on its way.
+    lost: bool,
+    /// The session was ended; its holder is told once.
+    ended: bool,
+    layer: u32,
+    holder: Option<(Holder, Waker)>,
+    used: Instant,
+}
+
+/// What waits for a holder.
+#[derive(Debug)]
+pub enum Mail {
+    /// `order`: see `Answer::order`.
+    Event { order: u64, event: Arc<Event> },
+    /// Updates were lost. From here on mail is queued again: ask `Exchange::newest`, tell the
+    /// RESYNC, drop mail up to that answer's order.
+    Lost,
+    /// Another connection or fetch holds the seat now.
+    Moved,
+    /// The session is over: revoked, expired, its account disabled.
+    Ended,
+}
+
+impl Seat {
+    /// `lost`: whether it starts with a RESYNC (true for all but a session made just now).
+    pub(in crate::engine) fn new(account: AccountNo, key: SessionKey, lost: bool) -> Seat {
+        let state = State {
+            queue: VecDeque::new(),
+            bytes: 0,
+            lost,
+            ended: false,
+            layer: 0,
+            holder: None,
+            used: Instant::now(),
+        };
+        Seat { account, key, state: Mutex::new(state) }
+    }
+
+    /// Moves the seat's pushes to `holder`, whose waker is woken when there is mail; a previous
+    /// holder hears [`Mail::Moved`]. Also how a holder renews its waker.
+    pub fn hold(&self, holder: Holder, waker: &Waker) {
+        let mut state = self.lock();
+        state.used = Instant::now();
+        match &mut state.holder {
+            Some((old, old_waker)) if *old == holder => old_waker.clone_from(waker),
+            slot => {
+                if let Some((_, old_waker)) = slot.replace((holder, waker.clone())) {
+                    old_waker.wake();
+                }
+            }
+        }
+    }
+
+    /// Gives the seat up; nothing happens where somebody else holds it.
+    pub fn release(&self, holder: Holder) {
+        let mut state = self.lock();
+        if state.holder.as_ref().is_some_and(|(h, _)| *h == holder) {
+            state.holder = None;
+            state.used = Instant::now();
+        }
+    }
+
+    /// The next thing for `holder`, if there is any.
+    pub fn take(&self, holder: Holder) -> Option<Mail> {
+        self.take_until(holder, u64::MAX)
+    }
+
+    /// The same, of mail older than `order` only.
+    pub fn take_until(&self, holder: Holder, order: u64) -> Option<Mail> {
+        let mut state = self.lock();
+        if state.ended {
+            return Some(Mail::Ended);
+        }
+        if !state.holder.as_ref().is_some_and(|(h, _)| *h == holder) {
+            return Some(Mail::Moved);
+        }
+        if state.lost {
+            state.lost = false;
+            return Some(Mail::Lost);
+        }
+        if state.queue.front().is_none_or(|(o, _)| *o >= order) {
+            return None;
+        }
+        let (order, event) = state.queue.pop_front()?;
+        state.bytes = state.bytes.saturating_sub(weight(&event));
+        if state.queue.is_empty() {
+            // An idle session holds no memory for what it once had to wait for.
+            state.queue = VecDeque::new();
+        }
+        Some(Mail::Event { order, event })
+    }
+
+    /// Drops mail up to and with `order`: a RESYNC covers it.
+    pub fn forget_until(&self, order: u64) {
+        let mut state = self.lock();
+        while state.queue.front().is_some_and(|(o, _)| *o <= order) {
+            if let Some((_, event)) = state.queue.pop_front() {
+                state.bytes = state.bytes.saturating_sub(weight(&event));
+            }
+        }
+    }
+
+    /// The layer of the last packet that named the session.
+    pub fn layer(&self) -> u32 {
+        self.lock().layer
+    }
+
+    pub fn set_layer(&self, layer: u32) {
+        let mut state = self.lock();
+        state.layer = layer;
+        state.used = Instant::now();
+    }
+
+    /// Puts an update into the mailbox and wakes the holder. Over a limit everything waiting is
+    /// dropped instead: waiting for this session would cost everybody else their messages.
+    pub(in crate::engine) fn post(
+        &self,
+        order: u64,
+        event: &Arc<Event>,
+        updates_max: usize,
+        bytes_max: usize,
+    ) {
+        let mut state = self.lock();
+        if state.lost || state.ended {
+            return;
+        }
+        let size = weight(event);
+        if state.queue.len() >= updates_max || state.bytes + size > bytes_max {
+            state.queue = VecDeque::new();
+            state.bytes = 0;
+            state.lost = true;
+        } else {
+            state.bytes += size;
+            state.queue.push_back((order, event.clone()));
+        }
+        if let Some((_, waker)) = &state.holder {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(in crate::engine) fn end(&self) {
+        let mut state = self.lock();
+        state.ended = true;
+        state.queue = VecDeque::new();
+        if let Some((_, waker)) = state.holder.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether nobody has used it since `limit`.
+    pub(in crate::engine) fn is_stale(&self, limit: Instant) -> bool {
+        let state = self.lock();
+        state.holder.is_none() && state.used < limit
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while it was held left no half-done change worth losing the session for.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// About what an update costs in memory while it waits; an `Arc` shared by several sessions counts
+/// for each of them, which errs on the safe side.
+fn weight(event: &Event) -> usize {
+    const FIXED: usize = 128;
+    FIXED
+        + match event {
+            Event::Message(m) => m.text.len() + m.chat.len() + m.from.len(),
+            Event::ContactCreated(c) | Event::ContactUpdated(c) => {
+                c.who.len()
+                    + c.name.len()
+                    + c.note.as_ref().map_or(0, |n| n.len())
+                    + c.group.iter().map(|g| g.len()).sum::<usize>()
+            }
+            Event::ContactRemoved { who } => who.len(),
+            Event::ChatsChanged(chats) => chats.len() * 96,
+            Event::ReadTill { chat, user, .. } => chat.len() + user.len(),
+        }
+}

@@ -1,0 +1,14 @@
+//! msimd, an instant-messaging server for a Raspberry Pi or a home router.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod engine;
+pub mod limits;
+pub mod log;
+pub mod memory;
+pub mod net;
+pub mod server;
+pub mod store;
+pub mod wire;

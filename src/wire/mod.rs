@@ -1,0 +1,154 @@
+//! The translators: bytes ⇄ packets ⇄ the core's words. Sans-io: nothing here touches a socket, a
+//! clock or a task.
+//!
+//! A [`Codec`] cuts bytes into packets and back and knows no meaning; a [`Dialogue`] turns packets
+//! into what is asked of the core and what the core says into packets, and knows no bytes. One
+//! driver, `net::converse`, runs any pair of them over any stream.
+
+pub mod buffer;
+pub mod http;
+pub mod msim2;
+
+pub use buffer::Buffer;
+
+use crate::config::Config;
+use crate::domain::id::{Login, MessageId, SessionId};
+use crate::domain::words::{Command, Event, Query, Refusal, Reply};
+use std::sync::Arc;
+
+/// Bytes ⇄ packets of one carrier.
+pub trait Codec {
+    type Packet;
+
+    /// The next whole packet. `Ok(None)`: more bytes first, nothing taken. An error is final for
+    /// the stream.
+    fn decode(&mut self, input: &mut Buffer) -> Result<Option<Self::Packet>, Broken<Self::Packet>>;
+
+    /// Appends a packet's bytes. Never fails: what a dialogue says is always sayable.
+    fn encode(&mut self, packet: &Self::Packet, out: &mut Vec<u8>);
+
+    /// Bytes that the framing itself wants sent after a `decode` (a WebSocket pong).
+    fn chatter(&mut self, _out: &mut Vec<u8>) {}
+
+    /// How many seconds apart [`Codec::on_beat`] is to be called; `None` for carriers without a
+    /// heartbeat, which then cost no timer.
+    fn beat_secs(&self) -> Option<u64> {
+        None
+    }
+
+    /// The heartbeat: may send something; `false` means the peer is gone.
+    fn on_beat(&mut self, _out: &mut Vec<u8>) -> bool {
+        true
+    }
+
+    /// The last bytes of a stream that this side ends (a WebSocket close frame).
+    fn farewell(&mut self, _why: Farewell, _out: &mut Vec<u8>) {}
+}
+
+/// Bytes that are no packet. The stream ends; what came before is answered first.
+#[derive(Debug)]
+pub struct Broken<P> {
+    /// The packet that tells the peer, where the protocol has one.
+    pub last: Option<P>,
+    pub why: Farewell,
+}
+
+/// Why this side ends a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    Malformed,
+    TooLarge,
+    Unsupported,
+    /// The peer asked for it.
+    Done,
+    /// The server stops.
+    GoingAway,
+}
+
+/// Packets ⇄ the core's words, for one connection. At most one question is under way: `on_reply`
+/// comes before the next `on_packet`. Events may come at any time between packets.
+pub trait Dialogue {
+    type Packet;
+
+    fn on_packet(&mut self, packet: Self::Packet, out: &mut Vec<Self::Packet>) -> Next;
+
+    /// Called once for each [`Next::Ask`].
+    fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<Self::Packet>);
+
+    /// `layer`: that of the last packet that named the session.
+    fn on_told(
+        &mut self,
+        session: &SessionId,
+        layer: u32,
+        told: &Told<'_>,
+        out: &mut Vec<Self::Packet>,
+    );
+}
+
+/// What the driver does after a packet.
+#[derive(Debug)]
+pub enum Next {
+    Listen,
+    Ask(Ask),
+    /// Send what is in `out`, then end the stream.
+    HangUp(Farewell),
+}
+
+/// A question to the core.
+#[derive(Debug)]
+pub struct Ask {
+    pub who: Option<SessionId>,
+    /// Without a known session the answer is 401 before anything else is looked at; where not
+    /// required, an unknown session is ignored.
+    pub session_required: bool,
+    /// The layer in force for this packet; becomes the session's layer.
+    pub layer: u32,
+    /// A refusal of the packet's own fields ranks behind those of session and rate, so it travels
+    /// along and comes back as the answer.
+    pub what: Result<What, Refusal>,
+}
+
+#[derive(Debug)]
+pub enum What {
+    Command(Command),
+    Query(Query),
+    LogIn(Credentials),
+    Register {
+        credentials: Credentials,
+        invite: Option<Box<str>>,
+    },
+    /// Nothing is asked: the packet only names its session. Answered with `Reply::Done`.
+    Attach,
+}
+
+/// A name and a password that nobody has checked yet.
+pub struct Credentials {
+    /// `None` when no account of this server can have the name: refused like a wrong password, in
+    /// the same time.
+    pub login: Option<Login>,
+    pub password: Vec<u8>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({:?}, ..)", self.login)
+    }
+}
+
+/// What a session hears unasked.
+#[derive(Debug)]
+pub enum Told<'a> {
+    Event(&'a Event),
+    /// Updates were lost: repair from history, up to `last`.
+    Resync {
+        last: MessageId,
+    },
+}
+
+/// What every dialogue may know of the server it speaks for.
+#[derive(Debug)]
+pub struct House {
+    /// The host part of every address here, lower case.
+    pub name: Box<str>,
+    pub config: Arc<Config>,
+}

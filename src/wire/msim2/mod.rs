@@ -1,0 +1,1 @@
+//! mSIM 2.0: one packet, several carriers.
