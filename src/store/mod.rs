@@ -6,13 +6,47 @@
 //! **Nothing is announced before it is durable:** the value of [`Store::write`] exists only after
 //! its commit has reached the card.
 
+mod account;
+mod backend;
+mod backup;
+mod chat;
+mod contact;
+#[doc(hidden)]
+pub mod crash;
+mod create;
+mod look;
+mod marks;
+mod open;
+mod recent;
+mod rows;
+mod space;
+mod tables;
+mod tlv;
+mod tx;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::OnceCell;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use crate::domain::id::{AccountNo, Address, ChatId, Login, MessageId, SessionKey, Timestamp};
-use crate::domain::nouns::{Account, Chat, Contact, Head, Invite, Mark, Member, Message, Session};
-use crate::domain::words::{Kind, Range};
+use redb::{Database, ReadableDatabase};
+
+use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, SessionKey, Timestamp};
+use crate::domain::nouns::{Account, Chat, Contact, Head, Invite, Member, Message, Session};
+use crate::domain::words::Range;
+use crate::store::backend::Meter;
+use crate::store::look::Books;
+use crate::store::open::{Fresh, Origin};
+use crate::store::space::Space;
+use crate::store::tables::Tables;
+use crate::store::tx::State;
+
+pub use crate::store::tx::Tx;
 
 /// Where the database lies.
 #[derive(Clone, Debug)]
@@ -74,22 +108,31 @@ pub enum StoreError {
 
 /// The database, held by the engine.
 #[derive(Debug)]
-pub struct Store {}
+pub struct Store {
+    origin: Origin,
+    options: Options,
+    shared: Shared,
+    meter: Arc<Meter>,
+    state: State,
+    space: Space,
+    unsealed: bool,
+}
+
+/// The open database; `None` between closing it and opening it again.
+type Shared = Arc<RwLock<Option<Database>>>;
 
 /// Reads from anywhere, at a point in time. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Reader {}
-
-/// One write transaction, or the reading of one turn.
-#[derive(Debug)]
-pub struct Tx<'a> {
-    _life: std::marker::PhantomData<&'a ()>,
+pub struct Reader {
+    shared: Shared,
 }
 
 /// One point in time, for reading. Short: never across an await or a socket write, because pages
 /// freed while one lives are not reused.
 #[derive(Debug)]
-pub struct Snapshot {}
+pub struct Snapshot {
+    tables: Tables<'static>,
+}
 
 /// Counters of what the disk was asked for since the start.
 #[derive(Clone, Copy, Debug, Default)]
@@ -109,89 +152,210 @@ pub struct Verdict {
     pub faults: Vec<String>,
 }
 
+/// How a transaction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Marks come along when they have waited; without a write there is no commit.
+    Plain,
+    /// Everything that waits is written.
+    Flush,
+    /// The same, and the commit is one after which opening needs no repair.
+    Seal,
+}
+
 impl Store {
     /// Opens the database or makes a new one.
-    pub fn open(_place: Place, _options: Options) -> Result<Store, OpenError> {
-        todo!()
+    pub fn open(place: Place, options: Options) -> Result<Store, OpenError> {
+        let origin = Origin::of(place);
+        let meter = Arc::new(Meter::default());
+        let Fresh { database, sealed } = origin.open(&options, &meter, true)?;
+        let space = Space::of(&origin, options.free_space);
+        Ok(Store {
+            origin,
+            options,
+            shared: Arc::new(RwLock::new(Some(database))),
+            meter,
+            state: State::default(),
+            space,
+            unsealed: !sealed,
+        })
     }
 
     /// Runs `work` in one transaction and commits once, durably, if anything was written (marks
     /// alone do not count). The value exists only after that. On an error nothing of it may be
-    /// told to anybody, and [`Store::reopen`] comes first.
+    /// told to anybody, and [`Store::reopen`] comes first where the error is the disk's.
     pub fn write<T>(
         &mut self,
-        _work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        todo!()
+        self.run(Ending::Plain, work)
     }
 
-    /// After an I/O error: drops everything held and opens again.
+    fn run<T>(
+        &mut self,
+        ending: Ending,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let done = self.attempt(ending, work);
+        if done.is_err() {
+            // Whatever was remembered may have come from the transaction that is no more.
+            self.state = State::default();
+        }
+        done
+    }
+
+    fn attempt<T>(
+        &mut self,
+        ending: Ending,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let shared = self.shared.clone();
+        let opened = lock(&shared);
+        let database = opened.as_ref().ok_or_else(closed)?;
+        let transaction = OnceCell::new();
+        let mut tx = Tx::new(database, &transaction, &mut self.state);
+        let value = work(&mut tx)?;
+        let marks = match ending {
+            Ending::Plain => tx.writes() && tx.state.marks.ride(),
+            Ending::Flush | Ending::Seal => !tx.state.marks.is_empty(),
+        };
+        if marks {
+            tx.write_marks()?;
+        }
+        if ending == Ending::Seal {
+            tx.begin()?;
+        }
+        drop(tx);
+        if let Some(mut transaction) = transaction.into_inner() {
+            transaction.set_quick_repair(ending == Ending::Seal);
+            transaction.commit().map_err(failure)?;
+            self.meter.commits.fetch_add(1, Ordering::Relaxed);
+            self.unsealed = ending != Ending::Seal;
+        }
+        if marks {
+            self.state.marks.clear();
+        }
+        Ok(value)
+    }
+
+    /// After an I/O error: drops everything held and opens again. Marks that were not written are
+    /// lost with the rest.
     pub fn reopen(&mut self) -> Result<(), OpenError> {
-        todo!()
+        let mut opened = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        // Dropped first: the file's lock is this one's until then.
+        *opened = None;
+        self.state = State::default();
+        let Fresh { database, sealed } = self.origin.open(&self.options, &self.meter, false)?;
+        *opened = Some(database);
+        self.unsealed = !sealed;
+        Ok(())
     }
 
     /// Whether [`Store::flush`] has anything to write.
     pub fn has_marks(&self) -> bool {
-        todo!()
+        self.state.marks.wait()
     }
 
     /// Writes the coalesced marks.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        todo!()
+        self.run(Ending::Flush, |_| Ok(()))
     }
 
     /// Whether anything was committed since the last seal.
     pub fn is_unsealed(&self) -> bool {
-        todo!()
+        self.unsealed
     }
 
     /// The idle seal: one empty commit with quick repair on, so that a start after a power cut need
     /// not read the whole file.
     pub fn seal(&mut self) -> Result<(), StoreError> {
-        todo!()
+        self.run(Ending::Seal, |_| Ok(()))
     }
 
     /// Whether there is room: checked before each batch (cheaply: at most once a second, or after
     /// so many bytes written).
     pub fn has_room(&mut self) -> bool {
-        todo!()
+        self.space.has_room(self.meter.work().bytes_written)
+    }
+
+    /// Gives the ballast's room to a deletion that is about to run: freeing pages needs pages. It
+    /// is put back by itself once there is room again. Whether there was one.
+    pub fn drop_ballast(&mut self) -> bool {
+        self.space.drop_ballast()
     }
 
     pub fn reader(&self) -> Reader {
-        todo!()
+        Reader { shared: self.shared.clone() }
     }
 
     pub fn work(&self) -> Work {
-        todo!()
+        self.meter.work()
     }
 
-    /// Writes marks, seals and closes in order.
-    pub fn close(self) -> Result<(), StoreError> {
-        todo!()
+    /// Writes marks, seals and closes in order. Readers that are left find it closed.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.seal()?;
+        *self.shared.write().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
     }
 }
 
 impl Reader {
     pub fn read<T>(
         &self,
-        _work: impl FnOnce(&Snapshot) -> Result<T, StoreError>,
+        work: impl FnOnce(&Snapshot) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        todo!()
+        work(&self.snapshot()?)
     }
 
-    /// Copies every table in key order into a fresh file at `path` (which must not exist), checks
-    /// every record, syncs, renames. `progress` hears records done so far. The server goes on.
-    pub fn backup(
-        &self,
-        _path: &std::path::Path,
-        _progress: &mut dyn FnMut(u64),
-    ) -> Result<Verdict, StoreError> {
-        todo!()
+    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let opened = lock(&self.shared);
+        let database = opened.as_ref().ok_or_else(closed)?;
+        Ok(Snapshot { tables: Tables::read(database.begin_read().map_err(failure)?) })
+    }
+}
+
+impl Books for Snapshot {
+    type Tables = Tables<'static>;
+
+    fn tables(&self) -> &Self::Tables {
+        &self.tables
     }
 
-    /// Walks every chain and every record, in slices.
-    pub fn verify(&self, _progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
-        todo!()
+    fn known_head(&self, _chat: ChatId) -> Option<Head> {
+        None
+    }
+
+    fn known_seen(&self, _account: AccountNo) -> Option<Timestamp> {
+        None
+    }
+}
+
+fn lock(shared: &Shared) -> RwLockReadGuard<'_, Option<Database>> {
+    // A panic while it was held left the database as it was: it is replaced whole or not at all.
+    shared.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn closed() -> StoreError {
+    StoreError::Io("it is closed".into())
+}
+
+/// redb's many errors are two to us.
+fn failure(error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Corrupted(what) => StoreError::Damaged(what),
+        other => StoreError::Io(other.to_string()),
+    }
+}
+
+/// For work that must not stop at a damaged row: says so in the log and goes on without it.
+fn open_or_skip<T>(row: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+    match row {
+        Err(StoreError::Damaged(what)) => {
+            log::error!("damaged record passed over: {what}");
+            Ok(None)
+        }
+        row => row,
     }
 }
 
@@ -219,99 +383,13 @@ pub trait Look {
     fn chats_of(&self, account: AccountNo) -> Result<Vec<(ChatId, Member)>, StoreError>;
     fn head(&self, chat: ChatId) -> Result<Head, StoreError>;
     fn message(&self, chat: ChatId, id: MessageId) -> Result<Option<Message>, StoreError>;
-    /// The messages of a range, ascending, and whether the range holds more than were taken.
-    /// `each` says when the answer is full (false: enough, this one is not counted).
+    /// The message at a place in its chat.
+    fn message_at(&self, chat: ChatId, seq: Seq) -> Result<Option<MessageId>, StoreError>;
+    /// The messages of a range, ascending, and whether the range holds more than were taken. An
+    /// answer ends early with the message whose text passes `ANSWER_BYTES_MAX`.
     fn messages(&self, chat: ChatId, range: &Range) -> Result<(Vec<Message>, bool), StoreError>;
     fn last_seen(&self, account: AccountNo) -> Result<Option<Timestamp>, StoreError>;
     fn invite(&self, code_hash: &[u8; 16]) -> Result<Option<Invite>, StoreError>;
-}
-
-impl Tx<'_> {
-    /// The next account number; never one that was given before.
-    pub fn next_account(&mut self) -> Result<AccountNo, StoreError> {
-        todo!()
-    }
-    pub fn put_account(&mut self, _account: &Account) -> Result<(), StoreError> {
-        todo!()
-    }
-    pub fn put_session(&mut self, _key: SessionKey, _session: &Session) -> Result<(), StoreError> {
-        todo!()
-    }
-    pub fn remove_session(&mut self, _key: SessionKey) -> Result<(), StoreError> {
-        todo!()
-    }
-    pub fn put_contact(&mut self, _owner: AccountNo, _contact: &Contact) -> Result<(), StoreError> {
-        todo!()
-    }
-    pub fn remove_contact(&mut self, _owner: AccountNo, _who: &Address) -> Result<(), StoreError> {
-        todo!()
-    }
-    pub fn put_invite(&mut self, _code: &[u8; 16], _invite: &Invite) -> Result<(), StoreError> {
-        todo!()
-    }
-    pub fn remove_invite(&mut self, _code: &[u8; 16]) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// An account's part in a chat, marks not yet written and marks implied by its own messages
-    /// included; `None` for who is no member.
-    pub fn member(
-        &mut self,
-        _account: AccountNo,
-        _chat: ChatId,
-    ) -> Result<Option<Member>, StoreError> {
-        todo!()
-    }
-    /// Writes now, with this commit: joining, access, clearing.
-    pub fn put_member(
-        &mut self,
-        _account: AccountNo,
-        _chat: ChatId,
-        _member: &Member,
-    ) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// Moves marks, never back: answered at once, written with a later commit. After a power cut
-    /// they may stand where they stood `MARK_FLUSH_SECS` earlier.
-    pub fn move_marks(
-        &mut self,
-        _account: AccountNo,
-        _chat: ChatId,
-        _delivered: Mark,
-        _read: Mark,
-    ) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// Coalesced like marks.
-    pub fn touch_last_seen(
-        &mut self,
-        _account: AccountNo,
-        _at: Timestamp,
-    ) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// The first message of this author in this chat with this cookie, within the last
-    /// `COOKIE_WINDOW` messages of the chat.
-    pub fn cookie(
-        &mut self,
-        _chat: ChatId,
-        _from: AccountNo,
-        _cookie: &str,
-    ) -> Result<Option<Head>, StoreError> {
-        todo!()
-    }
-    /// The one write of a send. Gives the message its id, its seq and a time that never runs
-    /// backwards in its chat.
-    pub fn append(
-        &mut self,
-        _chat: ChatId,
-        _from: AccountNo,
-        _now: Timestamp,
-        _kind: Kind,
-        _text: &Arc<str>,
-        _cookie: Option<&str>,
-    ) -> Result<Message, StoreError> {
-        todo!()
-    }
 }
 
 impl fmt::Display for StoreError {
@@ -325,6 +403,32 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-// Names the skeleton so far; the rest of this file's imports are used by the signatures above.
-#[allow(dead_code)]
-fn _names(_: &Login) {}
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Busy(path) => {
+                write!(f, "{} is open in another process", path.display())
+            }
+            OpenError::Newer { found, known } => write!(
+                f,
+                "the database was written by a later version: its schema is {found}, this version \
+                 knows up to {known}"
+            ),
+            OpenError::Foreign { path, why } => {
+                write!(f, "{} is not a database that can be opened: {why}", path.display())
+            }
+            OpenError::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            OpenError::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            OpenError::Io { source, .. } => Some(source),
+            OpenError::Store(error) => Some(error),
+            OpenError::Busy(_) | OpenError::Newer { .. } | OpenError::Foreign { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! What lies between redb and the disk: counters, and a header that survives a card which garbles
+//! the sector it is writing when the power goes.
+//!
+//! redb keeps its header in the first 320 bytes and rewrites them at every commit. Pages are
+//! written where nothing lives and checked by their checksums, so a torn page costs an unannounced
+//! commit; a torn header costs the database. [`TwoSlots`] therefore keeps the header twice, in two
+//! sectors of its own that are written in turn:
+//!
+//! ```text
+//! 0        slot 0: magic, schema, counter, header, CRC-32
+//! 32 KiB   slot 1: the same
+//! 64 KiB   redb's second page and all that follow (offset + 60 KiB)
+//! ```
+//!
+//! - The slots lie 32 KiB apart, so that a card's own smallest write unit does not hold both.
+//! - The newest slot whose check matches is the header. Between two syncs only one slot is ever
+//!   written, the older one, so the other holds what the last sync made durable.
+//! - When one slot does not check, redb is made to verify every page (its "recovery required" set,
+//!   its "two-phase" cleared), because it cannot be told whether that slot was torn a moment ago or
+//!   has rotted since; in the latter case the other slot is one commit behind its pages.
+
+use std::fmt;
+use std::io;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redb::backends::InMemoryBackend;
+use redb::{BackendError, StorageBackend};
+
+/// What this version writes; a larger one is refused.
+pub(super) const SCHEMA: u32 = 1;
+
+const MAGIC: [u8; 8] = *b"msimd\x1A\n\0";
+/// redb's first page, of which it uses the header only.
+const FIRST_PAGE: u64 = 4096;
+const HEADER_BYTES: usize = 320;
+const SLOT_DISTANCE: u64 = 32 * 1024;
+/// Where redb's second page lies.
+pub(super) const DATA_START: u64 = 64 * 1024;
+const SHIFT: u64 = DATA_START - FIRST_PAGE;
+/// One sector: written whole or, at worst, garbled alone.
+const SLOT_BYTES: usize = 512;
+const SCHEMA_AT: usize = 8;
+const COUNTER_AT: usize = 12;
+const HEADER_AT: usize = 20;
+const CRC_AT: usize = HEADER_AT + HEADER_BYTES;
+
+// Where redb 4.4 keeps what is needed here of its header.
+const FLAGS_AT: usize = 9;
+const RECOVERY_REQUIRED: u8 = 2;
+const TWO_PHASE: u8 = 4;
+const PAGE_SIZE_AT: usize = 12;
+const REGION_HEADER_PAGES_AT: usize = 16;
+const REGION_PAGES_AT: usize = 20;
+const FULL_REGIONS_AT: usize = 24;
+const LAST_REGION_PAGES_AT: usize = 28;
+
+/// Why a file is none that can be opened.
+#[derive(Debug)]
+pub(super) enum Unfit {
+    Foreign(String),
+    Newer(u32),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Unfit {
+    fn from(error: io::Error) -> Unfit {
+        Unfit::Io(error)
+    }
+}
+
+/// See the module.
+pub(super) struct TwoSlots {
+    disk: Box<dyn StorageBackend>,
+    state: Mutex<State>,
+}
+
+struct State {
+    header: [u8; HEADER_BYTES],
+    /// Of the newest slot; the slot is the counter's last bit.
+    counter: u64,
+    /// The slot of `counter` was written since the last sync and may be written again.
+    open: bool,
+}
+
+impl TwoSlots {
+    /// For an empty file.
+    pub(super) fn new(disk: Box<dyn StorageBackend>) -> TwoSlots {
+        // Counter 1: the first write goes to slot 0, as number 2.
+        let state = State { header: [0; HEADER_BYTES], counter: 1, open: false };
+        TwoSlots { disk, state: Mutex::new(state) }
+    }
+
+    /// For a file that has been made before. Reads the two slots and writes nothing.
+    pub(super) fn load(disk: Box<dyn StorageBackend>) -> Result<TwoSlots, Unfit> {
+        let length = disk.len()?;
+        if length < DATA_START {
+            return Err(Unfit::Foreign(format!(
+                "it has {length} bytes, a database has at least {DATA_START}"
+            )));
+        }
+        let slots = [Slot::read(&*disk, 0)?, Slot::read(&*disk, 1)?];
+        let newest = match slots {
+            [Slot::Good(a, x), Slot::Good(b, y)] => {
+                if a > b {
+                    (a, x)
+                } else {
+                    (b, y)
+                }
+            }
+            [Slot::Good(counter, header), _] | [_, Slot::Good(counter, header)] => {
+                log::warn!("one of the two headers is damaged: every page will be verified");
+                (counter, with_verification(header))
+            }
+            [Slot::Alien, Slot::Alien] => {
+                return Err(Unfit::Foreign("it does not begin as a database does".into()));
+            }
+            [Slot::Bad | Slot::Alien, Slot::Bad | Slot::Alien] => {
+                return Err(Unfit::Foreign("both of its headers are damaged".into()));
+            }
+        };
+        let (counter, Header { schema, bytes }) = newest;
+        if schema > SCHEMA {
+            return Err(Unfit::Newer(schema));
+        }
+        let whole = pages_end(&bytes).saturating_add(SHIFT);
+        if length < whole {
+            return Err(Unfit::Foreign(format!("it is cut short: {length} of {whole} bytes")));
+        }
+        let state = State { header: bytes, counter, open: false };
+        Ok(TwoSlots { disk, state: Mutex::new(state) })
+    }
+
+    /// Whether the file was not closed and a repair will read all of it.
+    pub(super) fn needs_repair(&self) -> bool {
+        let flags = self.lock().header[FLAGS_AT];
+        flags & RECOVERY_REQUIRED != 0 && flags & TWO_PHASE == 0
+    }
+
+    /// Reads the whole file once from front to back and forgets it: a card does that many times
+    /// faster than the scattered reads of a repair, which then find it in the kernel's cache.
+    pub(super) fn read_ahead(&self, progress: &mut dyn FnMut(u64, u64)) -> io::Result<()> {
+        let length = self.disk.len()?;
+        let mut buffer = vec![0; 1 << 18];
+        let mut offset = 0;
+        while offset < length {
+            let part = buffer.len().min(usize::try_from(length - offset).unwrap_or(usize::MAX));
+            self.disk.read(offset, &mut buffer[..part])?;
+            offset += part as u64;
+            progress(offset, length);
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that panics happens while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_header(&self, offset: usize, data: &[u8]) -> io::Result<()> {
+        let mut state = self.lock();
+        let place = offset..offset + data.len();
+        state.header.get_mut(place).ok_or_else(outside)?.copy_from_slice(data);
+        if !state.open {
+            state.counter += 1;
+            state.open = true;
+        }
+        let slot = slot_bytes(state.counter, &state.header);
+        self.disk.write(slot_offset(state.counter), &slot)
+    }
+
+    fn read_header(&self, offset: usize, out: &mut [u8]) -> io::Result<()> {
+        let mut page = [0; FIRST_PAGE as usize];
+        page[..HEADER_BYTES].copy_from_slice(&self.lock().header);
+        out.copy_from_slice(page.get(offset..offset + out.len()).ok_or_else(outside)?);
+        Ok(())
+    }
+}
+
+impl StorageBackend for TwoSlots {
+    fn len(&self) -> io::Result<u64> {
+        Ok(match self.disk.len()? {
+            0 => 0,
+            length => length.checked_sub(SHIFT).ok_or_else(outside)?,
+        })
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if offset < FIRST_PAGE {
+            self.read_header(offset as usize, out)
+        } else {
+            self.disk.read(offset + SHIFT, out)
+        }
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.disk.set_len(length + SHIFT)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.sync_data()?;
+        self.lock().open = false;
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if offset < FIRST_PAGE {
+            self.write_header(offset as usize, data)
+        } else {
+            self.disk.write(offset + SHIFT, data)
+        }
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.disk.close()
+    }
+
+    // redb locks ranges that stand for its protocol, not for bytes: they are not shifted.
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.disk.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.disk.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.disk.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.disk.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.disk.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.disk.query_lock_range(start, end)
+    }
+}
+
+impl fmt::Debug for TwoSlots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TwoSlots").field("disk", &self.disk).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Header {
+    schema: u32,
+    bytes: [u8; HEADER_BYTES],
+}
+
+#[expect(clippy::large_enum_variant, reason = "two of them live for one function")]
+enum Slot {
+    Good(u64, Header),
+    /// Ours by its first bytes, but its check does not match.
+    Bad,
+    Alien,
+}
+
+impl Slot {
+    fn read(disk: &dyn StorageBackend, slot: u64) -> io::Result<Slot> {
+        let mut sector = [0; SLOT_BYTES];
+        disk.read(slot_offset(slot), &mut sector)?;
+        let field = |at: usize| -> [u8; 4] { [0, 1, 2, 3].map(|i| sector[at + i]) };
+        if crc32fast::hash(&sector[..CRC_AT]) != u32::from_le_bytes(field(CRC_AT)) {
+            return Ok(if sector[..8] == MAGIC { Slot::Bad } else { Slot::Alien });
+        }
+        if sector[..8] != MAGIC {
+            return Ok(Slot::Alien);
+        }
+        let counter = u64::from(u32::from_le_bytes(field(COUNTER_AT)))
+            | u64::from(u32::from_le_bytes(field(COUNTER_AT + 4))) << 32;
+        let mut bytes = [0; HEADER_BYTES];
+        bytes.copy_from_slice(&sector[HEADER_AT..CRC_AT]);
+        Ok(Slot::Good(counter, Header { schema: u32::from_le_bytes(field(SCHEMA_AT)), bytes }))
+    }
+}
+
+fn slot_bytes(counter: u64, header: &[u8; HEADER_BYTES]) -> [u8; SLOT_BYTES] {
+    let mut sector = [0; SLOT_BYTES];
+    sector[..8].copy_from_slice(&MAGIC);
+    sector[SCHEMA_AT..COUNTER_AT].copy_from_slice(&SCHEMA.to_le_bytes());
+    sector[COUNTER_AT..HEADER_AT].copy_from_slice(&counter.to_le_bytes());
+    sector[HEADER_AT..CRC_AT].copy_from_slice(header);
+    let crc = crc32fast::hash(&sector[..CRC_AT]);
+    sector[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+    sector
+}
+
+fn slot_offset(counter: u64) -> u64 {
+    (counter & 1) * SLOT_DISTANCE
+}
+
+fn with_verification(mut header: Header) -> Header {
+    header.bytes[FLAGS_AT] = (header.bytes[FLAGS_AT] | RECOVERY_REQUIRED) & !TWO_PHASE;
+    header
+}
+
+/// Where the pages end by redb's own account. It grows the file before it says so in its header and
+/// says so before it cuts, hence a file is never shorter.
+fn pages_end(header: &[u8; HEADER_BYTES]) -> u64 {
+    let field = |at: usize| u64::from(u32::from_le_bytes([0, 1, 2, 3].map(|i| header[at + i])));
+    let page = field(PAGE_SIZE_AT);
+    let head = field(REGION_HEADER_PAGES_AT);
+    let full = head.saturating_add(field(REGION_PAGES_AT)).saturating_mul(field(FULL_REGIONS_AT));
+    let last = match field(LAST_REGION_PAGES_AT) {
+        0 => 0,
+        pages => head + pages,
+    };
+    full.saturating_add(last).saturating_add(1).saturating_mul(page)
+}
+
+fn outside() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "outside of the database's header")
+}
+
+/// What the disk was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    pub(super) commits: AtomicU64,
+    syncs: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Meter {
+    pub(super) fn work(&self) -> crate::store::Work {
+        crate::store::Work {
+            commits: self.commits.load(Ordering::Relaxed),
+            syncs: self.syncs.load(Ordering::Relaxed),
+            bytes_written: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Counts, and passes everything on.
+#[derive(Debug)]
+pub(super) struct Metered {
+    pub(super) disk: Box<dyn StorageBackend>,
+    pub(super) meter: Arc<Meter>,
+}
+
+impl StorageBackend for Metered {
+    fn len(&self) -> io::Result<u64> {
+        self.disk.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.disk.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.disk.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.meter.syncs.fetch_add(1, Ordering::Relaxed);
+        self.disk.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.meter.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+        self.disk.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.disk.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.disk.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.disk.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.disk.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.disk.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.disk.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.disk.query_lock_range(start, end)
+    }
+}
+
+/// Memory that outlives the `Database` opened on it, so that a reopened store finds its data.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory(Arc<InMemoryBackend>);
+
+impl StorageBackend for Memory {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        StorageBackend::read(&*self.0, offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        StorageBackend::write(&*self.0, offset, data)
+    }
+}

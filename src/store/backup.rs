@@ -1,0 +1,115 @@
+//! Backup, which is compaction too: every table copied in key order into a fresh file.
+//!
+//! One read transaction from the first record to the last, because a backup is one point in time;
+//! the pages freed meanwhile are used again after it. The server goes on.
+
+use std::fs;
+use std::ops::Bound;
+use std::path::Path;
+
+use redb::{Key, TableDefinition, Value, WriteTransaction};
+
+use crate::store::tables::{self, Opened, Record, Shelf};
+use crate::store::tlv::{self, Fields, Flaw};
+use crate::store::verify::{Chain, Findings};
+use crate::store::{Reader, StoreError, Verdict, create, failure};
+
+/// `progress` is told after so many records.
+const PROGRESS_RECORDS: u64 = 1024;
+
+impl Reader {
+    /// Copies every table in key order into a fresh file at `path` (which must not exist), checks
+    /// every record, syncs, renames. `progress` hears records done so far. The server goes on. A
+    /// record that is damaged is copied as it is and named in the verdict.
+    pub fn backup(
+        &self,
+        path: &Path,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Verdict, StoreError> {
+        if path.exists() {
+            return Err(StoreError::Io(format!("{} exists already", path.display())));
+        }
+        let temporary = create::temporary(path);
+        // Left by a backup that was cut short.
+        let _ = fs::remove_file(&temporary);
+        let copied = self.copy(&temporary, progress).and_then(|verdict| {
+            create::put_in_place(&temporary, path)
+                .map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))?;
+            Ok(verdict)
+        });
+        if copied.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        copied
+    }
+
+    fn copy(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
+        let here = self.snapshot()?;
+        let from = &here.tables;
+        let database = create::fresh(path).map_err(|error| StoreError::Io(error.to_string()))?;
+        let mut transaction = database.begin_write().map_err(failure)?;
+        let mut copy = Copy { to: &transaction, findings: Findings::default(), progress };
+        let mut chain = Chain::default();
+        copy.table(from.meta()?, tables::META, only_check)?;
+        copy.table(from.accounts()?, tables::ACCOUNTS, |found, _, fields| {
+            found.verdict.accounts += 1;
+            fields.map(drop)
+        })?;
+        copy.table(from.addresses()?, tables::ADDRESSES, only_check)?;
+        copy.table(from.contacts()?, tables::CONTACTS, only_check)?;
+        copy.table(from.chats()?, tables::CHATS, only_check)?;
+        copy.table(from.members()?, tables::MEMBERS, only_check)?;
+        copy.table(from.messages()?, tables::MESSAGES, |found, key, fields| {
+            // A message with a wrong check is named by the chain.
+            chain.message(found, <(u64, u64)>::from_bytes(key), fields);
+            Ok(())
+        })?;
+        copy.table(from.sessions()?, tables::SESSIONS, only_check)?;
+        copy.table(from.sessions_by_account()?, tables::SESSIONS_BY_ACCOUNT, only_check)?;
+        copy.table(from.seen()?, tables::SEEN, only_check)?;
+        copy.table(from.invites()?, tables::INVITES, only_check)?;
+        let Findings { verdict, records } = copy.findings;
+        progress(records);
+        transaction.set_quick_repair(true);
+        transaction.commit().map_err(failure)?;
+        Ok(verdict)
+    }
+}
+
+fn only_check(_: &mut Findings, _key: &[u8], fields: Result<Fields<'_>, Flaw>) -> Result<(), Flaw> {
+    fields.map(drop)
+}
+
+struct Copy<'c> {
+    to: &'c WriteTransaction,
+    findings: Findings,
+    progress: &'c mut dyn FnMut(u64),
+}
+
+impl Copy<'_> {
+    fn table<K: Key + 'static>(
+        &mut self,
+        from: &Opened<'_, K>,
+        definition: TableDefinition<'static, K, Record>,
+        mut check: impl FnMut(&mut Findings, &[u8], Result<Fields<'_>, Flaw>) -> Result<(), Flaw>,
+    ) -> Result<(), StoreError> {
+        let mut table = self.to.open_table(definition).map_err(failure)?;
+        let mut end =
+            table.upper_bound_mut(Bound::<K::SelfType<'_>>::Unbounded).map_err(failure)?;
+        for entry in from.range(..)? {
+            let (key, value) = entry.map_err(failure)?;
+            let key = key.value();
+            let bytes = K::as_bytes(&key);
+            let fields = tlv::open(bytes.as_ref(), value.value());
+            if let Err(flaw) = check(&mut self.findings, bytes.as_ref(), fields) {
+                self.findings.fault(from.damaged(&key, flaw).to_string());
+            }
+            end.insert_before(&key, value.value()).map_err(failure)?;
+            self.findings.records += 1;
+            if self.findings.records.is_multiple_of(PROGRESS_RECORDS) {
+                (self.progress)(self.findings.records);
+            }
+        }
+        end.close().map_err(failure)
+    }
+}

@@ -1,0 +1,208 @@
+//! Chats: sending, cookies, members and their marks.
+
+use std::sync::Arc;
+
+use redb::Value;
+
+use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
+use crate::domain::nouns::{Chat, Head, Mark, Member, Message};
+use crate::domain::words::Kind;
+use crate::limits::{COOKIE_WINDOW, ID_BLOCK, ID_MAX};
+use crate::store::marks::raise;
+use crate::store::rows::{self, Named};
+use crate::store::tables::Shelf;
+use crate::store::tx::Ids;
+use crate::store::{StoreError, Tx, tlv};
+
+impl Tx<'_> {
+    /// Writes a chat that is not direct, and its address.
+    pub fn put_chat(&mut self, chat: &Chat) -> Result<(), StoreError> {
+        self.begin()?;
+        let table = self.tables.chats_mut()?;
+        table.put(chat.id.0, rows::CHAT_TAGS, |out| rows::put_chat(chat, out))?;
+        self.put_name(&chat.address.to_string(), Named::Chat(chat.id))
+    }
+
+    /// An account's part in a chat, marks not yet written and marks implied by its own messages
+    /// included; `None` for who is no member.
+    pub fn member(
+        &mut self,
+        account: AccountNo,
+        chat: ChatId,
+    ) -> Result<Option<Member>, StoreError> {
+        let Some(mut member) = self.tables.members()?.row((account.0, chat.0), rows::member)?
+        else {
+            return Ok(None);
+        };
+        self.state.marks.lift(account, chat, &mut member);
+        let own = match self.state.chats.peek(chat) {
+            Some(recent) => recent.own(account),
+            None => self.own_after(account, chat, member.read)?,
+        };
+        let own = own.unwrap_or_default();
+        raise(&mut member, own, own);
+        Ok(Some(member))
+    }
+
+    /// An author's last message in the window, as far as it lies after `read`: where the disk
+    /// knows better already, this reads next to nothing.
+    fn own_after(
+        &self,
+        account: AccountNo,
+        chat: ChatId,
+        read: Mark,
+    ) -> Result<Option<Mark>, StoreError> {
+        let table = self.tables.messages()?;
+        let unread = (chat.0, read.id.0.saturating_add(1))..=(chat.0, u64::MAX);
+        for entry in table.range(unread)?.rev().take(COOKIE_WINDOW as usize) {
+            let own = table.entry(entry, |key, fields| {
+                let line = rows::line(fields)?;
+                Ok((line.from == account).then(|| line.mark(MessageId(key.1))))
+            })?;
+            if own.is_some() {
+                return Ok(own);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes now, with this commit: joining, access, clearing. Marks never move back by it.
+    pub fn put_member(
+        &mut self,
+        account: AccountNo,
+        chat: ChatId,
+        member: &Member,
+    ) -> Result<(), StoreError> {
+        self.begin()?;
+        let mut member = *member;
+        self.state.marks.settle(account, chat, &mut member);
+        let table = self.tables.members_mut()?;
+        let key = (account.0, chat.0);
+        table.put(key, rows::MEMBER_TAGS, |out| rows::put_member(&member, out))
+    }
+
+    /// Moves marks, never back: answered at once, written with a later commit. After a power cut
+    /// they may stand where they stood `MARK_FLUSH_SECS` earlier.
+    pub fn move_marks(
+        &mut self,
+        account: AccountNo,
+        chat: ChatId,
+        delivered: Mark,
+        read: Mark,
+    ) -> Result<(), StoreError> {
+        let Some(now) = self.member(account, chat)? else {
+            return Ok(());
+        };
+        let mut then = now;
+        raise(&mut then, delivered, read);
+        if then != now {
+            self.state.marks.put(account, chat, then.delivered, then.read);
+            self.make_room_for_marks()?;
+        }
+        Ok(())
+    }
+
+    /// The first message of this author in this chat with this cookie, within the last
+    /// `COOKIE_WINDOW` messages of the chat.
+    pub fn cookie(
+        &mut self,
+        chat: ChatId,
+        from: AccountNo,
+        cookie: &str,
+    ) -> Result<Option<Head>, StoreError> {
+        let table = self.tables.messages()?;
+        let hash = self.state.chats.hash(from, cookie);
+        for id in self.state.chats.load(table, chat)?.candidates(hash) {
+            let found = table.row((chat.0, id.0), |fields| {
+                let line = rows::line(fields)?;
+                let same = line.from == from && line.cookie == Some(cookie);
+                Ok(same.then_some(Head { id, seq: line.seq, time: line.time }))
+            })?;
+            if let Some(head) = found.flatten() {
+                return Ok(Some(head));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The one write of a send. Gives the message its id, its seq and a time that never runs
+    /// backwards in its chat.
+    pub fn append(
+        &mut self,
+        chat: ChatId,
+        from: AccountNo,
+        now: Timestamp,
+        kind: Kind,
+        text: &Arc<str>,
+        cookie: Option<&str>,
+    ) -> Result<Message, StoreError> {
+        self.begin()?;
+        let head = self.state.chats.load(self.tables.messages()?, chat)?.head;
+        let seq = head.seq.0.checked_add(1).map(Seq);
+        let message = Message {
+            chat,
+            id: self.next_id()?,
+            previous: head.id,
+            seq: seq.ok_or_else(|| StoreError::Io(format!("chat {} is full", chat.0)))?,
+            time: now.max(head.time),
+            from,
+            kind,
+            text: text.clone(),
+            cookie: cookie.map(Arc::from),
+        };
+        let key = (chat.0, message.id.0);
+        let mut record = Vec::with_capacity(64 + text.len() + cookie.map_or(0, str::len));
+        rows::put_message(&message, &mut record);
+        tlv::seal(&mut record, <(u64, u64)>::as_bytes(&key).as_ref());
+        self.tables.messages_mut()?.insert(key, &record)?;
+        self.note(&message)?;
+        Ok(message)
+    }
+
+    /// Takes a new message into what is remembered of its chat.
+    fn note(&mut self, message: &Message) -> Result<(), StoreError> {
+        let chat = message.chat;
+        let Some(recent) = self.state.chats.note(message) else {
+            return Ok(());
+        };
+        while let Some((author, mark)) = recent.overdue() {
+            let row = self.tables.members()?.row((author.0, chat.0), rows::member)?;
+            if row.is_some_and(|member| member.read < mark) {
+                self.state.marks.put_implied(author, chat, mark);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message id. Whatever becomes of this transaction, no other message gets it: a
+    /// block's end is on the disk before the first id of the block.
+    fn next_id(&mut self) -> Result<MessageId, StoreError> {
+        let mut ids = match self.state.ids {
+            Some(ids) => ids,
+            None => {
+                let end = self.tables.meta()?.row("ids", rows::one)?;
+                let end =
+                    end.ok_or_else(|| StoreError::Damaged("meta \"ids\": it is gone".into()))?;
+                Ids { next: end, end }
+            }
+        };
+        if ids.next == ids.end {
+            ids.end += ID_BLOCK;
+            if ids.end > ID_MAX {
+                return Err(StoreError::Io("every message id was given".into()));
+            }
+            let meta = self.tables.meta_mut()?;
+            meta.put("ids", rows::NUMBER_TAGS, |out| rows::put_one(ids.end, out))?;
+        }
+        let id = MessageId(ids.next);
+        ids.next += 1;
+        self.state.ids = Some(ids);
+        Ok(id)
+    }
+
+    /// The chat's end as the disk has it; for tests of what memory says.
+    #[cfg(test)]
+    pub(super) fn head_on_disk(&self, chat: ChatId) -> Result<Head, StoreError> {
+        crate::store::look::head_of(self.tables.messages()?, chat)
+    }
+}

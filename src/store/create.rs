@@ -1,0 +1,102 @@
+//! A new database: whole under its name, or not there at all.
+//!
+//! It is made as `msimd.redb.tmp`, closed, synced, renamed, and the directory is synced: redb never
+//! opens a file whose making was cut short. A lock on the directory keeps two processes from
+//! making one at the same time.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use redb::backends::FileBackend;
+use redb::{Database, StorageBackend};
+
+use crate::store::backend::{SCHEMA, TwoSlots};
+use crate::store::open::{FILE, start};
+use crate::store::tables::Tables;
+use crate::store::{OpenError, Options, StoreError, failure, rows, tlv};
+
+/// redb's cache while a database is made: there is next to nothing in it.
+const CACHE_BYTES: usize = 1 << 20;
+
+/// Makes `msimd.redb` in a directory, which is made too where it is missing. Does nothing where
+/// another process has made it in the meantime.
+pub(super) fn in_directory(directory: &Path) -> Result<(), OpenError> {
+    let path = directory.join(FILE);
+    let broken = |source| OpenError::Io { path: path.clone(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(broken)?;
+    let handle = File::open(directory).map_err(broken)?;
+    match handle.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::Busy(path)),
+        Err(TryLockError::Error(source)) => return Err(broken(source)),
+    }
+    if path.exists() {
+        return Ok(());
+    }
+    let temporary = temporary(&path);
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(broken(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let database = fresh(&temporary)?;
+    schema(&database).map_err(OpenError::Store)?;
+    drop(database);
+    put_in_place(&temporary, &path).map_err(broken)
+}
+
+/// `x.redb` is made as `x.redb.tmp`.
+pub(super) fn temporary(path: &Path) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(".tmp");
+    name.into()
+}
+
+/// An empty database without a schema in a file that must not exist.
+pub(super) fn fresh(path: &Path) -> Result<Database, OpenError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| OpenError::Io { path: path.into(), source })?;
+    let disk = FileBackend::new(file)
+        .map_err(|e| OpenError::Foreign { path: path.into(), why: e.to_string() })?;
+    let disk: Box<dyn StorageBackend> = Box::new(disk);
+    start(path, TwoSlots::new(disk), &Options { cache_bytes: CACHE_BYTES, free_space: 0 })
+}
+
+/// Makes a closed file durable under its name.
+pub(super) fn put_in_place(temporary: &Path, path: &Path) -> io::Result<()> {
+    File::open(temporary)?.sync_all()?;
+    fs::rename(temporary, path)?;
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    File::open(parent)?.sync_all()
+}
+
+/// Writes the empty tables and what `meta` begins with.
+pub(super) fn schema(database: &Database) -> Result<(), StoreError> {
+    let transaction = database.begin_write().map_err(failure)?;
+    let mut tables = Tables::write(&transaction);
+    tables.open_all()?;
+    let meta = tables.meta_mut()?;
+    meta.put("schema", rows::NUMBER_TAGS, |out| rows::put_one(u64::from(SCHEMA), out))?;
+    meta.put("ids", rows::NUMBER_TAGS, |out| rows::put_one(1, out))?;
+    let server = server_uuid()?;
+    meta.put("server", rows::NUMBER_TAGS, |out| tlv::put_bytes(out, 1, &server))?;
+    drop(tables);
+    transaction.commit().map_err(failure)
+}
+
+/// Which database this is, for whoever meets a copy of it.
+fn server_uuid() -> Result<[u8; 16], StoreError> {
+    let random = ring::rand::SystemRandom::new();
+    ring::rand::generate::<[u8; 16]>(&random)
+        .map(|bytes| bytes.expose())
+        .map_err(|_| StoreError::Io("the system has no random bytes".into()))
+}

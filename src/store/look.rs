@@ -1,0 +1,248 @@
+//! Reading: the questions of [`Look`], answered once for a turn and for a snapshot.
+
+use std::ops::Bound;
+
+use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, SessionKey, Timestamp};
+use crate::domain::nouns::{Account, Chat, Contact, Head, Invite, Member, Message, Session};
+use crate::domain::words::{Range, Take};
+use crate::limits::ANSWER_BYTES_MAX;
+use crate::store::rows::{self, Line, Named};
+use crate::store::tables::{Opened, Shelf};
+use crate::store::tlv::Flaw;
+use crate::store::{Look, StoreError};
+
+/// Whoever has tables, and perhaps knows some answers without them.
+pub(super) trait Books {
+    type Tables: Shelf;
+    fn tables(&self) -> &Self::Tables;
+    /// A head that is known in memory.
+    fn known_head(&self, chat: ChatId) -> Option<Head>;
+    /// A last-seen time that is not on the disk yet.
+    fn known_seen(&self, account: AccountNo) -> Option<Timestamp>;
+}
+
+impl<B: Books> Look for B {
+    fn account(&self, no: AccountNo) -> Result<Option<Account>, StoreError> {
+        self.tables().accounts()?.row(no.0, |fields| rows::account(no, fields))
+    }
+
+    fn account_by_address(&self, address: &Address) -> Result<Option<AccountNo>, StoreError> {
+        Ok(match named(self.tables(), address)? {
+            Some(Named::Account(no)) => Some(no),
+            Some(Named::Chat(_)) | None => None,
+        })
+    }
+
+    fn chat_by_address(&self, address: &Address) -> Result<Option<ChatId>, StoreError> {
+        Ok(match named(self.tables(), address)? {
+            Some(Named::Chat(chat)) => Some(chat),
+            Some(Named::Account(_)) | None => None,
+        })
+    }
+
+    fn chat(&self, chat: ChatId) -> Result<Option<Chat>, StoreError> {
+        self.tables().chats()?.row(chat.0, |fields| rows::chat(chat, fields))
+    }
+
+    fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        let table = self.tables().accounts()?;
+        let mut accounts = Vec::new();
+        for entry in table.range(..)? {
+            accounts.push(table.entry(entry, |no, f| rows::account(AccountNo(*no), f))?);
+        }
+        Ok(accounts)
+    }
+
+    fn session(&self, key: SessionKey) -> Result<Option<Session>, StoreError> {
+        self.tables().sessions()?.row(&key.0, rows::session)
+    }
+
+    fn sessions_of(&self, account: AccountNo) -> Result<Vec<SessionKey>, StoreError> {
+        let table = self.tables().sessions_by_account()?;
+        let mut keys = Vec::new();
+        for entry in table.range((account.0, &[0; 16])..=(account.0, &[0xFF; 16]))? {
+            keys.push(table.entry(entry, |key, _| Ok(SessionKey(*key.1)))?);
+        }
+        Ok(keys)
+    }
+
+    fn contact(&self, owner: AccountNo, who: &Address) -> Result<Option<Contact>, StoreError> {
+        let table = self.tables().contacts()?;
+        table.row((owner.0, &who.to_string()), |fields| rows::contact(who.clone(), fields))
+    }
+
+    fn contacts(
+        &self,
+        owner: AccountNo,
+        after: Option<&Address>,
+        count: usize,
+    ) -> Result<Vec<Contact>, StoreError> {
+        let after = after.map(Address::to_string);
+        let start = match &after {
+            Some(address) => Bound::Excluded((owner.0, address.as_str())),
+            None => Bound::Included((owner.0, "")),
+        };
+        let table = self.tables().contacts()?;
+        let mut contacts = Vec::new();
+        for entry in table.range((start, end_of_contacts(owner)))?.take(count) {
+            let contact = table.entry(entry, |key, fields| {
+                rows::contact(rows::address_of(key.1.as_bytes())?, fields)
+            })?;
+            contacts.push(contact);
+        }
+        Ok(contacts)
+    }
+
+    fn contact_count(&self, owner: AccountNo) -> Result<usize, StoreError> {
+        let table = self.tables().contacts()?;
+        let start = Bound::Included((owner.0, ""));
+        let mut count = 0;
+        for entry in table.range((start, end_of_contacts(owner)))? {
+            entry.map_err(crate::store::failure)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn chats_of(&self, account: AccountNo) -> Result<Vec<(ChatId, Member)>, StoreError> {
+        let table = self.tables().members()?;
+        let mut chats = Vec::new();
+        for entry in table.range((account.0, 0)..=(account.0, u64::MAX))? {
+            chats.push(table.entry(entry, |key, f| Ok((ChatId(key.1), rows::member(f)?)))?);
+        }
+        Ok(chats)
+    }
+
+    fn head(&self, chat: ChatId) -> Result<Head, StoreError> {
+        match self.known_head(chat) {
+            Some(head) => Ok(head),
+            None => head_of(self.tables().messages()?, chat),
+        }
+    }
+
+    fn message(&self, chat: ChatId, id: MessageId) -> Result<Option<Message>, StoreError> {
+        let table = self.tables().messages()?;
+        table.row((chat.0, id.0), |fields| rows::line(fields)?.message(chat, id))
+    }
+
+    fn message_at(&self, chat: ChatId, seq: Seq) -> Result<Option<MessageId>, StoreError> {
+        let table = self.tables().messages()?;
+        let low = first_where(table, chat, |line| line.seq >= seq)?;
+        match first_from(table, chat, low, |id, line| Ok((id, line.seq)))? {
+            Some((id, found)) if found == seq => Ok(Some(id)),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    fn messages(&self, chat: ChatId, range: &Range) -> Result<(Vec<Message>, bool), StoreError> {
+        let table = self.tables().messages()?;
+        let mut low = range.after.0.saturating_add(1);
+        if let Some(since) = range.since {
+            low = low.max(first_where(table, chat, |line| line.time >= since)?);
+        }
+        if low >= range.before.0 {
+            return Ok((Vec::new(), false));
+        }
+        let within = table.range((chat.0, low)..(chat.0, range.before.0))?;
+        let count = range.count as usize;
+        match range.take {
+            Take::First => page(table, chat, within, count),
+            Take::Last => {
+                let (mut messages, more) = page(table, chat, within.rev(), count)?;
+                messages.reverse();
+                Ok((messages, more))
+            }
+        }
+    }
+
+    fn last_seen(&self, account: AccountNo) -> Result<Option<Timestamp>, StoreError> {
+        match self.known_seen(account) {
+            Some(seen) => Ok(Some(seen)),
+            None => self.tables().seen()?.row(account.0, |f| rows::one(f).map(Timestamp)),
+        }
+    }
+
+    fn invite(&self, code_hash: &[u8; 16]) -> Result<Option<Invite>, StoreError> {
+        self.tables().invites()?.row(code_hash, rows::invite)
+    }
+}
+
+type Messages<'a> = Opened<'a, (u64, u64)>;
+type Entry<'a> = redb::Result<(
+    redb::AccessGuard<'a, (u64, u64)>,
+    redb::AccessGuard<'a, crate::store::tables::Record>,
+)>;
+
+/// Up to `count` messages in the order they come, and whether there was one more.
+fn page<'a>(
+    table: &Messages<'_>,
+    chat: ChatId,
+    entries: impl Iterator<Item = Entry<'a>>,
+    count: usize,
+) -> Result<(Vec<Message>, bool), StoreError> {
+    let mut messages: Vec<Message> = Vec::new();
+    let mut bytes = 0;
+    for entry in entries {
+        if messages.len() >= count || bytes > ANSWER_BYTES_MAX {
+            return Ok((messages, true));
+        }
+        let message = table
+            .entry(entry, |key, fields| rows::line(fields)?.message(chat, MessageId(key.1)))?;
+        bytes += message.text.len();
+        messages.push(message);
+    }
+    Ok((messages, false))
+}
+
+/// The end of a chat as its last record has it.
+pub(super) fn head_of(table: &Messages<'_>, chat: ChatId) -> Result<Head, StoreError> {
+    let Some(last) = table.range((chat.0, 0)..=(chat.0, u64::MAX))?.next_back() else {
+        return Ok(Head::default());
+    };
+    table.entry(last, |key, fields| {
+        let line = rows::line(fields)?;
+        Ok(Head { id: MessageId(key.1), seq: line.seq, time: line.time })
+    })
+}
+
+/// The smallest id from which on `holds` is true for every message of the chat; one more than the
+/// last id where it is true for none. Whatever `holds` asks must, once true, stay true along the
+/// chat: seq and time do. A few dozen reads at most, however long the chat.
+fn first_where(
+    table: &Messages<'_>,
+    chat: ChatId,
+    holds: impl Fn(&Line<'_>) -> bool,
+) -> Result<u64, StoreError> {
+    let (mut low, mut high) = (0, head_of(table, chat)?.id.0 + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match first_from(table, chat, middle, |id, line| Ok((id.0, holds(line))))? {
+            Some((id, false)) => low = id + 1,
+            Some((_, true)) | None => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+fn first_from<T>(
+    table: &Messages<'_>,
+    chat: ChatId,
+    id: u64,
+    read: impl FnOnce(MessageId, &Line<'_>) -> Result<T, Flaw>,
+) -> Result<Option<T>, StoreError> {
+    let Some(first) = table.range((chat.0, id)..=(chat.0, u64::MAX))?.next() else {
+        return Ok(None);
+    };
+    table.entry(first, |key, fields| read(MessageId(key.1), &rows::line(fields)?)).map(Some)
+}
+
+fn named(tables: &impl Shelf, address: &Address) -> Result<Option<Named>, StoreError> {
+    tables.addresses()?.row(&address.to_string(), rows::name)
+}
+
+fn end_of_contacts(owner: AccountNo) -> Bound<(u32, &'static str)> {
+    match owner.0.checked_add(1) {
+        Some(next) => Bound::Excluded((next, "")),
+        None => Bound::Unbounded,
+    }
+}

@@ -1,0 +1,178 @@
+//! From a place to an open database.
+//!
+//! Nothing is written before it is certain that the file is a database of this program, of a
+//! version it knows, and that nobody else has it open.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redb::backends::FileBackend;
+use redb::{BackendError, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError};
+
+use crate::store::backend::{Memory, Meter, Metered, SCHEMA, TwoSlots, Unfit};
+use crate::store::tables::{Shelf, Tables};
+use crate::store::{BackendSource, OpenError, Options, Place, StoreError, create, rows};
+
+/// The database in its directory.
+pub(super) const FILE: &str = "msimd.redb";
+/// How often a long start says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+
+/// Where a store opens its database, also for the second time.
+#[derive(Debug)]
+pub(super) enum Origin {
+    Directory(PathBuf),
+    Memory(Memory),
+    Backend(Arc<dyn BackendSource>),
+}
+
+/// A database that has just been opened.
+pub(super) struct Fresh {
+    pub(super) database: Database,
+    /// Opening it after a power cut needs no repair as it is now.
+    pub(super) sealed: bool,
+}
+
+impl Origin {
+    pub(super) fn of(place: Place) -> Origin {
+        match place {
+            Place::Directory(directory) => Origin::Directory(directory),
+            Place::Memory => Origin::Memory(Memory::default()),
+            Place::Backend(source) => Origin::Backend(source),
+        }
+    }
+
+    /// What messages call it.
+    pub(super) fn path(&self) -> PathBuf {
+        match self {
+            Origin::Directory(directory) => directory.join(FILE),
+            Origin::Memory(_) => PathBuf::from("(memory)"),
+            Origin::Backend(_) => PathBuf::from("(backend)"),
+        }
+    }
+
+    /// Opens the database; makes it first where there is none and `make` allows it.
+    pub(super) fn open(
+        &self,
+        options: &Options,
+        meter: &Arc<Meter>,
+        make: bool,
+    ) -> Result<Fresh, OpenError> {
+        let path = self.path();
+        let metered =
+            |disk| -> Box<dyn StorageBackend> { Box::new(Metered { disk, meter: meter.clone() }) };
+        let broken = |source| OpenError::Io { path: path.clone(), source };
+        match self {
+            Origin::Directory(directory) => {
+                let file = file_in(directory, make)?;
+                let disk = FileBackend::new(file).map_err(|e| unfit(&path, e))?;
+                open_slots(&path, metered(Box::new(disk)), options)
+            }
+            Origin::Memory(memory) => {
+                let empty = memory.len().map_err(broken)? == 0;
+                let disk = Metered { disk: Box::new(memory.clone()), meter: meter.clone() };
+                let database = start(&path, disk, options)?;
+                if empty {
+                    create::schema(&database).map_err(OpenError::Store)?;
+                }
+                Ok(Fresh { database, sealed: true })
+            }
+            Origin::Backend(source) => {
+                if make && !source.exists() {
+                    let disk = TwoSlots::new(metered(source.open().map_err(broken)?));
+                    create::schema(&start(&path, disk, options)?).map_err(OpenError::Store)?;
+                }
+                open_slots(&path, metered(source.open().map_err(broken)?), options)
+            }
+        }
+    }
+}
+
+fn file_in(directory: &Path, make: bool) -> Result<File, OpenError> {
+    let path = directory.join(FILE);
+    let open = || OpenOptions::new().read(true).write(true).open(&path);
+    match open() {
+        Err(error) if make && error.kind() == io::ErrorKind::NotFound => {
+            create::in_directory(directory)?;
+            open()
+        }
+        opened => opened,
+    }
+    .map_err(|source| OpenError::Io { path: path.clone(), source })
+}
+
+/// Opens what was made before, with its two headers.
+pub(super) fn open_slots(
+    path: &Path,
+    disk: Box<dyn StorageBackend>,
+    options: &Options,
+) -> Result<Fresh, OpenError> {
+    // Before anything is read: while another process writes, a header may be half there.
+    match disk.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
+        Ok(true) | Err(BackendError::Unsupported) => {}
+        Ok(false) => return Err(OpenError::Busy(path.into())),
+        Err(error) => return Err(OpenError::Io { path: path.into(), source: error.into() }),
+    }
+    let disk = TwoSlots::load(disk).map_err(|unfit| match unfit {
+        Unfit::Foreign(why) => OpenError::Foreign { path: path.into(), why },
+        Unfit::Newer(found) => OpenError::Newer { found, known: SCHEMA },
+        Unfit::Io(source) => OpenError::Io { path: path.into(), source },
+    })?;
+    let repair = disk.needs_repair();
+    if repair {
+        log::warn!("{} was not closed: reading it once before the repair", path.display());
+        let mut told = Instant::now();
+        disk.read_ahead(&mut |done, all| {
+            if told.elapsed() >= PROGRESS_EVERY {
+                told = Instant::now();
+                log::info!("read {} of {} MiB", done >> 20, all >> 20);
+            }
+        })
+        .map_err(|source| OpenError::Io { path: path.into(), source })?;
+    }
+    let database = start(path, disk, options)?;
+    let schema = schema_of(&database).map_err(OpenError::Store)?;
+    if schema > SCHEMA {
+        return Err(OpenError::Newer { found: schema, known: SCHEMA });
+    }
+    Ok(Fresh { database, sealed: !repair })
+}
+
+/// Hands a backend to redb, which repairs it where that is needed.
+pub(super) fn start(
+    path: &Path,
+    disk: impl StorageBackend,
+    options: &Options,
+) -> Result<Database, OpenError> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(options.cache_bytes);
+    let told = std::cell::Cell::new(None::<Instant>);
+    builder.set_repair_callback(move |session| {
+        if told.get().is_none_or(|at| at.elapsed() >= PROGRESS_EVERY) {
+            told.set(Some(Instant::now()));
+            log::info!("repairing the database: {:.0} %", session.progress() * 100.0);
+        }
+    });
+    builder.create_with_backend(disk).map_err(|error| unfit(path, error))
+}
+
+fn unfit(path: &Path, error: DatabaseError) -> OpenError {
+    let path = path.to_path_buf();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::Busy(path),
+        DatabaseError::Storage(StorageError::Io(source)) => OpenError::Io { path, source },
+        // Ours is the enum, redb's is not: whatever else there is, the file cannot be opened.
+        other => OpenError::Foreign { path, why: other.to_string() },
+    }
+}
+
+fn schema_of(database: &Database) -> Result<u32, StoreError> {
+    let tables = Tables::read(database.begin_read().map_err(crate::store::failure)?);
+    let schema = tables.meta()?.row("schema", rows::one)?;
+    let schema = schema.ok_or_else(|| StoreError::Damaged("meta \"schema\": it is gone".into()))?;
+    Ok(u32::try_from(schema).unwrap_or(u32::MAX))
+}

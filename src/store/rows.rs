@@ -1,0 +1,355 @@
+//! The nouns as records: which tag holds what. Reading a function here is reading the disk.
+//!
+//! What a record's key says is not said again in the record. `*_TAGS` is the highest tag this
+//! version knows of a kind of record; tags are only ever added.
+
+use std::sync::Arc;
+
+use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, Timestamp};
+use crate::domain::nouns::{
+    Access, Account, AccountState, Chat, ChatKind, Contact, ContactState, Invite, Mark, Member,
+    Message, Session,
+};
+use crate::domain::words::{Kind, SessionKind, Verifier};
+use crate::store::tlv::{Fields, Flaw, number, number8, number32, put_bytes, put_number, text};
+
+pub(super) const NUMBER_TAGS: u8 = 1;
+pub(super) const ACCOUNT_TAGS: u8 = 5;
+pub(super) const NAME_TAGS: u8 = 2;
+pub(super) const SESSION_TAGS: u8 = 4;
+pub(super) const CONTACT_TAGS: u8 = 5;
+pub(super) const CHAT_TAGS: u8 = 4;
+pub(super) const MEMBER_TAGS: u8 = 7;
+pub(super) const INVITE_TAGS: u8 = 2;
+
+/// A record of `meta` that is one number, and a row of `seen`.
+pub(super) fn put_one(one: u64, out: &mut Vec<u8>) {
+    put_number(out, 1, one);
+}
+
+pub(super) fn one(mut fields: Fields<'_>) -> Result<u64, Flaw> {
+    let mut one = 0;
+    while let Some((tag, bytes)) = fields.next()? {
+        if tag == 1 {
+            one = number(bytes)?;
+        }
+    }
+    Ok(one)
+}
+
+pub(super) fn put_account(account: &Account, out: &mut Vec<u8>) {
+    put_bytes(out, 1, account.address.to_string().as_bytes());
+    put_bytes(out, 2, account.verifier.as_ref().map_or("", |v| &v.0).as_bytes());
+    put_number(out, 3, account.state as u64);
+    put_number(out, 4, account.created.0);
+    put_number(out, 5, account.public_id);
+}
+
+pub(super) fn account(no: AccountNo, mut fields: Fields<'_>) -> Result<Account, Flaw> {
+    let (mut address, mut verifier) = (None, None);
+    let mut state = AccountState::default();
+    let (mut created, mut public_id) = (0, 0);
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => address = Some(address_of(bytes)?),
+            2 => verifier = Some(Verifier(text(bytes)?.into())),
+            3 => state = account_state(number8(bytes)?)?,
+            4 => created = number(bytes)?,
+            5 => public_id = number(bytes)?,
+            _later => {}
+        }
+    }
+    let address = address.ok_or("it has no address")?;
+    Ok(Account { no, address, verifier, state, created: Timestamp(created), public_id })
+}
+
+/// What an address of the one name space belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    Account(AccountNo),
+    Chat(ChatId),
+}
+
+pub(super) fn put_name(named: Named, out: &mut Vec<u8>) {
+    match named {
+        Named::Account(no) => put_number(out, 1, u64::from(no.0)),
+        Named::Chat(chat) => put_number(out, 2, chat.0),
+    }
+}
+
+pub(super) fn name(mut fields: Fields<'_>) -> Result<Named, Flaw> {
+    let mut named = None;
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => named = Some(Named::Account(AccountNo(number32(bytes)?))),
+            2 => named = Some(Named::Chat(ChatId(number(bytes)?))),
+            _later => {}
+        }
+    }
+    named.ok_or("it names nothing")
+}
+
+pub(super) fn put_session(session: &Session, out: &mut Vec<u8>) {
+    put_number(out, 1, u64::from(session.account.0));
+    put_number(out, 2, session.kind as u64);
+    put_number(out, 3, session.created.0);
+    put_number(out, 4, session.used.0);
+}
+
+pub(super) fn session(mut fields: Fields<'_>) -> Result<Session, Flaw> {
+    let mut account = None;
+    let mut kind = SessionKind::default();
+    let (mut created, mut used) = (0, 0);
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => account = Some(AccountNo(number32(bytes)?)),
+            2 => kind = session_kind(number8(bytes)?)?,
+            3 => created = number(bytes)?,
+            4 => used = number(bytes)?,
+            _later => {}
+        }
+    }
+    let account = account.ok_or("it has no account")?;
+    Ok(Session { account, kind, created: Timestamp(created), used: Timestamp(used) })
+}
+
+pub(super) fn put_contact(contact: &Contact, out: &mut Vec<u8>) {
+    put_bytes(out, 1, contact.name.as_bytes());
+    put_number(out, 2, contact.state as u64);
+    put_number(out, 3, u64::from(contact.dialog));
+    put_bytes(out, 4, contact.note.as_deref().unwrap_or("").as_bytes());
+    // One field a group, outermost first. A group without a name keeps its place: nothing with a
+    // length of 0 is written, so each carries a byte in front.
+    for group in &contact.group {
+        let mut bytes = Vec::with_capacity(group.len() + 1);
+        bytes.push(b'/');
+        bytes.extend_from_slice(group.as_bytes());
+        put_bytes(out, 5, &bytes);
+    }
+}
+
+pub(super) fn contact(who: Address, mut fields: Fields<'_>) -> Result<Contact, Flaw> {
+    let mut contact = Contact {
+        who,
+        name: "".into(),
+        group: Vec::new(),
+        note: None,
+        dialog: false,
+        state: ContactState::default(),
+    };
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => contact.name = text(bytes)?.into(),
+            2 => contact.state = contact_state(number8(bytes)?)?,
+            3 => contact.dialog = number(bytes)? != 0,
+            4 => contact.note = Some(text(bytes)?.into()),
+            5 => contact.group.push(text(bytes.get(1..).unwrap_or(&[]))?.into()),
+            _later => {}
+        }
+    }
+    Ok(contact)
+}
+
+pub(super) fn put_chat(chat: &Chat, out: &mut Vec<u8>) {
+    put_number(out, 1, chat.kind as u64);
+    put_bytes(out, 2, chat.address.to_string().as_bytes());
+    put_bytes(out, 3, chat.name.as_bytes());
+    put_number(out, 4, u64::from(chat.default_access.0));
+}
+
+pub(super) fn chat(id: ChatId, mut fields: Fields<'_>) -> Result<Chat, Flaw> {
+    let mut kind = ChatKind::default();
+    let mut address = None;
+    let mut name: Box<str> = "".into();
+    let mut access = 0;
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => kind = chat_kind(number8(bytes)?)?,
+            2 => address = Some(address_of(bytes)?),
+            3 => name = text(bytes)?.into(),
+            4 => access = number8(bytes)?,
+            _later => {}
+        }
+    }
+    let address = address.ok_or("it has no address")?;
+    Ok(Chat { id, kind, address, name, default_access: Access(access) })
+}
+
+pub(super) fn put_member(member: &Member, out: &mut Vec<u8>) {
+    put_number(out, 1, u64::from(member.want.0));
+    put_number(out, 2, u64::from(member.given.0));
+    put_number(out, 3, member.delivered.id.0);
+    put_number(out, 4, u64::from(member.delivered.seq.0));
+    put_number(out, 5, member.read.id.0);
+    put_number(out, 6, u64::from(member.read.seq.0));
+    put_number(out, 7, member.cleared.0);
+}
+
+pub(super) fn member(mut fields: Fields<'_>) -> Result<Member, Flaw> {
+    let mut member = Member::default();
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => member.want = Access(number8(bytes)?),
+            2 => member.given = Access(number8(bytes)?),
+            3 => member.delivered.id = MessageId(number(bytes)?),
+            4 => member.delivered.seq = Seq(number32(bytes)?),
+            5 => member.read.id = MessageId(number(bytes)?),
+            6 => member.read.seq = Seq(number32(bytes)?),
+            7 => member.cleared = MessageId(number(bytes)?),
+            _later => {}
+        }
+    }
+    Ok(member)
+}
+
+pub(super) fn put_invite(invite: &Invite, out: &mut Vec<u8>) {
+    put_number(out, 1, u64::from(invite.uses));
+    put_number(out, 2, invite.expires.0);
+}
+
+pub(super) fn invite(mut fields: Fields<'_>) -> Result<Invite, Flaw> {
+    let (mut uses, mut expires) = (0, 0);
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => uses = number32(bytes)?,
+            2 => expires = number(bytes)?,
+            _later => {}
+        }
+    }
+    Ok(Invite { uses, expires: Timestamp(expires) })
+}
+
+/// A message's record, its texts still where they lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line<'r> {
+    pub from: AccountNo,
+    pub time: Timestamp,
+    /// How much smaller the previous message's id is; all of the id for the first of a chat.
+    pub back: u64,
+    pub seq: Seq,
+    pub kind: u8,
+    pub cookie: Option<&'r str>,
+    pub text: &'r str,
+}
+
+/// Messages are written once and never rewritten, so nothing is ever carried over.
+pub(super) fn put_message(message: &Message, out: &mut Vec<u8>) {
+    put_number(out, 1, u64::from(message.from.0));
+    put_number(out, 2, message.time.0);
+    put_number(out, 3, message.id.0 - message.previous.0);
+    put_number(out, 4, u64::from(message.seq.0));
+    put_number(out, 5, message.kind as u64);
+    put_bytes(out, 6, message.cookie.as_deref().unwrap_or("").as_bytes());
+    put_bytes(out, 7, message.text.as_bytes());
+}
+
+pub(super) fn line(mut fields: Fields<'_>) -> Result<Line<'_>, Flaw> {
+    let mut line = Line {
+        from: AccountNo(0),
+        time: Timestamp(0),
+        back: 0,
+        seq: Seq(0),
+        kind: 0,
+        cookie: None,
+        text: "",
+    };
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => line.from = AccountNo(number32(bytes)?),
+            2 => line.time = Timestamp(number(bytes)?),
+            3 => line.back = number(bytes)?,
+            4 => line.seq = Seq(number32(bytes)?),
+            5 => line.kind = number8(bytes)?,
+            6 => line.cookie = Some(text(bytes)?),
+            7 => line.text = text(bytes)?,
+            _later => {}
+        }
+    }
+    Ok(line)
+}
+
+impl Line<'_> {
+    pub(super) fn mark(&self, id: MessageId) -> Mark {
+        Mark { id, seq: self.seq }
+    }
+
+    pub(super) fn previous(&self, id: MessageId) -> Result<MessageId, Flaw> {
+        id.0.checked_sub(self.back).map(MessageId).ok_or("the message before it has no such id")
+    }
+
+    pub(super) fn message(&self, chat: ChatId, id: MessageId) -> Result<Message, Flaw> {
+        Ok(Message {
+            chat,
+            id,
+            previous: self.previous(id)?,
+            seq: self.seq,
+            time: self.time,
+            from: self.from,
+            kind: kind(self.kind)?,
+            text: Arc::from(self.text),
+            cookie: self.cookie.map(Arc::from),
+        })
+    }
+}
+
+/// An address as it lies on the disk: canonical, with its host.
+pub(super) fn address_of(bytes: &[u8]) -> Result<Address, Flaw> {
+    // There is no home to add: what has no host is not what was written.
+    Address::parse(text(bytes)?, "").map_err(|_| "an address of it is none")
+}
+
+fn account_state(number: u8) -> Result<AccountState, Flaw> {
+    Ok(match number {
+        0 => AccountState::Active,
+        1 => AccountState::Disabled,
+        2 => AccountState::Removed,
+        3 => AccountState::Remote,
+        _ => return Err("its state is unknown"),
+    })
+}
+
+fn session_kind(number: u8) -> Result<SessionKind, Flaw> {
+    Ok(match number {
+        0 => SessionKind::Person,
+        1 => SessionKind::Application,
+        2 => SessionKind::Server,
+        _ => return Err("its kind is unknown"),
+    })
+}
+
+fn contact_state(number: u8) -> Result<ContactState, Flaw> {
+    Ok(match number {
+        0 => ContactState::Plain,
+        1 => ContactState::Requested,
+        2 => ContactState::Pending,
+        3 => ContactState::Blocked,
+        _ => return Err("its state is unknown"),
+    })
+}
+
+fn chat_kind(number: u8) -> Result<ChatKind, Flaw> {
+    Ok(match number {
+        0 => ChatKind::Direct,
+        1 => ChatKind::Group,
+        2 => ChatKind::Channel,
+        3 => ChatKind::Circle,
+        _ => return Err("its kind is unknown"),
+    })
+}
+
+pub(super) fn kind(number: u8) -> Result<Kind, Flaw> {
+    Ok(match number {
+        0 => Kind::Text,
+        1 => Kind::Formatted,
+        2 => Kind::Blob,
+        3 => Kind::File,
+        4 => Kind::Edited,
+        5 => Kind::Deleted,
+        6 => Kind::Joined,
+        7 => Kind::Left,
+        8 => Kind::Invited,
+        9 => Kind::Renamed,
+        10 => Kind::Access,
+        _ => return Err("its kind is unknown"),
+    })
+}

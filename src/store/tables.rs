@@ -1,0 +1,367 @@
+//! Every table with its key; the values are records (see `rows`). Reading the constants is reading
+//! the disk.
+//!
+//! A [`Tables`] is one transaction's set of open tables, each opened when it is first needed: a
+//! send touches `messages` and nothing else.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::ops::RangeBounds;
+
+use redb::{
+    AccessGuard, Database, Key, Range, ReadOnlyTable, ReadTransaction, ReadableDatabase,
+    ReadableTable, Table, TableDefinition, WriteTransaction,
+};
+
+use crate::store::tlv::{self, Fields, Flaw};
+use crate::store::{StoreError, failure};
+
+pub(super) type Record = &'static [u8];
+type Definition<K> = TableDefinition<'static, K, Record>;
+
+/// `schema`, `ids` (the first message id that is not reserved), `server` (16 random bytes).
+pub(super) const META: Definition<&str> = TableDefinition::new("meta");
+/// Account number.
+pub(super) const ACCOUNTS: Definition<u32> = TableDefinition::new("accounts");
+/// Canonical address: accounts, correspondents elsewhere and groups in one name space.
+pub(super) const ADDRESSES: Definition<&str> = TableDefinition::new("addresses");
+/// Account, canonical address of the contact.
+pub(super) const CONTACTS: Definition<(u32, &str)> = TableDefinition::new("contacts");
+/// Chat number; direct chats have no row.
+pub(super) const CHATS: Definition<u64> = TableDefinition::new("chats");
+/// Account, chat.
+pub(super) const MEMBERS: Definition<(u32, u64)> = TableDefinition::new("members");
+/// Chat, message id. The only write of a send.
+pub(super) const MESSAGES: Definition<(u64, u64)> = TableDefinition::new("messages");
+/// Session key.
+pub(super) const SESSIONS: Definition<&[u8; 16]> = TableDefinition::new("sessions");
+/// Account, session key: an index, its values are empty.
+pub(super) const SESSIONS_BY_ACCOUNT: Definition<(u32, &[u8; 16])> =
+    TableDefinition::new("sessions_by_account");
+/// Account number: when it was last seen.
+pub(super) const SEEN: Definition<u32> = TableDefinition::new("seen");
+/// Hash of the invitation's code.
+pub(super) const INVITES: Definition<&[u8; 16]> = TableDefinition::new("invites");
+
+/// One table of one transaction.
+pub(super) struct Opened<'a, K: Key + 'static> {
+    name: &'static str,
+    table: Half<'a, K>,
+}
+
+enum Half<'a, K: Key + 'static> {
+    Read(ReadOnlyTable<K, Record>),
+    Write(Table<'a, K, Record>),
+}
+
+impl<K: Key + 'static> Opened<'_, K> {
+    /// A row, read by `read`.
+    pub(super) fn row<'k, T>(
+        &self,
+        key: K::SelfType<'k>,
+        read: impl FnOnce(Fields<'_>) -> Result<T, Flaw>,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(value) = self.get(&key)? else {
+            return Ok(None);
+        };
+        let row = tlv::open(K::as_bytes(&key).as_ref(), value.value()).and_then(read);
+        row.map(Some).map_err(|flaw| self.damaged(&key, flaw))
+    }
+
+    pub(super) fn has(&self, key: K::SelfType<'_>) -> Result<bool, StoreError> {
+        Ok(self.get(&key)?.is_some())
+    }
+
+    fn get<'k>(
+        &self,
+        key: &K::SelfType<'k>,
+    ) -> Result<Option<AccessGuard<'_, Record>>, StoreError> {
+        match &self.table {
+            Half::Read(table) => ReadableTable::get(table, key),
+            Half::Write(table) => table.get(key),
+        }
+        .map_err(failure)
+    }
+
+    pub(super) fn range<'k>(
+        &self,
+        range: impl RangeBounds<K::SelfType<'k>> + 'k,
+    ) -> Result<Range<'_, K, Record>, StoreError> {
+        match &self.table {
+            Half::Read(table) => ReadableTable::range(table, range),
+            Half::Write(table) => table.range(range),
+        }
+        .map_err(failure)
+    }
+
+    /// Reads one entry of a range.
+    pub(super) fn entry<T>(
+        &self,
+        entry: redb::Result<(AccessGuard<'_, K>, AccessGuard<'_, Record>)>,
+        read: impl FnOnce(&K::SelfType<'_>, Fields<'_>) -> Result<T, Flaw>,
+    ) -> Result<T, StoreError> {
+        let (key, value) = entry.map_err(failure)?;
+        let key = key.value();
+        tlv::open(K::as_bytes(&key).as_ref(), value.value())
+            .and_then(|fields| read(&key, fields))
+            .map_err(|flaw| self.damaged(&key, flaw))
+    }
+
+    pub(super) fn damaged(&self, key: &K::SelfType<'_>, flaw: Flaw) -> StoreError {
+        StoreError::Damaged(format!("{} {key:?}: {flaw}", self.name))
+    }
+
+    /// Writes a row. Fields above `known` of the row that is there are kept.
+    pub(super) fn put(
+        &mut self,
+        key: K::SelfType<'_>,
+        known: u8,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), StoreError> {
+        let mut record = Vec::with_capacity(128);
+        write(&mut record);
+        if let Some(old) = self.get(&key)? {
+            tlv::open(K::as_bytes(&key).as_ref(), old.value())
+                .and_then(|fields| fields.carry(known, &mut record))
+                .map_err(|flaw| self.damaged(&key, flaw))?;
+        }
+        tlv::seal(&mut record, K::as_bytes(&key).as_ref());
+        self.insert(key, &record)
+    }
+
+    /// Writes a row that is known to be new, as it is.
+    pub(super) fn insert(&mut self, key: K::SelfType<'_>, record: &[u8]) -> Result<(), StoreError> {
+        self.writable()?.insert(key, record).map_err(failure)?;
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, key: K::SelfType<'_>) -> Result<(), StoreError> {
+        self.writable()?.remove(key).map_err(failure)?;
+        Ok(())
+    }
+}
+
+impl<'a, K: Key + 'static> Opened<'a, K> {
+    pub(super) fn writable(&mut self) -> Result<&mut Table<'a, K, Record>, StoreError> {
+        match &mut self.table {
+            Half::Write(table) => Ok(table),
+            Half::Read(_) => Err(StoreError::Io("a write outside a write transaction".into())),
+        }
+    }
+}
+
+/// Where a set of tables comes from.
+enum Source<'a> {
+    /// The reads of a turn before its first write; the transaction begins with the first of them.
+    Turn(&'a Database, OnceCell<ReadTransaction>),
+    Read(ReadTransaction),
+    Write(&'a WriteTransaction),
+}
+
+pub(super) struct Tables<'a> {
+    source: Source<'a>,
+    meta: OnceCell<Opened<'a, &'static str>>,
+    accounts: OnceCell<Opened<'a, u32>>,
+    addresses: OnceCell<Opened<'a, &'static str>>,
+    contacts: OnceCell<Opened<'a, (u32, &'static str)>>,
+    chats: OnceCell<Opened<'a, u64>>,
+    members: OnceCell<Opened<'a, (u32, u64)>>,
+    messages: OnceCell<Opened<'a, (u64, u64)>>,
+    sessions: OnceCell<Opened<'a, &'static [u8; 16]>>,
+    sessions_by_account: OnceCell<Opened<'a, (u32, &'static [u8; 16])>>,
+    seen: OnceCell<Opened<'a, u32>>,
+    invites: OnceCell<Opened<'a, &'static [u8; 16]>>,
+}
+
+impl<'a> Tables<'a> {
+    pub(super) fn turn(database: &'a Database) -> Tables<'a> {
+        Tables::of(Source::Turn(database, OnceCell::new()))
+    }
+
+    pub(super) fn read(transaction: ReadTransaction) -> Tables<'a> {
+        Tables::of(Source::Read(transaction))
+    }
+
+    pub(super) fn write(transaction: &'a WriteTransaction) -> Tables<'a> {
+        Tables::of(Source::Write(transaction))
+    }
+
+    fn of(source: Source<'a>) -> Tables<'a> {
+        Tables {
+            source,
+            meta: OnceCell::new(),
+            accounts: OnceCell::new(),
+            addresses: OnceCell::new(),
+            contacts: OnceCell::new(),
+            chats: OnceCell::new(),
+            members: OnceCell::new(),
+            messages: OnceCell::new(),
+            sessions: OnceCell::new(),
+            sessions_by_account: OnceCell::new(),
+            seen: OnceCell::new(),
+            invites: OnceCell::new(),
+        }
+    }
+
+    /// Opens every table: makes those that are not there yet.
+    pub(super) fn open_all(&self) -> Result<(), StoreError> {
+        self.meta()?;
+        self.accounts()?;
+        self.addresses()?;
+        self.contacts()?;
+        self.chats()?;
+        self.members()?;
+        self.messages()?;
+        self.sessions()?;
+        self.sessions_by_account()?;
+        self.seen()?;
+        self.invites()?;
+        Ok(())
+    }
+
+    pub(super) fn meta_mut(&mut self) -> Result<&mut Opened<'a, &'static str>, StoreError> {
+        self.source.open_mut(&mut self.meta, "meta", META)
+    }
+    pub(super) fn accounts_mut(&mut self) -> Result<&mut Opened<'a, u32>, StoreError> {
+        self.source.open_mut(&mut self.accounts, "accounts", ACCOUNTS)
+    }
+    pub(super) fn addresses_mut(&mut self) -> Result<&mut Opened<'a, &'static str>, StoreError> {
+        self.source.open_mut(&mut self.addresses, "addresses", ADDRESSES)
+    }
+    pub(super) fn contacts_mut(
+        &mut self,
+    ) -> Result<&mut Opened<'a, (u32, &'static str)>, StoreError> {
+        self.source.open_mut(&mut self.contacts, "contacts", CONTACTS)
+    }
+    pub(super) fn chats_mut(&mut self) -> Result<&mut Opened<'a, u64>, StoreError> {
+        self.source.open_mut(&mut self.chats, "chats", CHATS)
+    }
+    pub(super) fn members_mut(&mut self) -> Result<&mut Opened<'a, (u32, u64)>, StoreError> {
+        self.source.open_mut(&mut self.members, "members", MEMBERS)
+    }
+    pub(super) fn messages_mut(&mut self) -> Result<&mut Opened<'a, (u64, u64)>, StoreError> {
+        self.source.open_mut(&mut self.messages, "messages", MESSAGES)
+    }
+    pub(super) fn sessions_mut(
+        &mut self,
+    ) -> Result<&mut Opened<'a, &'static [u8; 16]>, StoreError> {
+        self.source.open_mut(&mut self.sessions, "sessions", SESSIONS)
+    }
+    pub(super) fn sessions_by_account_mut(
+        &mut self,
+    ) -> Result<&mut Opened<'a, (u32, &'static [u8; 16])>, StoreError> {
+        let cell = &mut self.sessions_by_account;
+        self.source.open_mut(cell, "sessions_by_account", SESSIONS_BY_ACCOUNT)
+    }
+    pub(super) fn seen_mut(&mut self) -> Result<&mut Opened<'a, u32>, StoreError> {
+        self.source.open_mut(&mut self.seen, "seen", SEEN)
+    }
+    pub(super) fn invites_mut(&mut self) -> Result<&mut Opened<'a, &'static [u8; 16]>, StoreError> {
+        self.source.open_mut(&mut self.invites, "invites", INVITES)
+    }
+}
+
+/// What can be read of a set of tables. A trait of its own, because [`Tables`] itself is invariant in
+/// its lifetime and what it lends is not.
+pub(super) trait Shelf {
+    fn meta(&self) -> Result<&Opened<'_, &'static str>, StoreError>;
+    fn accounts(&self) -> Result<&Opened<'_, u32>, StoreError>;
+    fn addresses(&self) -> Result<&Opened<'_, &'static str>, StoreError>;
+    fn contacts(&self) -> Result<&Opened<'_, (u32, &'static str)>, StoreError>;
+    fn chats(&self) -> Result<&Opened<'_, u64>, StoreError>;
+    fn members(&self) -> Result<&Opened<'_, (u32, u64)>, StoreError>;
+    fn messages(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError>;
+    fn sessions(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError>;
+    fn sessions_by_account(&self) -> Result<&Opened<'_, (u32, &'static [u8; 16])>, StoreError>;
+    fn seen(&self) -> Result<&Opened<'_, u32>, StoreError>;
+    fn invites(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError>;
+}
+
+impl Shelf for Tables<'_> {
+    fn meta(&self) -> Result<&Opened<'_, &'static str>, StoreError> {
+        self.source.open(&self.meta, "meta", META)
+    }
+    fn accounts(&self) -> Result<&Opened<'_, u32>, StoreError> {
+        self.source.open(&self.accounts, "accounts", ACCOUNTS)
+    }
+    fn addresses(&self) -> Result<&Opened<'_, &'static str>, StoreError> {
+        self.source.open(&self.addresses, "addresses", ADDRESSES)
+    }
+    fn contacts(&self) -> Result<&Opened<'_, (u32, &'static str)>, StoreError> {
+        self.source.open(&self.contacts, "contacts", CONTACTS)
+    }
+    fn chats(&self) -> Result<&Opened<'_, u64>, StoreError> {
+        self.source.open(&self.chats, "chats", CHATS)
+    }
+    fn members(&self) -> Result<&Opened<'_, (u32, u64)>, StoreError> {
+        self.source.open(&self.members, "members", MEMBERS)
+    }
+    fn messages(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError> {
+        self.source.open(&self.messages, "messages", MESSAGES)
+    }
+    fn sessions(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError> {
+        self.source.open(&self.sessions, "sessions", SESSIONS)
+    }
+    fn sessions_by_account(&self) -> Result<&Opened<'_, (u32, &'static [u8; 16])>, StoreError> {
+        self.source.open(&self.sessions_by_account, "sessions_by_account", SESSIONS_BY_ACCOUNT)
+    }
+    fn seen(&self) -> Result<&Opened<'_, u32>, StoreError> {
+        self.source.open(&self.seen, "seen", SEEN)
+    }
+    fn invites(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError> {
+        self.source.open(&self.invites, "invites", INVITES)
+    }
+}
+
+impl<'a> Source<'a> {
+    fn open<'c, K: Key + 'static>(
+        &self,
+        cell: &'c OnceCell<Opened<'a, K>>,
+        name: &'static str,
+        definition: Definition<K>,
+    ) -> Result<&'c Opened<'a, K>, StoreError> {
+        if let Some(opened) = cell.get() {
+            return Ok(opened);
+        }
+        let table = match self {
+            Source::Turn(database, begun) => {
+                let transaction = match begun.get() {
+                    Some(transaction) => transaction,
+                    None => {
+                        let new = database.begin_read().map_err(failure)?;
+                        begun.get_or_init(|| new)
+                    }
+                };
+                Half::Read(transaction.open_table(definition).map_err(failure)?)
+            }
+            Source::Read(transaction) => {
+                Half::Read(transaction.open_table(definition).map_err(failure)?)
+            }
+            Source::Write(transaction) => {
+                Half::Write(transaction.open_table(definition).map_err(failure)?)
+            }
+        };
+        Ok(cell.get_or_init(|| Opened { name, table }))
+    }
+
+    fn open_mut<'c, K: Key + 'static>(
+        &self,
+        cell: &'c mut OnceCell<Opened<'a, K>>,
+        name: &'static str,
+        definition: Definition<K>,
+    ) -> Result<&'c mut Opened<'a, K>, StoreError> {
+        self.open(cell, name, definition)?;
+        Ok(cell.get_mut().expect("opened in the line before"))
+    }
+}
+
+impl fmt::Debug for Tables<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = match &self.source {
+            Source::Turn(..) => "turn",
+            Source::Read(_) => "read",
+            Source::Write(_) => "write",
+        };
+        f.debug_struct("Tables").field("source", &source).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,93 @@
+//! One turn: reads on a view until something is written, then one write transaction.
+
+use std::cell::OnceCell;
+use std::fmt;
+
+use redb::{Database, WriteTransaction};
+
+use crate::domain::id::{AccountNo, ChatId, Timestamp};
+use crate::domain::nouns::Head;
+use crate::store::look::Books;
+use crate::store::marks::Marks;
+use crate::store::recent::Chats;
+use crate::store::tables::Tables;
+use crate::store::{StoreError, failure};
+
+/// What the engine's thread knows beside the disk. All of it can be forgotten: `ids` is read again,
+/// the rest is derived or lost by agreement (marks).
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// `None` until the first is needed.
+    pub(super) ids: Option<Ids>,
+    /// The largest account number handed out since the start.
+    pub(super) account: AccountNo,
+    pub(super) chats: Chats,
+    pub(super) marks: Marks,
+}
+
+/// Message ids that are reserved and not used yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ids {
+    pub(super) next: u64,
+    pub(super) end: u64,
+}
+
+/// One write transaction, or the reading of one turn.
+pub struct Tx<'a> {
+    pub(super) tables: Tables<'a>,
+    pub(super) state: &'a mut State,
+    database: &'a Database,
+    transaction: &'a OnceCell<WriteTransaction>,
+}
+
+impl<'a> Tx<'a> {
+    /// `transaction` is filled at the first write.
+    pub(super) fn new(
+        database: &'a Database,
+        transaction: &'a OnceCell<WriteTransaction>,
+        state: &'a mut State,
+    ) -> Tx<'a> {
+        Tx { tables: Tables::turn(database), state, database, transaction }
+    }
+
+    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
+        if self.transaction.get().is_none() {
+            let new = self.database.begin_write().map_err(failure)?;
+            // The reads' own transaction ends here: while it lives, no page is used again.
+            self.tables = Tables::write(self.transaction.get_or_init(|| new));
+        }
+        Ok(())
+    }
+
+    pub(super) fn writes(&self) -> bool {
+        self.transaction.get().is_some()
+    }
+
+    /// Writes the waiting marks with this transaction.
+    pub(super) fn write_marks(&mut self) -> Result<(), StoreError> {
+        self.begin()?;
+        self.state.marks.write(&mut self.tables)
+    }
+}
+
+impl<'a> Books for Tx<'a> {
+    type Tables = Tables<'a>;
+
+    fn tables(&self) -> &Self::Tables {
+        &self.tables
+    }
+
+    fn known_head(&self, chat: ChatId) -> Option<Head> {
+        self.state.chats.peek(chat).map(|recent| recent.head)
+    }
+
+    fn known_seen(&self, account: AccountNo) -> Option<Timestamp> {
+        self.state.marks.seen(account)
+    }
+}
+
+impl fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").field("writes", &self.writes()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,230 @@
+//! A walk over every record: its check, its fields, and what must hold between records.
+//!
+//! The server goes on meanwhile. A walk reads in slices, each with a read transaction of its own,
+//! because a long one would keep freed pages from being used again.
+
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use redb::Key;
+
+use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
+use crate::store::rows::{self, Named};
+use crate::store::tables::{Opened, Shelf, Tables};
+use crate::store::tlv::{Fields, Flaw};
+use crate::store::{Look, Reader, Snapshot, StoreError, Verdict, failure};
+
+/// Records a read transaction is kept open for.
+const SLICE: usize = 1024;
+/// Who has more wants a backup and not a longer list.
+const FAULTS_MAX: usize = 1000;
+
+/// How a table is picked from a set.
+type Pick<K> = for<'s> fn(&'s Tables<'static>) -> Result<&'s Opened<'s, K>, StoreError>;
+
+impl Reader {
+    /// Walks every chain and every record, in slices. `progress` hears records done so far. What
+    /// it finds is in the verdict; an error means that nothing could be read.
+    pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
+        let mut walk = Walk { reader: self, findings: Findings::default(), progress };
+        let mut chain = Chain::default();
+        walk.over::<&str>(Shelf::meta, |_, _, fields, _| skim(fields))?;
+        walk.over::<u32>(Shelf::accounts, |found, no, fields, here| {
+            found.verdict.accounts += 1;
+            let account = rows::account(AccountNo(*no), fields)?;
+            match here.account_by_address(&account.address) {
+                Ok(Some(named)) if named == account.no => Ok(()),
+                Ok(_) | Err(_) => Err("its address leads elsewhere"),
+            }
+        })?;
+        walk.over::<&str>(Shelf::addresses, |_, _, fields, here| {
+            let there = match rows::name(fields)? {
+                Named::Account(no) => here.tables.accounts().and_then(|table| table.has(no.0)),
+                Named::Chat(chat) => here.tables.chats().and_then(|table| table.has(chat.0)),
+            };
+            exists(there, "it names something that is gone")
+        })?;
+        walk.over::<(u32, &str)>(Shelf::contacts, |_, key, fields, _| {
+            rows::contact(rows::address_of(key.1.as_bytes())?, fields).map(drop)
+        })?;
+        walk.over::<u64>(Shelf::chats, |_, id, f, _| rows::chat(ChatId(*id), f).map(drop))?;
+        walk.over::<(u32, u64)>(Shelf::members, |_, _, f, _| rows::member(f).map(drop))?;
+        walk.over::<(u64, u64)>(Shelf::messages, |found, key, fields, _| {
+            chain.message(found, *key, Ok(fields));
+            Ok(())
+        })?;
+        walk.over::<&[u8; 16]>(Shelf::sessions, |_, key, fields, here| {
+            let index = (rows::session(fields)?.account.0, *key);
+            let there = here.tables.sessions_by_account().and_then(|table| table.has(index));
+            exists(there, "its account does not list it")
+        })?;
+        walk.over::<(u32, &[u8; 16])>(Shelf::sessions_by_account, |_, key, _, here| {
+            let there = here.tables.sessions().and_then(|table| table.has(key.1));
+            exists(there, "its session is gone")
+        })?;
+        walk.over::<u32>(Shelf::seen, |_, _, fields, _| rows::one(fields).map(drop))?;
+        walk.over::<&[u8; 16]>(Shelf::invites, |_, _, f, _| rows::invite(f).map(drop))?;
+        Ok(walk.findings.verdict)
+    }
+}
+
+fn exists(there: Result<bool, StoreError>, flaw: Flaw) -> Result<(), Flaw> {
+    // What cannot be read is reported where it lies.
+    if there.unwrap_or(true) { Ok(()) } else { Err(flaw) }
+}
+
+fn skim(mut fields: Fields<'_>) -> Result<(), Flaw> {
+    while fields.next()?.is_some() {}
+    Ok(())
+}
+
+struct Walk<'w> {
+    reader: &'w Reader,
+    findings: Findings,
+    progress: &'w mut dyn FnMut(u64),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) verdict: Verdict,
+    /// Records seen.
+    pub(super) records: u64,
+}
+
+impl Findings {
+    pub(super) fn fault(&mut self, fault: String) {
+        if self.verdict.faults.len() < FAULTS_MAX {
+            self.verdict.faults.push(fault);
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Every record of a table in slices.
+    fn over<K: Key + 'static>(
+        &mut self,
+        pick: Pick<K>,
+        mut check: impl FnMut(
+            &mut Findings,
+            &K::SelfType<'_>,
+            Fields<'_>,
+            &Snapshot,
+        ) -> Result<(), Flaw>,
+    ) -> Result<(), StoreError> {
+        let mut last = None;
+        loop {
+            let here = self.reader.snapshot()?;
+            let findings = &mut self.findings;
+            // redb trusts its pages; a damaged one can make it panic. Here that is a finding.
+            let sliced = catch_unwind(AssertUnwindSafe(|| {
+                slice(pick(&here.tables)?, last.as_deref(), |table, key, fields| {
+                    findings.records += 1;
+                    let checked = match fields {
+                        Ok(fields) => check(findings, key, fields, &here),
+                        Err(flaw) => Err(flaw),
+                    };
+                    if let Err(flaw) = checked {
+                        findings.fault(table.damaged(key, flaw).to_string());
+                    }
+                })
+            }));
+            (self.progress)(self.findings.records);
+            match sliced {
+                Ok(Ok(Some(key))) => last = Some(key),
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Err(StoreError::Damaged(what))) => {
+                    self.findings.fault(format!("pages that cannot be read: {what}"));
+                    return Ok(());
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_panic) => {
+                    self.findings.fault("pages that cannot be read".into());
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// The records after `last`, at most a slice; the last one's key where there may be more.
+fn slice<K: Key + 'static>(
+    table: &Opened<'_, K>,
+    last: Option<&[u8]>,
+    mut each: impl FnMut(&Opened<'_, K>, &K::SelfType<'_>, Result<Fields<'_>, Flaw>),
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let start = match last {
+        Some(key) => Bound::Excluded(K::from_bytes(key)),
+        None => Bound::Unbounded,
+    };
+    let mut count = 0;
+    for entry in table.range((start, Bound::Unbounded))? {
+        let (key, value) = entry.map_err(failure)?;
+        let key = key.value();
+        let bytes = K::as_bytes(&key);
+        each(table, &key, crate::store::tlv::open(bytes.as_ref(), value.value()));
+        count += 1;
+        if count == SLICE {
+            return Ok(Some(bytes.as_ref().to_vec()));
+        }
+    }
+    Ok(None)
+}
+
+/// What must hold from one message of a chat to the next.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    chat: Option<ChatId>,
+    /// `None` after a record that could not be read.
+    last: Option<(MessageId, Seq, Timestamp)>,
+}
+
+impl Chain {
+    /// Takes the next message in key order.
+    pub(super) fn message(
+        &mut self,
+        found: &mut Findings,
+        (chat, id): (u64, u64),
+        fields: Result<Fields<'_>, Flaw>,
+    ) {
+        let (chat, id) = (ChatId(chat), MessageId(id));
+        found.verdict.messages += 1;
+        if self.chat != Some(chat) {
+            found.verdict.chats += 1;
+            self.chat = Some(chat);
+            self.last = Some(Default::default());
+        }
+        let last = self.last.take();
+        let line = fields.and_then(rows::line);
+        let read = line.and_then(|line| {
+            rows::kind(line.kind)?;
+            Ok((line, line.previous(id)?))
+        });
+        let fault = match read {
+            Ok((line, previous)) => {
+                self.last = Some((id, line.seq, line.time));
+                last.and_then(|last| break_of(last, previous, line.seq, line.time))
+            }
+            Err(flaw) => Some(flaw.to_string()),
+        };
+        if let Some(fault) = fault {
+            found.fault(format!("message {} of chat {}: {fault}", id.0, chat.0));
+        }
+    }
+}
+
+fn break_of(
+    (last, last_seq, last_time): (MessageId, Seq, Timestamp),
+    previous: MessageId,
+    seq: Seq,
+    time: Timestamp,
+) -> Option<String> {
+    if seq.0 != last_seq.0 + 1 {
+        Some(format!("its seq is {} after {}", seq.0, last_seq.0))
+    } else if previous != last {
+        Some(format!("it names {} as the one before it, that is {}", previous.0, last.0))
+    } else if time < last_time {
+        Some(format!("its time {} is before {}, the previous one's", time.0, last_time.0))
+    } else {
+        None
+    }
+}
