@@ -221,7 +221,7 @@ impl Address {
         Address { login, host: home.to_ascii_lowercase().into(), port: None, chat: None }
     }
 
-    /// Whether the address names an account of the server `home` (and not a chat within it).
+    /// Whether the address lies on the server `home`: an account, or a chat within one.
     pub fn is_local(&self, home: &str) -> bool {
         self.port.is_none() && self.host.eq_ignore_ascii_case(home)
     }

@@ -4,15 +4,35 @@
 //! A rule refuses before it writes, so that a refusal leaves the shared transaction clean. Given
 //! the same state and the same commands it does the same thing: model tests, crash tests and the
 //! commands that work on a closed database all rest on that.
+//!
+//! Who hears of a change is settled here, in [`Outcome::news`]; who is answered follows from who
+//! asked. [`apply`] is for what changes something or must see marks that are not on the disk yet;
+//! [`read()`] answers the rest from a snapshot.
 
 pub mod id;
 pub mod nouns;
 pub mod words;
 
+mod account;
+mod chat;
+mod contact;
+mod invite;
+mod mark;
+mod merge;
+mod message;
+mod read;
+mod session;
+#[cfg(test)]
+mod testing;
+
 use crate::domain::id::Timestamp;
-use crate::domain::words::{Actor, Command, Outcome};
+use crate::domain::session::Caller;
+use crate::domain::words::{Actor, Command, Outcome, Refusal, Reply};
 use crate::limits::Limits;
 use crate::store::{StoreError, Tx};
+
+pub use crate::domain::read::read;
+pub use crate::domain::session::session_is_live;
 
 /// Everything a rule may know beside the state.
 #[derive(Debug)]
@@ -39,11 +59,81 @@ pub enum Registration {
 }
 
 /// Does one command. An error is the disk's; everything else is in the outcome.
+///
+/// A session that has ended since the command was sent is refused here too: the row is looked at
+/// in the transaction that does the work.
 pub fn apply(
-    _tx: &mut Tx<'_>,
-    _context: &Context<'_>,
-    _actor: Actor,
-    _command: Command,
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    actor: Actor,
+    command: Command,
 ) -> Result<Outcome, StoreError> {
-    todo!()
+    let caller = Caller::of(tx, context, actor)?;
+    let mut outcome = Outcome::of(Ok(Reply::Done));
+    match decide(tx, context, actor, &caller, command, &mut outcome) {
+        Ok(reply) => outcome.reply = Ok(reply),
+        Err(Fault::Store(error)) => return Err(error),
+        Err(Fault::Refused(refusal)) => return Ok(Outcome::of(Err(refusal))),
+    }
+    if let Ok(me) = &caller
+        && !outcome.ended.contains(&me.key)
+    {
+        session::seen(tx, context, me)?;
+    }
+    Ok(outcome)
+}
+
+fn decide(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    actor: Actor,
+    caller: &Result<Caller, Refusal>,
+    command: Command,
+    outcome: &mut Outcome,
+) -> Result<Reply, Fault> {
+    let me = || caller.as_ref().map_err(|refusal| Fault::Refused(*refusal));
+    let Outcome { news, ended, .. } = outcome;
+    match command {
+        Command::Register { login, verifier, invite } => {
+            account::register(tx, context, login, verifier, invite.as_deref())
+        }
+        Command::LogIn(proof) => session::log_in(tx, context, &proof, ended),
+        Command::LogOut => session::log_out(tx, me()?, ended),
+        Command::AddContact(draft) => contact::add(tx, context, me()?, draft, news),
+        Command::ChangeContact(draft) => contact::change(tx, context, me()?, draft, news),
+        Command::RemoveContact { who } => contact::remove(tx, me()?, &who, news),
+        Command::Chats { before, count } => chat::chats(tx, me()?, before, count),
+        Command::Unread { count } => chat::unread(tx, me()?, count),
+        Command::Send(draft) => message::send(tx, context, me()?, draft, news),
+        Command::MarkDelivered { chat, id } => {
+            mark::move_to(tx, me()?, mark::Reach::Delivered, chat.as_ref(), id, news)
+        }
+        Command::MarkRead { chat, id } => {
+            mark::move_to(tx, me()?, mark::Reach::Read, chat.as_ref(), id, news)
+        }
+        Command::Newest => chat::newest(tx, me()?),
+        Command::Operator(order) => match actor {
+            Actor::Operator => account::obey(tx, context, order, ended),
+            Actor::Nobody | Actor::Session { .. } => Err(Fault::Refused(Refusal::NotAllowed)),
+        },
+    }
+}
+
+/// Why a rule stops: lets `?` serve for both.
+#[derive(Debug)]
+enum Fault {
+    Refused(Refusal),
+    Store(StoreError),
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Fault {
+        Fault::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Fault {
+        Fault::Store(error)
+    }
 }

@@ -1,0 +1,185 @@
+//! Several chats as one sequence of messages, ascending by id, for history, rewind and unread.
+//!
+//! Bounded in work and memory whatever the number of chats: between two reads only a place per
+//! chat is kept, never a text, and an answer ends early once its body would grow too large.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use crate::domain::id::{AccountNo, ChatId, MessageId, Timestamp};
+use crate::domain::nouns::Message;
+use crate::domain::words::{MessageView, Range, Take};
+use crate::domain::{chat, message};
+use crate::limits::ANSWER_BYTES_MAX;
+use crate::store::{Look, StoreError};
+
+/// Messages read from one chat at a time: so many of the longest texts are an answer's worth.
+const RUN_MAX: u32 = 64;
+
+/// What is still to come of one chat. Both bounds are exclusive.
+#[derive(Debug)]
+pub(in crate::domain) struct Strand {
+    chat: ChatId,
+    after: MessageId,
+    before: MessageId,
+    /// For the first read only; later ones go by id.
+    since: Option<Timestamp>,
+    /// How many messages in a row this chat is expected to give.
+    run: u32,
+    /// The other side's address, once it is needed.
+    name: Option<Arc<str>>,
+}
+
+impl Strand {
+    pub(in crate::domain) fn new(chat: ChatId, after: MessageId, before: MessageId) -> Strand {
+        Strand { chat, after, before, since: None, run: 1, name: None }
+    }
+
+    pub(in crate::domain) fn since(self, since: Option<Timestamp>) -> Strand {
+        Strand { since, ..self }
+    }
+
+    /// The nearest id that can come next.
+    fn next(&self, take: Take) -> MessageId {
+        match take {
+            Take::First => MessageId(self.after.0.saturating_add(1)),
+            Take::Last => MessageId(self.before.0.saturating_sub(1)),
+        }
+    }
+
+    /// Leaves `id` to come, and nothing nearer.
+    fn wind_to(&mut self, id: MessageId, take: Take) {
+        match take {
+            Take::First => self.after = MessageId(id.0.saturating_sub(1)),
+            Take::Last => self.before = MessageId(id.0.saturating_add(1)),
+        }
+    }
+
+    /// Leaves what comes behind `id`.
+    fn wind_past(&mut self, id: MessageId, take: Take) {
+        match take {
+            Take::First => self.after = id,
+            Take::Last => self.before = id,
+        }
+    }
+
+    /// At most `count` messages from the near end, nearest first.
+    fn read(
+        &mut self,
+        look: &impl Look,
+        take: Take,
+        count: u32,
+    ) -> Result<(Vec<Message>, bool), StoreError> {
+        let since = self.since.take();
+        let range = Range { after: self.after, before: self.before, since, count, take };
+        let (mut messages, more) = look.messages(self.chat, &range)?;
+        match take {
+            Take::First => {}
+            Take::Last => messages.reverse(),
+        }
+        Ok((messages, more))
+    }
+}
+
+/// The first or last `count` messages of all strands together, ascending, in the words of `me`,
+/// and whether any were left out.
+pub(in crate::domain) fn merge(
+    look: &impl Look,
+    me: AccountNo,
+    mut strands: Vec<Strand>,
+    take: Take,
+    count: u32,
+) -> Result<(Vec<MessageView>, bool), StoreError> {
+    // Greatest first, so ranks fall in the order that messages are taken in.
+    let rank = |id: MessageId| match take {
+        Take::First => u64::MAX - id.0,
+        Take::Last => id.0,
+    };
+    let my_name = chat::name(look, me)?;
+    let mut queue: BinaryHeap<(u64, Reverse<usize>)> =
+        strands.iter().enumerate().map(|(i, s)| (rank(s.next(take)), Reverse(i))).collect();
+    let mut page = Page::new(count);
+    while page.room() > 0
+        && let Some((_, Reverse(i))) = queue.pop()
+    {
+        let strand = &mut strands[i];
+        let limit = queue.peek().map(|(rank, _)| *rank);
+        let wanted = if limit.is_some() { strand.run.min(page.room()) } else { page.room() };
+        let (messages, more) = strand.read(look, take, wanted.min(RUN_MAX))?;
+        let mut cut = false;
+        for message in &messages {
+            if page.room() == 0 || limit.is_some_and(|limit| rank(message.id) < limit) {
+                strand.wind_to(message.id, take);
+                cut = true;
+                break;
+            }
+            let name = match &strand.name {
+                Some(name) => name.clone(),
+                None => {
+                    let other = strand.chat.other(me).unwrap_or(me);
+                    strand.name.insert(chat::name(look, other)?).clone()
+                }
+            };
+            let from = if message.from == me { my_name.clone() } else { name.clone() };
+            page.push(message::view(message, me, name, from));
+            strand.wind_past(message.id, take);
+        }
+        // Two where chats alternate: the one that comes and the one after it, which says where
+        // this chat goes on.
+        strand.run = if cut { 2 } else { (strand.run * 2).min(RUN_MAX) };
+        if cut || more {
+            queue.push((rank(strand.next(take)), Reverse(i)));
+        }
+    }
+    let Page { mut messages, .. } = page;
+    match take {
+        Take::First => {}
+        Take::Last => messages.reverse(),
+    }
+    Ok((messages, !queue.is_empty()))
+}
+
+/// An answer that fills up.
+#[derive(Debug)]
+struct Page {
+    messages: Vec<MessageView>,
+    count: u32,
+    bytes: usize,
+}
+
+impl Page {
+    fn new(count: u32) -> Page {
+        Page { messages: Vec::new(), count, bytes: 0 }
+    }
+
+    /// How many more messages it may take. The one that passes the byte limit is the last.
+    fn room(&self) -> u32 {
+        if self.bytes >= ANSWER_BYTES_MAX { 0 } else { self.count }
+    }
+
+    fn push(&mut self, message: MessageView) {
+        self.bytes += weight(&message);
+        self.count -= 1;
+        self.messages.push(message);
+    }
+}
+
+/// What a message takes in an answer, at most.
+fn weight(message: &MessageView) -> usize {
+    /// Field names, numbers and punctuation.
+    const FIXED: usize = 256;
+    let cookie = message.cookie.as_deref().map_or(0, json_length);
+    FIXED + 2 * message.chat.len() + message.from.len() + json_length(&message.text) + cookie
+}
+
+/// The length of a text as a JSON string without its quotes: what must be escaped grows.
+pub(in crate::domain) fn json_length(text: &str) -> usize {
+    let grown = |byte: u8| match byte {
+        b'"' | b'\\' => 2,
+        // \u00xx; some have shorter forms.
+        0..=0x1f => 6,
+        _ => 1,
+    };
+    text.bytes().map(grown).sum()
+}

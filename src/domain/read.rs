@@ -1,0 +1,262 @@
+//! What is only read: answered from a snapshot, off the engine's thread, so that a long page never
+//! holds up those who send.
+
+use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, Timestamp};
+use crate::domain::merge::{Strand, json_length, merge};
+use crate::domain::words::{ContactView, Query, Range, Refusal, Reply, Take};
+use crate::domain::{Fault, chat, contact};
+use crate::limits::{ANSWER_BYTES_MAX, HISTORY_COUNT_MAX};
+use crate::store::{Look, StoreError};
+
+/// Contacts read at a time.
+const SLICE: usize = 128;
+
+/// Answers a question of `account`'s, whose session the caller has checked. `home` is the host
+/// part of this server's addresses. An error is the disk's.
+pub fn read(
+    look: &impl Look,
+    home: &str,
+    account: AccountNo,
+    now: Timestamp,
+    query: &Query,
+) -> Result<Result<Reply, Refusal>, StoreError> {
+    let reply = match query {
+        Query::Contacts { after, count } => {
+            contacts(look, home, account, now, after.as_ref(), *count)
+        }
+        Query::History { chat, range } => history(look, account, chat, range),
+        Query::Rewind { after, count } => rewind(look, account, *after, *count),
+    };
+    match reply {
+        Ok(reply) => Ok(Ok(reply)),
+        Err(Fault::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Fault::Store(error)) => Err(error),
+    }
+}
+
+/// In order of address.
+fn contacts(
+    look: &impl Look,
+    home: &str,
+    me: AccountNo,
+    now: Timestamp,
+    after: Option<&Address>,
+    count: u32,
+) -> Result<Reply, Fault> {
+    let viewer = contact::viewer(look, me)?;
+    let count = count as usize;
+    let mut contacts: Vec<ContactView> = Vec::new();
+    let mut bytes = 0;
+    let mut place = after.cloned();
+    loop {
+        // One more than wanted tells whether there is more.
+        let wanted = (count - contacts.len()).saturating_add(1).min(SLICE);
+        let slice = look.contacts(me, place.as_ref(), wanted)?;
+        let is_last = slice.len() < wanted;
+        for contact in slice {
+            if contacts.len() == count || bytes >= ANSWER_BYTES_MAX {
+                return Ok(Reply::Contacts { contacts, more: true });
+            }
+            place = Some(contact.who.clone());
+            let view = contact::view(look, home, &viewer, contact, now)?;
+            bytes += weight(&view);
+            contacts.push(view);
+        }
+        if is_last {
+            return Ok(Reply::Contacts { contacts, more: false });
+        }
+    }
+}
+
+/// A part of one chat. A chat appears with its first message, so one without any is not there.
+fn history(
+    look: &impl Look,
+    me: AccountNo,
+    address: &Address,
+    range: &Range,
+) -> Result<Reply, Fault> {
+    if range.count == 0 {
+        return Err(Refusal::BadRange.into());
+    }
+    let chat: ChatId = match chat::with(look, me, address)? {
+        Some(chat) if look.head(chat)?.seq > Seq(0) => chat,
+        Some(_) | None => return Err(Refusal::NoSuchChat.into()),
+    };
+    // mSIM 2, decision 45: bounds that cross are an empty answer.
+    let strands = if range.after < range.before {
+        vec![Strand::new(chat, range.after, range.before).since(range.since)]
+    } else {
+        Vec::new()
+    };
+    let count = range.count.min(HISTORY_COUNT_MAX);
+    let (messages, more) = merge(look, me, strands, range.take, count)?;
+    Ok(Reply::Messages { messages, more })
+}
+
+/// Every chat that reaches beyond `after`, as one sequence. My own messages are in it: another
+/// device of mine may have sent them.
+fn rewind(look: &impl Look, me: AccountNo, after: MessageId, count: u32) -> Result<Reply, Fault> {
+    if count == 0 {
+        return Err(Refusal::BadRange.into());
+    }
+    let heads = chat::heads(look, me)?;
+    let news = heads.into_iter().filter(|(_, head)| head.id > after);
+    let strands = news.map(|(chat, _)| Strand::new(chat, after, MessageId::END)).collect();
+    let count = count.min(HISTORY_COUNT_MAX);
+    let (messages, more) = merge(look, me, strands, Take::First, count)?;
+    Ok(Reply::Messages { messages, more })
+}
+
+/// What a contact takes in an answer, at most.
+fn weight(contact: &ContactView) -> usize {
+    /// Field names, a time and punctuation.
+    const FIXED: usize = 192;
+    let groups: usize = contact.group.iter().map(|g| json_length(g) + 3).sum();
+    let note = contact.note.as_deref().map_or(0, json_length);
+    FIXED + 2 * contact.who.len() + json_length(&contact.name) + groups + note
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{Me, World, ids, range, whole};
+    use crate::domain::words::MessageView;
+
+    fn chat_of(count: usize) -> (World, [Me; 2], Vec<u64>) {
+        let (mut world, people) = World::of(["alice", "bob"]);
+        let sent =
+            |n: usize| if n.is_multiple_of(2) { (people[0], "bob") } else { (people[1], "alice") };
+        let ids = (0..count).map(|n| world.sent(sent(n).0, sent(n).1, "x").0).collect();
+        (world, people, ids)
+    }
+
+    fn rewound(world: &World, me: Me, after: u64, count: u32) -> (Vec<MessageView>, bool) {
+        match world.read(me, &Query::Rewind { after: MessageId(after), count }) {
+            Ok(Reply::Messages { messages, more }) => (messages, more),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn bounds_are_exclusive_and_more_is_exact() {
+        let (world, [alice, _], all) = chat_of(10);
+        let page = |after: u64, before: u64, count, take| {
+            let answer = world.history(alice, "bob", range(after, before, count, take)).unwrap();
+            (ids(&answer.0), answer.1)
+        };
+        let (first, last) = (all[0], all[9]);
+        assert_eq!(page(0, u64::MAX, 10, Take::First), (all.clone(), false));
+        assert_eq!(page(0, u64::MAX, 9, Take::First), (all[..9].to_vec(), true));
+        assert_eq!(page(0, u64::MAX, 9, Take::Last), (all[1..].to_vec(), true));
+        assert_eq!(page(first, last, 8, Take::First), (all[1..9].to_vec(), false));
+        assert_eq!(page(first, last, 8, Take::Last), (all[1..9].to_vec(), false));
+        assert_eq!(page(first, last, 7, Take::Last), (all[2..9].to_vec(), true));
+        assert_eq!(page(last, u64::MAX, 5, Take::First), (Vec::new(), false));
+        assert_eq!(page(0, first, 5, Take::Last), (Vec::new(), false));
+        // Crossing and empty bounds.
+        for (after, before) in [(last, first), (first, first), (0, 0), (u64::MAX, u64::MAX)] {
+            assert_eq!(page(after, before, 5, Take::First), (Vec::new(), false));
+            assert_eq!(page(after, before, 5, Take::Last), (Vec::new(), false));
+        }
+    }
+
+    #[test]
+    fn a_chat_that_is_not_there_has_no_history() {
+        let (mut world, [alice, _, carol]) = World::of(["alice", "bob", "carol"]);
+        world.sent(alice, "bob", "x");
+        for chat in ["alice", "bob", "nobody", "bob@far.test", "carol"] {
+            assert_eq!(world.history(carol, chat, whole()), Err(Refusal::NoSuchChat), "{chat}");
+        }
+        let none = range(0, u64::MAX, 0, Take::First);
+        assert_eq!(world.history(alice, "bob", none), Err(Refusal::BadRange));
+    }
+
+    #[test]
+    fn a_day_begins_with_its_first_message() {
+        let (mut world, [alice, _]) = World::of(["alice", "bob"]);
+        let start = world.now;
+        let mut all = Vec::new();
+        for _ in 0..200 {
+            all.push(world.sent(alice, "bob", "x").0);
+            world.now.0 += 1000;
+        }
+        let since = |at: u64, count| {
+            let range =
+                Range { since: Some(Timestamp(at)), ..range(0, u64::MAX, count, Take::First) };
+            let (messages, more) = world.history(alice, "bob", range).unwrap();
+            (ids(&messages), more)
+        };
+        assert_eq!(since(0, 500), (all.clone(), false));
+        assert_eq!(since(start.0 + 10_000, 500), (all[10..].to_vec(), false));
+        assert_eq!(since(start.0 + 9_001, 100), (all[10..110].to_vec(), true));
+        assert_eq!(since(world.now.0, 500), (Vec::new(), false));
+    }
+
+    #[test]
+    fn a_page_has_a_cap() {
+        let (world, [alice, _], all) = chat_of(HISTORY_COUNT_MAX as usize + 1);
+        let cap = HISTORY_COUNT_MAX as usize;
+        let every = |take| {
+            let range = range(0, u64::MAX, u32::MAX, take);
+            let (messages, more) = world.history(alice, "bob", range).unwrap();
+            (ids(&messages), more)
+        };
+        assert_eq!(every(Take::First), (all[..cap].to_vec(), true));
+        assert_eq!(every(Take::Last), (all[1..].to_vec(), true));
+        let (messages, more) = rewound(&world, alice, 0, u32::MAX);
+        assert!(more && ids(&messages) == all[..cap]);
+    }
+
+    #[test]
+    fn an_answer_ends_early_before_it_grows_too_large() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        // Each of these is six times as long in JSON.
+        let text = "\u{1}".repeat(16_384);
+        let all: Vec<u64> = (0..30).map(|_| world.sent(alice, "bob", &text).0).collect();
+        let fitting = ANSWER_BYTES_MAX / (6 * text.len()) + 1;
+        let (first, more) = world.history(alice, "bob", whole()).unwrap();
+        assert!(more && ids(&first) == all[..fitting]);
+        let (last, more) =
+            world.history(alice, "bob", range(0, u64::MAX, 500, Take::Last)).unwrap();
+        assert!(more && ids(&last) == all[30 - fitting..]);
+        let (rewound, more) = rewound(&world, bob, all[4], 500);
+        assert!(more && ids(&rewound) == all[5..5 + fitting]);
+        // What is left fits.
+        let (rest, more) =
+            world.history(alice, "bob", range(all[20], u64::MAX, 9, Take::First)).unwrap();
+        assert!(!more && ids(&rest) == all[21..]);
+    }
+
+    #[test]
+    fn rewind_is_every_chat_of_mine_and_no_other() {
+        let (mut world, people) = World::of(["alice", "bob", "carol", "dave"]);
+        let names = ["alice", "bob", "carol", "dave"];
+        let mut alices = Vec::new();
+        for n in 0..300usize {
+            // Runs of one chat and alternation, both.
+            let (from, to) = if n % 100 < 50 { (0, n % 4) } else { (n % 4, (n / 25) % 4) };
+            let id = world.sent(people[from], names[to], "x").0;
+            if from == 0 || to == 0 {
+                alices.push(id);
+            }
+        }
+        let (messages, more) = rewound(&world, people[0], 0, 500);
+        assert!(!more && ids(&messages) == alices);
+        for count in [1, 2, 7, 64, 100] {
+            let (mut place, mut seen) = (0, Vec::new());
+            loop {
+                let (page, more) = rewound(&world, people[0], place, count);
+                assert!(page.len() == count as usize || !more);
+                seen.extend(ids(&page));
+                place = seen.last().copied().unwrap_or_default();
+                if !more {
+                    break;
+                }
+            }
+            assert_eq!(seen, alices, "pages of {count}");
+        }
+        assert_eq!(rewound(&world, people[0], u64::MAX, 5), (Vec::new(), false));
+        let none = world.read(people[0], &Query::Rewind { after: MessageId(0), count: 0 });
+        assert_eq!(none.unwrap_err(), Refusal::BadRange);
+    }
+}

@@ -1,0 +1,216 @@
+//! A small world for the tests of the rules: a database in memory, a clock that stands until it is
+//! told otherwise, chance that counts.
+
+use std::sync::Arc;
+
+use crate::domain::id::{AccountNo, Address, Login, MessageId, SessionKey, Timestamp};
+use crate::domain::words::{
+    Actor, ChatView, Command, ContactDraft, Draft, Event, Kind, MessageView, News, Order, Outcome,
+    Proof, Query, Range, Refusal, Reply, SessionKind, Take, Verifier,
+};
+use crate::domain::{Context, Registration, apply, read};
+use crate::limits::Limits;
+use crate::store::{Look, Options, Place, Store, StoreError, Tx};
+
+pub(in crate::domain) const HOME: &str = "im.test";
+
+/// A logged-in session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::domain) struct Me {
+    pub(in crate::domain) account: AccountNo,
+    pub(in crate::domain) key: SessionKey,
+}
+
+#[derive(Debug)]
+pub(in crate::domain) struct World {
+    pub(in crate::domain) store: Store,
+    pub(in crate::domain) now: Timestamp,
+    pub(in crate::domain) limits: Limits,
+    pub(in crate::domain) registration: Registration,
+    pub(in crate::domain) federated: bool,
+    chance: u64,
+}
+
+impl World {
+    pub(in crate::domain) fn new() -> World {
+        let options = Options { cache_bytes: 1 << 20, free_space: 0 };
+        World {
+            store: Store::open(Place::Memory, options).unwrap(),
+            now: Timestamp::from_secs(1_000_000_000),
+            limits: Limits::default(),
+            registration: Registration::Open,
+            federated: false,
+            chance: 0,
+        }
+    }
+
+    /// A world with these people in it, each with one session.
+    pub(in crate::domain) fn of<const N: usize>(logins: [&str; N]) -> (World, [Me; N]) {
+        let mut world = World::new();
+        let people = logins.map(|login| {
+            world.add_user(login);
+            world.log_in(login)
+        });
+        (world, people)
+    }
+
+    pub(in crate::domain) fn apply(&mut self, actor: Actor, command: Command) -> Outcome {
+        self.chance += 1;
+        let mut chance = [0; 32];
+        for (i, byte) in chance.iter_mut().enumerate() {
+            *byte = (self.chance.wrapping_mul(i as u64 + 1) >> (i % 8)) as u8;
+        }
+        chance[24..].copy_from_slice(&self.chance.to_be_bytes());
+        let context = Context {
+            now: self.now,
+            chance,
+            home: HOME,
+            limits: &self.limits,
+            registration: self.registration,
+            federated: self.federated,
+        };
+        self.store.write(|tx| apply(tx, &context, actor, command)).unwrap()
+    }
+
+    pub(in crate::domain) fn ask(&mut self, me: Me, command: Command) -> Outcome {
+        self.apply(Actor::Session { account: me.account, key: me.key }, command)
+    }
+
+    pub(in crate::domain) fn order(&mut self, order: Order) -> Outcome {
+        self.apply(Actor::Operator, Command::Operator(order))
+    }
+
+    pub(in crate::domain) fn read(&self, me: Me, query: &Query) -> Result<Reply, Refusal> {
+        let reader = self.store.reader();
+        reader.read(|snapshot| read(snapshot, HOME, me.account, self.now, query)).unwrap()
+    }
+
+    /// Something that no command can do yet.
+    pub(in crate::domain) fn force(
+        &mut self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<(), StoreError>,
+    ) {
+        self.store.write(work).unwrap();
+    }
+
+    pub(in crate::domain) fn add_user(&mut self, login: &str) {
+        let order = Order::AddUser { login: self::login(login), verifier: verifier("old") };
+        assert!(matches!(self.order(order).reply, Ok(Reply::Done)));
+    }
+
+    pub(in crate::domain) fn log_in(&mut self, login: &str) -> Me {
+        let account = self.account(login);
+        let outcome = self.try_log_in(account);
+        let Ok(Reply::LoggedIn { session, account }) = outcome.reply else {
+            panic!("{:?}", outcome.reply)
+        };
+        Me { account, key: session.key() }
+    }
+
+    pub(in crate::domain) fn try_log_in(&mut self, account: AccountNo) -> Outcome {
+        let proof = Proof::of(account, SessionKind::Person);
+        self.apply(Actor::Nobody, Command::LogIn(proof))
+    }
+
+    pub(in crate::domain) fn account(&self, login: &str) -> AccountNo {
+        let found = self.store.reader().read(|s| s.account_by_address(&address(login)));
+        found.unwrap().unwrap()
+    }
+
+    pub(in crate::domain) fn send(&mut self, me: Me, to: &str, text: &str) -> Outcome {
+        self.ask(me, Command::Send(draft(to, text, None)))
+    }
+
+    /// Sends, and tells the id it got.
+    pub(in crate::domain) fn sent(&mut self, me: Me, to: &str, text: &str) -> MessageId {
+        match self.send(me, to, text).reply {
+            Ok(Reply::Sent { id, repeated: false, .. }) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(in crate::domain) fn chats(&mut self, me: Me) -> Vec<ChatView> {
+        let all = Command::Chats { before: MessageId::END, count: u32::MAX };
+        match self.ask(me, all).reply {
+            Ok(Reply::Chats { chats, more: false }) => chats,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(in crate::domain) fn mark_read(
+        &mut self,
+        me: Me,
+        chat: Option<&str>,
+        id: MessageId,
+    ) -> Outcome {
+        self.ask(me, Command::MarkRead { chat: chat.map(address), id })
+    }
+
+    pub(in crate::domain) fn mark_delivered(
+        &mut self,
+        me: Me,
+        chat: Option<&str>,
+        id: MessageId,
+    ) -> Outcome {
+        self.ask(me, Command::MarkDelivered { chat: chat.map(address), id })
+    }
+
+    pub(in crate::domain) fn history(
+        &self,
+        me: Me,
+        chat: &str,
+        range: Range,
+    ) -> Result<(Vec<MessageView>, bool), Refusal> {
+        match self.read(me, &Query::History { chat: address(chat), range })? {
+            Reply::Messages { messages, more } => Ok((messages, more)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(in crate::domain) fn address(text: &str) -> Address {
+    Address::parse(text, HOME).unwrap()
+}
+
+pub(in crate::domain) fn login(text: &str) -> Login {
+    Login::parse(text).unwrap()
+}
+
+pub(in crate::domain) fn verifier(text: &str) -> Verifier {
+    Verifier(text.into())
+}
+
+pub(in crate::domain) fn draft(to: &str, text: &str, cookie: Option<&str>) -> Draft {
+    Draft { chat: address(to), kind: Kind::Text, text: text.into(), cookie: cookie.map(Into::into) }
+}
+
+pub(in crate::domain) fn contact(who: &str) -> ContactDraft {
+    ContactDraft { who: address(who), name: None, group: None, note: None, dialog: None }
+}
+
+pub(in crate::domain) fn range(after: u64, before: u64, count: u32, take: Take) -> Range {
+    Range { after: MessageId(after), before: MessageId(before), since: None, count, take }
+}
+
+pub(in crate::domain) fn whole() -> Range {
+    range(0, u64::MAX, 500, Take::First)
+}
+
+pub(in crate::domain) fn ids(messages: &[MessageView]) -> Vec<u64> {
+    messages.iter().map(|m| m.id.0).collect()
+}
+
+/// What one account's sessions but `except` hear, in order.
+pub(in crate::domain) fn heard_by(
+    outcome: &Outcome,
+    to: AccountNo,
+    except: Option<SessionKey>,
+) -> Vec<Arc<Event>> {
+    let is_for = |news: &&News| news.to == to && news.except == except;
+    outcome.news.iter().filter(is_for).map(|news| news.event.clone()).collect()
+}
+
+pub(in crate::domain) fn refused(outcome: &Outcome) -> Refusal {
+    assert!(outcome.news.is_empty() && outcome.ended.is_empty(), "{outcome:?}");
+    *outcome.reply.as_ref().unwrap_err()
+}
