@@ -7,6 +7,7 @@
 
 pub mod buffer;
 pub mod http;
+pub mod json;
 pub mod msim2;
 
 pub use buffer::Buffer;

@@ -1,0 +1,202 @@
+//! Writing: commas and braces are right by construction, each object ends when its writer is
+//! dropped, and nothing is kept but the bytes.
+
+/// An object under way. Dropping it writes the closing brace.
+#[derive(Debug)]
+pub struct ObjectWriter<'a> {
+    out: &'a mut Vec<u8>,
+    is_first: bool,
+}
+
+/// An array under way. Dropping it writes the closing bracket.
+#[derive(Debug)]
+pub struct ArrayWriter<'a> {
+    out: &'a mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'a> ObjectWriter<'a> {
+    pub fn new(out: &'a mut Vec<u8>) -> ObjectWriter<'a> {
+        out.push(b'{');
+        ObjectWriter { out, is_first: true }
+    }
+
+    pub fn text(&mut self, field: &str, text: &str) -> &mut Self {
+        write_text(text, self.key(field));
+        self
+    }
+
+    pub fn number(&mut self, field: &str, number: u64) -> &mut Self {
+        write_number(number, self.key(field));
+        self
+    }
+
+    pub fn flag(&mut self, field: &str, flag: bool) -> &mut Self {
+        self.key(field).extend_from_slice(if flag { b"true" } else { b"false" });
+        self
+    }
+
+    pub fn object(&mut self, field: &str) -> ObjectWriter<'_> {
+        ObjectWriter::new(self.key(field))
+    }
+
+    pub fn array(&mut self, field: &str) -> ArrayWriter<'_> {
+        ArrayWriter::new(self.key(field))
+    }
+
+    pub fn texts<'t>(
+        &mut self,
+        field: &str,
+        texts: impl IntoIterator<Item = &'t str>,
+    ) -> &mut Self {
+        let mut array = self.array(field);
+        for text in texts {
+            array.text(text);
+        }
+        drop(array);
+        self
+    }
+
+    fn key(&mut self, field: &str) -> &mut Vec<u8> {
+        if !self.is_first {
+            self.out.push(b',');
+        }
+        self.is_first = false;
+        write_text(field, self.out);
+        self.out.push(b':');
+        self.out
+    }
+}
+
+impl<'a> ArrayWriter<'a> {
+    pub fn new(out: &'a mut Vec<u8>) -> ArrayWriter<'a> {
+        out.push(b'[');
+        ArrayWriter { out, is_first: true }
+    }
+
+    pub fn text(&mut self, text: &str) {
+        write_text(text, self.next());
+    }
+
+    pub fn object(&mut self) -> ObjectWriter<'_> {
+        ObjectWriter::new(self.next())
+    }
+
+    /// Bytes written so far, with everything before the array.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.is_first
+    }
+
+    fn next(&mut self) -> &mut Vec<u8> {
+        if !self.is_first {
+            self.out.push(b',');
+        }
+        self.is_first = false;
+        self.out
+    }
+}
+
+impl Drop for ObjectWriter<'_> {
+    fn drop(&mut self) {
+        self.out.push(b'}');
+    }
+}
+
+impl Drop for ArrayWriter<'_> {
+    fn drop(&mut self) {
+        self.out.push(b']');
+    }
+}
+
+/// How many bytes a string takes with its quotes.
+pub fn text_len(text: &str) -> usize {
+    2 + text.bytes().map(escaped_len).sum::<usize>()
+}
+
+fn escaped_len(byte: u8) -> usize {
+    match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+        0..0x20 => 6,
+        0x20.. => 1,
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
+    let mut plain = 0;
+    for (i, &byte) in bytes.iter().enumerate() {
+        if escaped_len(byte) == 1 {
+            continue;
+        }
+        out.extend_from_slice(&bytes[plain..i]);
+        plain = i + 1;
+        match byte {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            control => {
+                let (high, low) = (usize::from(control >> 4), usize::from(control & 15));
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', DIGITS[high], DIGITS[low]]);
+            }
+        }
+    }
+    out.extend_from_slice(&bytes[plain..]);
+    out.push(b'"');
+}
+
+fn write_number(mut number: u64, out: &mut Vec<u8>) {
+    // u64::MAX has twenty digits.
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_close_themselves_and_commas_stand_between() {
+        let mut out = Vec::new();
+        let mut object = ObjectWriter::new(&mut out);
+        object.text("a", "x").number("b", 0).flag("c", false);
+        object.texts("d", ["y", "z"]);
+        {
+            let mut array = object.array("e");
+            assert!(array.is_empty());
+            array.object().number("f", u64::MAX);
+            array.object();
+        }
+        object.object("g").flag("h", true);
+        drop(object);
+        let expected = r#"{"a":"x","b":0,"c":false,"d":["y","z"],"e":[{"f":18446744073709551615},{}],"g":{"h":true}}"#;
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+
+    #[test]
+    fn every_character_comes_back_as_it_was() {
+        let everything: String =
+            (0..0x500).filter_map(char::from_u32).chain("😀\u{2028}".chars()).collect();
+        let mut out = Vec::new();
+        write_text(&everything, &mut out);
+        assert_eq!(out.len(), text_len(&everything));
+        let back: String = serde_json::from_slice(&out).expect("valid JSON");
+        assert_eq!(back, everything);
+    }
+}

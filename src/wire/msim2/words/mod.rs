@@ -1,0 +1,3 @@
+//! The core's words that need mSIM's own spelling.
+
+pub mod refusal;
