@@ -1,11 +1,22 @@
 //! The configuration: every key, its default, its check. A [`Config`] that exists is valid.
 
-use std::path::PathBuf;
+mod check;
+mod error;
+
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::domain::Registration;
-use crate::limits::{Limits, Switch};
+use crate::limits::{Budget, CONFIG_BYTES_MAX, Limits, Switch};
+
+pub use error::ConfigError;
+use error::Fault;
+
+/// Every key with its default and a comment: what `msimd config print` shows.
+pub const DEFAULTS: &str = include_str!("config/msimd.toml");
 
 /// `msimd.toml`. Every key is optional.
 #[derive(Clone, Debug, Deserialize)]
@@ -136,18 +147,126 @@ impl Default for Password {
 }
 
 impl Config {
+    /// The file to read: the one asked for, else `./msimd.toml`, else `/etc/msimd.toml`, where there
+    /// is one.
+    pub fn find(asked: Option<&Path>) -> Option<PathBuf> {
+        asked.map(Path::to_owned).or_else(|| {
+            let usual = ["msimd.toml", "/etc/msimd.toml"];
+            usual.iter().map(PathBuf::from).find(|path| path.exists())
+        })
+    }
+
+    /// Reads and checks a file; without one, checks the defaults. `data_dir` replaces the file's.
+    pub fn load(path: Option<&Path>, data_dir: Option<&Path>) -> Result<Config, ConfigError> {
+        let at = |mut error: ConfigError| {
+            error.path = path.map(Path::to_owned);
+            error
+        };
+        let text = match path {
+            Some(path) => read(path).map_err(at)?,
+            None => String::new(),
+        };
+        let mut config = Config::parse(&text).map_err(at)?;
+        if let Some(data_dir) = data_dir {
+            config.data_dir = data_dir.to_owned();
+        }
+        config.check(&text).map_err(at)?;
+        Ok(config)
+    }
+
+    /// How the memory ceiling is shared out.
+    pub fn budget(&self) -> Result<Budget, ConfigError> {
+        check::budget(self).map_err(|fault| fault_in("", fault))
+    }
+
+    /// The management socket.
+    pub fn admin_socket(&self) -> PathBuf {
+        if self.admin.socket.as_os_str().is_empty() {
+            self.data_dir.join("admin.sock")
+        } else {
+            self.admin.socket.clone()
+        }
+    }
+
+    /// The loopback address that also serves metrics.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.admin.metrics.parse().ok()
+    }
+
+    /// The tables and keys in which two configurations differ and that only a start takes over.
+    pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
+        let mut different = Vec::new();
+        let mut compare = |key, old: &dyn std::fmt::Debug, new: &dyn std::fmt::Debug| {
+            // Debug shows every field, and spares each struct a PartialEq for this alone.
+            if format!("{old:?}") != format!("{new:?}") {
+                different.push(key);
+            }
+        };
+        compare("server_name", &self.server_name, &new.server_name);
+        compare("data_dir", &self.data_dir, &new.data_dir);
+        compare("registration", &self.registration, &new.registration);
+        compare("memory", &self.memory, &new.memory);
+        compare("threads", &self.threads, &new.threads);
+        compare("[listen]", &self.listen, &new.listen);
+        compare("[http]", &self.http, &new.http);
+        compare("tls.mode", &self.tls.mode, &new.tls.mode);
+        compare("[limits]", &self.limits, &new.limits);
+        compare("[password]", &self.password, &new.password);
+        compare("[history]", &self.history, &new.history);
+        compare("[admin]", &self.admin, &new.admin);
+        different
+    }
+
+    /// Takes a text apart without looking at the values.
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        let mut config: Config =
+            basic_toml::from_str(text).map_err(|e| error::of_parser(&e, text))?;
+        config.server_name.make_ascii_lowercase();
+        Ok(config)
+    }
+
+    fn check(&self, text: &str) -> Result<(), ConfigError> {
+        check::check(self).map_err(|fault| fault_in(text, fault))
+    }
+
     /// What tests start from: ports chosen free, cheap password hashes, no delays or rates.
     pub fn for_tests() -> Config {
-        let mut config = Config::default();
-        config.server_name = "im.test".into();
-        config.listen.tcp = "127.0.0.1:0".into();
-        config.listen.http = "127.0.0.1:0".into();
-        config.listen.line = String::new();
-        config.listen.tags = String::new();
-        config.listen.files = String::new();
-        config.limits.rate = Switch::Off;
-        config.limits.login_delay = Switch::Off;
-        config.password = Password { memory_kib: 64, passes: 1 };
-        config
+        let free = || String::from("127.0.0.1:0");
+        let off = String::new;
+        Config {
+            server_name: "im.test".into(),
+            listen: Listen {
+                tcp: free(),
+                http: free(),
+                line: off(),
+                tags: off(),
+                files: off(),
+                tinode: off(),
+            },
+            limits: Limits { rate: Switch::Off, login_delay: Switch::Off, ..Limits::default() },
+            password: Password { memory_kib: 64, passes: 1 },
+            ..Config::default()
+        }
     }
 }
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let cannot = |problem: String| ConfigError { path: None, line: None, key: None, problem };
+    let file = std::fs::File::open(path).map_err(|e| cannot(format!("cannot be read: {e}")))?;
+    let mut text = String::new();
+    file.take(CONFIG_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|e| cannot(format!("cannot be read: {e}")))?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(cannot(format!("it has more than {CONFIG_BYTES_MAX} bytes")));
+    }
+    Ok(text)
+}
+
+fn fault_in(text: &str, fault: Fault) -> ConfigError {
+    let line = error::line_of(text, fault.key);
+    ConfigError { path: None, line, key: Some(fault.key.to_owned()), problem: fault.problem }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ pub mod engine;
 pub mod limits;
 pub mod log;
 pub mod memory;
+pub mod metrics;
 pub mod net;
 pub mod server;
 pub mod store;

@@ -84,6 +84,125 @@ pub const LOGIN_FAILURES_KEPT: usize = 4096;
 /// Addresses and accounts whose request rate is remembered.
 pub const RATES_KEPT: usize = 4096;
 
+/// A turn that takes longer than this means that the disk or the engine is stuck: cards stall for
+/// seconds, not for so many.
+pub const ENGINE_STUCK_SECS: u64 = 15;
+/// How long /healthz waits for the carriers' sign of life.
+pub const PROBE_MILLIS: u64 = 1000;
+/// Requests on the management socket at work at once; each has a thread.
+pub const ADMIN_REQUESTS_MAX: usize = 4;
+/// The body of a request on the management socket: a login and a password with room to spare.
+pub const ADMIN_BODY_BYTES_MAX: usize = 16 * 1024;
+/// The answer to one: some hundred thousand accounts.
+pub const ADMIN_ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// What a connection to the metrics port may take to ask and to hear.
+pub const WATCH_SECS: u64 = 2;
+/// File descriptors that are no client's: database, listeners, management, the runtime's own.
+pub const OPEN_FILES_BESIDE_CONNECTIONS: u64 = 64;
+/// The configuration file: a hundred times what every key with its comment needs.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// REGISTER-INSTRUCTIONS: a page of text.
+pub const INSTRUCTIONS_BYTES_MAX: usize = 4096;
+
+/// What the process takes before anything is asked of it: its own pages, libraries, the threads'
+/// stacks, the TLS configuration.
+const PROCESS_BYTES: u64 = 8 << 20;
+/// The pages of one turn's transaction and the words it carries, with room for redb's bookkeeping.
+const TURN_BYTES: u64 = 8 * BATCH_BYTES_MAX as u64;
+/// The remembered rates and failed logins.
+const TABLES_BYTES: u64 = 128 * (RATES_KEPT + LOGIN_FAILURES_KEPT) as u64;
+/// An idle connection with its session: 2 KiB plain, 13 KiB with TLS.
+const CONNECTION_BYTES: u64 = 16 * 1024;
+/// One connection at its limits: a packet in, an answer out, twice for the copy being made.
+const BUFFERS_BYTES_MIN: u64 = 2 * (ANSWER_BYTES_MAX as u64);
+/// Fewer connections are no server.
+const CONNECTIONS_MIN: u64 = 16;
+/// `memory = "auto"` is a quarter of the machine's memory, within these.
+const AUTO_BYTES_MIN: u64 = 48 << 20;
+const AUTO_BYTES_MAX: u64 = 256 << 20;
+/// redb's page cache is a sixteenth of the ceiling: 8 MiB on a machine with 512 MB, 16 MiB with
+/// 1 GB, 3 MiB on a router. With less than this a commit reads its own pages again.
+const CACHE_BYTES_MIN: u64 = 2 << 20;
+
+/// What the memory ceiling is spent on. The parts add up to no more than the ceiling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    pub ceiling: u64,
+    /// The process itself, one turn of the engine, the tables of rates.
+    pub fixed: u64,
+    /// All password hashes that may run at once.
+    pub hashes: u64,
+    /// redb's page cache.
+    pub cache: u64,
+    /// Everything that waits in mailboxes, over all sessions.
+    pub mail: u64,
+    /// Everything half read or half written, over all connections.
+    pub buffers: u64,
+    /// Open connections.
+    pub connections: usize,
+}
+
+impl Budget {
+    /// The ceiling for `memory = "auto"` on a machine, or in a control group, with so much.
+    pub fn auto(total: Option<u64>) -> u64 {
+        total.map_or(AUTO_BYTES_MIN, |t| t / 4).clamp(AUTO_BYTES_MIN, AUTO_BYTES_MAX)
+    }
+
+    /// Shares the ceiling out, or says in a sentence what does not fit. `hash`: bytes of one
+    /// password hash.
+    pub fn share(ceiling: u64, limits: &Limits, hash: u64) -> Result<Budget, String> {
+        let fixed = PROCESS_BYTES + TURN_BYTES + TABLES_BYTES;
+        let hashes = hash * limits.auth_concurrency as u64;
+        let cache = (ceiling / 16).max(CACHE_BYTES_MIN);
+        let before = fixed + hashes + cache;
+        // One mailbox and one connection may always fill up to their own limits.
+        let mail_min = limits.mailbox_bytes as u64;
+        let buffers_min = BUFFERS_BYTES_MIN + 2 * limits.max_packet_bytes as u64;
+        let wanted = match limits.connections {
+            0 => CONNECTIONS_MIN,
+            n => n as u64,
+        };
+        let least = before + mail_min + buffers_min + wanted * CONNECTION_BYTES;
+        if least > ceiling {
+            return Err(format!(
+                "{} is too little: the process takes {}, its cache {}, {} at once {}, mailboxes \
+                 and buffers at least {}, {wanted} connections {}; raise memory to {} or lower \
+                 password.memory_kib or limits.connections",
+                mib(ceiling),
+                mib(fixed),
+                mib(cache),
+                match limits.auth_concurrency {
+                    1 => "one password hash".to_owned(),
+                    n => format!("{n} password hashes"),
+                },
+                mib(hashes),
+                mib(mail_min + buffers_min),
+                mib(wanted * CONNECTION_BYTES),
+                // The cache grows with the ceiling.
+                mib(least + least / 15),
+            ));
+        }
+        let rest = ceiling - before;
+        let connections = match limits.connections {
+            0 => (rest / 2).min(rest - mail_min - buffers_min) / CONNECTION_BYTES,
+            n => n as u64,
+        };
+        let rest = rest - connections * CONNECTION_BYTES;
+        let mail = (rest / 2).clamp(mail_min, rest - buffers_min);
+        let buffers = rest - mail;
+        let connections = connections as usize;
+        Ok(Budget { ceiling, fixed, hashes, cache, mail, buffers, connections })
+    }
+}
+
+/// Whole mebibytes, rounded up; below one, kibibytes.
+fn mib(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{}K", bytes.div_ceil(1 << 10)),
+        _ => format!("{}M", bytes.div_ceil(1 << 20)),
+    }
+}
+
 /// The limits that a configuration may change: the `[limits]` table.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -166,3 +285,67 @@ const _: () = assert!(MARK_FLUSH_SECS < SEAL_IDLE_SECS);
 const _: () = assert!(SHORT_READ_COUNT <= HISTORY_COUNT_MAX);
 const _: () = assert!(INBOX_COMMANDS_MAX >= BATCH_COMMANDS_MAX);
 const _: () = assert!(BATCH_COMMANDS_MAX as u64 <= ID_BLOCK);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: u64 = 19_456 * 1024;
+
+    #[test]
+    fn the_parts_of_a_budget_add_up_to_the_ceiling() {
+        for mib in [40, 48, 64, 100, 128, 256, 1024, 8192] {
+            for connections in [0, 16, 200] {
+                let limits = Limits { connections, ..Limits::default() };
+                let Ok(b) = Budget::share(mib << 20, &limits, HASH) else {
+                    assert!(mib < 48, "{mib} MiB suffice");
+                    continue;
+                };
+                let sum = b.fixed
+                    + b.hashes
+                    + b.cache
+                    + b.mail
+                    + b.buffers
+                    + b.connections as u64 * CONNECTION_BYTES;
+                assert!(sum <= b.ceiling, "{b:?}");
+                assert!(b.ceiling - sum < CONNECTION_BYTES, "{b:?} leaves something over");
+                assert!(b.mail >= limits.mailbox_bytes as u64, "{b:?}");
+                assert!(b.buffers >= BUFFERS_BYTES_MIN, "{b:?}");
+                assert!(b.connections >= 16, "{b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_cache_follows_the_machine() {
+        let cache = |ram: u64| {
+            let ceiling = Budget::auto(Some(ram << 20));
+            Budget::share(ceiling, &Limits::default(), HASH).map(|b| b.cache >> 20)
+        };
+        assert_eq!(cache(512), Ok(8));
+        assert_eq!(cache(1024), Ok(16));
+        assert_eq!(cache(32_768), Ok(16));
+        assert_eq!(cache(64), Ok(3));
+    }
+
+    #[test]
+    fn two_thousand_connections_fit_a_pi() {
+        let ceiling = Budget::auto(Some(512 << 20));
+        let budget = Budget::share(ceiling, &Limits::default(), HASH).unwrap();
+        assert!(budget.connections > 2000, "{budget:?}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_with_what_would() {
+        let error = Budget::share(16 << 20, &Limits::default(), HASH).unwrap_err();
+        assert!(error.starts_with("16M is too little"), "{error}");
+        assert!(error.contains("one password hash at once 19M"), "{error}");
+        let word = error.split("raise memory to ").nth(1).unwrap().split('M').next().unwrap();
+        let enough: u64 = word.parse().unwrap();
+        assert!(Budget::share(enough << 20, &Limits::default(), HASH).is_ok(), "{error}");
+        let limits = Limits { connections: 100_000, ..Limits::default() };
+        assert!(Budget::share(64 << 20, &limits, HASH).is_err());
+        // A router without the memory for the usual hash.
+        assert!(Budget::share(24 << 20, &Limits::default(), 4 << 20).is_ok());
+    }
+}
