@@ -4,20 +4,47 @@
 //! then answers and announces. Carriers wait for the engine, the engine waits for the disk, nobody
 //! waits for a client: a full mailbox loses its updates and its session repairs from history.
 
+mod attempts;
+mod auth;
+mod inbox;
+pub mod password;
+mod rate;
 pub mod seat;
+mod slot;
+#[cfg(test)]
+mod tests;
+mod turn;
 
+use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::domain::id::SessionId;
-use crate::domain::words::{Command, Order, Refusal, Reply};
-use crate::wire::Ask;
+use crate::config::Config;
+use crate::domain::id::{AccountNo, Login, SessionId, SessionKey, Timestamp};
+use crate::domain::words::{Actor, Command, Order, Query, Refusal, Reply};
+use crate::domain::{self, Registration};
+use crate::engine::auth::Auth;
+use crate::engine::inbox::Inbox;
+use crate::engine::rate::{Asker, Rates};
+use crate::engine::slot::slot;
+use crate::engine::turn::{End, Engine, Input, Told};
+use crate::limits::SHORT_READ_COUNT;
+use crate::metrics::Metrics;
+use crate::store::{Look, Reader, Store, StoreError};
+use crate::wire::{Ask, Credentials, What};
 
+use seat::Pool;
 pub use seat::{Holder, Mail, Seat};
 
 /// The way in: what carriers and the management socket hold of the engine. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Exchange {}
+pub struct Exchange {
+    core: Arc<Core>,
+}
 
 /// What came of an [`Ask`].
 #[derive(Debug)]
@@ -31,31 +58,333 @@ pub struct Answer {
     pub order: u64,
 }
 
+/// The engine's thread, to be joined.
+#[derive(Debug)]
+pub struct Running {
+    core: Arc<Core>,
+    thread: JoinHandle<End>,
+    ended: smol::channel::Receiver<()>,
+}
+
+/// What the thread and those outside it share.
+struct Core {
+    config: RwLock<Arc<Config>>,
+    inbox: Inbox<Input>,
+    /// Changed by the engine only.
+    seats: RwLock<HashMap<SessionKey, Arc<Seat>>>,
+    auth: Auth,
+    rates: Rates,
+    reader: Reader,
+    metrics: Arc<Metrics>,
+    mail: Arc<Pool>,
+    /// The order of the last thing that happened.
+    order: AtomicU64,
+}
+
+/// Starts the engine's thread on an open store.
+///
+/// `mail_bytes`: what all mailboxes together may hold.
+pub fn start(
+    store: Store,
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    mail_bytes: usize,
+) -> std::io::Result<(Exchange, Running)> {
+    let core = Arc::new(Core {
+        auth: Auth::new(&config),
+        config: RwLock::new(config),
+        inbox: Inbox::new(),
+        seats: RwLock::new(HashMap::new()),
+        rates: Rates::default(),
+        reader: store.reader(),
+        metrics,
+        mail: Arc::new(Pool::new(mail_bytes)),
+        order: AtomicU64::new(0),
+    });
+    let (tell_end, ended) = smol::channel::bounded(1);
+    let thread = std::thread::Builder::new().name("engine".into()).spawn({
+        let core = core.clone();
+        move || {
+            // Whatever ends the thread, nobody waits for it afterwards.
+            let _closing = Closing(core.clone(), tell_end);
+            Engine::new(core, store).run()
+        }
+    })?;
+    Ok((Exchange { core: core.clone() }, Running { core, thread, ended }))
+}
+
+struct Closing(
+    Arc<Core>,
+    #[expect(dead_code, reason = "its drop is the message")] smol::channel::Sender<()>,
+);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.inbox.close();
+        // Those that came too late for the last turn: dropping them answers them.
+        self.0.inbox.take(&mut Vec::new(), None);
+    }
+}
+
+impl Running {
+    /// Resolves when the thread has ended by itself, which only a failure makes it do.
+    pub fn ended(&self) -> smol::channel::Receiver<()> {
+        self.ended.clone()
+    }
+
+    /// Lets nothing more in, works off what waits, closes the database.
+    pub fn stop(self) -> Result<(), String> {
+        self.core.inbox.close();
+        match self.thread.join() {
+            Ok(End::Stopped) => Ok(()),
+            Ok(End::Failed(why)) => Err(why),
+            Err(_) => Err("the engine panicked; please report what it said".into()),
+        }
+    }
+}
+
 impl Exchange {
     /// Session, rate, fields, then the core: the refusals of mSIM decision 18 in that order.
     /// Passwords are hashed and long reads done on the blocking pool. `peer` is for rates and
     /// login delays.
-    pub async fn ask(&self, _peer: IpAddr, _ask: Ask) -> Answer {
-        todo!()
+    pub async fn ask(&self, peer: IpAddr, ask: Ask) -> Answer {
+        let mut answer = Answer { reply: Ok(Reply::Done), seat: None, order: 0 };
+        if let Some(session) = ask.who {
+            match self.seat(session, ask.layer).await {
+                Ok(seat) => answer.seat = Some((session, seat)),
+                Err(refusal) if ask.session_required => {
+                    answer.reply = Err(refusal);
+                    return answer;
+                }
+                Err(_) => {}
+            }
+        } else if ask.session_required {
+            answer.reply = Err(Refusal::NoSession);
+            return answer;
+        }
+        if let Err(refusal) = self.admit(peer, answer.seat.as_ref().map(|(_, s)| s.account)) {
+            answer.reply = Err(refusal);
+            return answer;
+        }
+        let what = match ask.what {
+            Ok(what) => what,
+            Err(refusal) => {
+                answer.reply = Err(refusal);
+                return answer;
+            }
+        };
+        let actor = match &answer.seat {
+            Some((_, seat)) => Actor::Session { account: seat.account, key: seat.key },
+            None => Actor::Nobody,
+        };
+        match what {
+            What::Attach => {}
+            What::Command(command) => {
+                let told = self.tell(actor, command).await;
+                (answer.reply, answer.order) = (told.reply, told.order);
+            }
+            What::Query(query) => {
+                answer.order = self.core.order.load(Ordering::Acquire) + 1;
+                answer.reply = match actor {
+                    Actor::Session { account, .. } => self.query(account, query).await,
+                    Actor::Nobody | Actor::Operator => Err(Refusal::NoSession),
+                };
+            }
+            What::LogIn(credentials) => {
+                let told = Box::pin(self.log_in(peer, credentials)).await;
+                if let (Ok(Reply::LoggedIn { session, .. }), Some(seat)) = (&told.reply, &told.seat)
+                {
+                    seat.set_layer(ask.layer);
+                    answer.seat = Some((*session, seat.clone()));
+                }
+                (answer.reply, answer.order) = (told.reply, told.order);
+            }
+            What::Register { credentials, invite } => {
+                answer.reply = Box::pin(self.register(peer, credentials, invite)).await;
+            }
+        }
+        answer
     }
 
     /// The seat of a session that is only to be listened at (an HTTP fetch); its layer becomes
     /// `layer`. A session that had no seat gets one that has lost its updates.
-    pub async fn seat(&self, _session: SessionId, _layer: u32) -> Result<Arc<Seat>, Refusal> {
-        todo!()
+    pub async fn seat(&self, session: SessionId, layer: u32) -> Result<Arc<Seat>, Refusal> {
+        let key = session.key();
+        let seat = match self.core.seat_of(&key) {
+            Some(seat) => seat,
+            None => Box::pin(self.join(key)).await?,
+        };
+        seat.set_layer(layer);
+        Ok(seat)
     }
 
     /// The end of what a RESYNC covers, for a seat whose mail was lost: mail up to `order` of the
     /// answer is covered by it.
-    pub async fn newest(&self, _seat: &Seat) -> Answer {
-        todo!()
+    pub async fn newest(&self, seat: &Seat) -> Answer {
+        let actor = Actor::Session { account: seat.account, key: seat.key };
+        let told = self.tell(actor, Command::Newest).await;
+        Answer { reply: told.reply, seat: None, order: told.order }
     }
 
     /// For the management socket: an operator's order, from a plain thread.
-    pub fn order(&self, _order: Order) -> Result<Reply, Refusal> {
-        todo!()
+    pub fn order(&self, order: Order) -> Result<Reply, Refusal> {
+        smol::block_on(self.tell(Actor::Operator, Command::Operator(order))).reply
     }
 
-    #[doc(hidden)]
-    pub fn _command(&self, _c: Command) {}
+    /// For how long the engine has been at one turn, or something has waited for it: zero for one
+    /// that is well. What a watchdog looks at.
+    pub fn lag(&self) -> Duration {
+        let waiting = self.core.inbox.backlog().0.map_or(Duration::ZERO, |since| since.elapsed());
+        waiting.max(self.core.metrics.engine.busy())
+    }
+
+    pub fn reload(&self, config: Arc<Config>) {
+        *self.core.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    pub fn reader(&self) -> &Reader {
+        &self.core.reader
+    }
+
+    async fn tell(&self, actor: Actor, command: Command) -> Told {
+        let (answer, waiting) = slot();
+        let told = match self.core.inbox.push(Input::Ask { actor, command, answer }).await {
+            Ok(()) => waiting.await,
+            Err(_) => None,
+        };
+        told.unwrap_or(Told { reply: Err(Refusal::Unavailable), seat: None, order: 0 })
+    }
+
+    async fn join(&self, key: SessionKey) -> Result<Arc<Seat>, Refusal> {
+        // A made-up session costs a look at a snapshot and never the engine's time.
+        match self.core.reader.read(|snapshot| snapshot.session(key)) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(Refusal::UnknownSession),
+            Err(error) => return Err(unreadable(&error)),
+        }
+        let (answer, waiting) = slot();
+        match self.core.inbox.push(Input::Join { key, answer }).await {
+            Ok(()) => waiting.await.unwrap_or(Err(Refusal::Unavailable)),
+            Err(_) => Err(Refusal::Unavailable),
+        }
+    }
+
+    async fn query(&self, account: AccountNo, query: Query) -> Result<Reply, Refusal> {
+        let short = match &query {
+            Query::History { range, .. } => range.count <= SHORT_READ_COUNT,
+            Query::Contacts { count, .. } | Query::Rewind { count, .. } => {
+                *count <= SHORT_READ_COUNT
+            }
+        };
+        let config = self.core.config();
+        let reader = self.core.reader.clone();
+        let now = self.core.now();
+        let work = move || {
+            reader
+                .read(|snapshot| {
+                    domain::read(snapshot, &config.server_name, account, now, &query)
+                })
+                .unwrap_or_else(|error| Err(unreadable(&error)))
+        };
+        if short { work() } else { smol::unblock(work).await }
+    }
+
+    async fn log_in(&self, peer: IpAddr, credentials: Credentials) -> Told {
+        let config = self.core.config();
+        let proof = self.core.auth.prove(credentials, peer, &config, &self.core.reader).await;
+        match proof {
+            Ok(proof) => self.tell(Actor::Nobody, Command::LogIn(proof)).await,
+            Err(refusal) => {
+                self.core.count(&Err(refusal));
+                Told { reply: Err(refusal), seat: None, order: 0 }
+            }
+        }
+    }
+
+    async fn register(
+        &self,
+        _peer: IpAddr,
+        credentials: Credentials,
+        invite: Option<Box<str>>,
+    ) -> Result<Reply, Refusal> {
+        let config = self.core.config();
+        // What can be refused without the cost of a hash is.
+        match config.registration {
+            Registration::Closed => return Err(Refusal::RegistrationClosed),
+            Registration::Invite if invite.is_none() => return Err(Refusal::RegistrationClosed),
+            Registration::Invite | Registration::Open => {}
+        }
+        let login: Login = credentials.login.ok_or(Refusal::BadLogin)?;
+        let address = domain::id::Address::local(login.clone(), &config.server_name);
+        match self.core.reader.read(|snapshot| snapshot.account_by_address(&address)) {
+            Ok(None) => {}
+            Ok(Some(_)) => return Err(Refusal::LoginTaken),
+            Err(error) => return Err(unreadable(&error)),
+        }
+        let verifier = self.core.auth.hash(credentials.password, &config).await?;
+        let command = Command::Register { login, verifier, invite };
+        self.tell(Actor::Nobody, command).await.reply
+    }
+
+    fn admit(&self, peer: IpAddr, account: Option<AccountNo>) -> Result<(), Refusal> {
+        let asker = account.map_or(Asker::Address(peer), Asker::Account);
+        self.core
+            .rates
+            .count(asker, &self.core.config().limits, Instant::now())
+            .map_err(|retry_after| Refusal::TooManyRequests { retry_after })
+    }
+}
+
+impl Core {
+    fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn seats(&self) -> RwLockReadGuard<'_, HashMap<SessionKey, Arc<Seat>>> {
+        self.seats.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seats_mut(&self) -> RwLockWriteGuard<'_, HashMap<SessionKey, Arc<Seat>>> {
+        self.seats.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seat_of(&self, key: &SessionKey) -> Option<Arc<Seat>> {
+        self.seats().get(key).cloned()
+    }
+
+    fn next_order(&self) -> u64 {
+        self.order.fetch_add(1, Ordering::Release) + 1
+    }
+
+    /// The wall clock. May stand at 1970 and may jump: nothing but what people see depends on it.
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(since.as_millis() as u64)
+    }
+
+    fn count(&self, reply: &Result<Reply, Refusal>) {
+        match reply {
+            Ok(Reply::Sent { repeated: false, .. }) => self.metrics.messages.add(1),
+            Ok(Reply::LoggedIn { .. }) => self.metrics.logins.add(1),
+            Ok(_) => {}
+            Err(refusal) => {
+                self.metrics.refusals.add(1);
+                if *refusal == Refusal::WrongCredentials {
+                    self.metrics.failed_logins.add(1);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("sessions", &self.seats().len()).finish_non_exhaustive()
+    }
+}
+
+/// For a read that failed: the log gets the why, the client an honest error.
+fn unreadable(error: &StoreError) -> Refusal {
+    log::error!("a read failed: {error}");
+    Refusal::Unavailable
 }

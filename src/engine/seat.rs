@@ -2,12 +2,12 @@
 //! pushes go to. Lost with the process, made again from the session's row.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use crate::domain::id::{AccountNo, SessionKey};
+use crate::domain::id::{AccountNo, SessionKey, Timestamp};
 use crate::domain::words::Event;
 
 /// A connection, or one parked fetch, as the holder of seats. Unique in the process.
@@ -22,17 +22,47 @@ impl Holder {
     }
 }
 
+/// What all mailboxes together may hold: their part of the memory ceiling.
+#[derive(Debug)]
+pub(in crate::engine) struct Pool {
+    used: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl Pool {
+    pub(in crate::engine) fn new(bytes_max: usize) -> Pool {
+        Pool { used: AtomicUsize::new(0), bytes_max }
+    }
+
+    /// Only the engine's thread takes from it, so that the check holds until the addition.
+    fn take(&self, bytes: usize) -> bool {
+        if self.used.load(Ordering::Relaxed) + bytes > self.bytes_max {
+            return false;
+        }
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        true
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Seat {
     pub account: AccountNo,
     pub key: SessionKey,
+    /// When its use was last written to its row, milliseconds since 1970.
+    noted: AtomicU64,
+    pool: Arc<Pool>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     queue: VecDeque<(u64, Arc<Event>)>,
+    /// Of the queue, taken from the pool.
     bytes: usize,
     /// Updates were lost; nothing is queued until the RESYNC is on its way.
     lost: bool,
@@ -59,7 +89,12 @@ pub enum Mail {
 
 impl Seat {
     /// `lost`: whether it starts with a RESYNC (true for all but a session made just now).
-    pub(in crate::engine) fn new(account: AccountNo, key: SessionKey, lost: bool) -> Seat {
+    pub(in crate::engine) fn new(
+        account: AccountNo,
+        key: SessionKey,
+        lost: bool,
+        pool: Arc<Pool>,
+    ) -> Seat {
         let state = State {
             queue: VecDeque::new(),
             bytes: 0,
@@ -69,7 +104,7 @@ impl Seat {
             holder: None,
             used: Instant::now(),
         };
-        Seat { account, key, state: Mutex::new(state) }
+        Seat { account, key, noted: AtomicU64::new(0), pool, state: Mutex::new(state) }
     }
 
     /// Moves the seat's pushes to `holder`, whose waker is woken when there is mail; a previous
@@ -118,7 +153,7 @@ impl Seat {
             return None;
         }
         let (order, event) = state.queue.pop_front()?;
-        state.bytes = state.bytes.saturating_sub(weight(&event));
+        self.lighten(&mut state, weight(&event));
         if state.queue.is_empty() {
             // An idle session holds no memory for what it once had to wait for.
             state.queue = VecDeque::new();
@@ -131,7 +166,7 @@ impl Seat {
         let mut state = self.lock();
         while state.queue.front().is_some_and(|(o, _)| *o <= order) {
             if let Some((_, event)) = state.queue.pop_front() {
-                state.bytes = state.bytes.saturating_sub(weight(&event));
+                self.lighten(&mut state, weight(&event));
             }
         }
     }
@@ -148,22 +183,25 @@ impl Seat {
     }
 
     /// Puts an update into the mailbox and wakes the holder. Over a limit everything waiting is
-    /// dropped instead: waiting for this session would cost everybody else their messages.
+    /// dropped instead (`false`): waiting for this session would cost everybody else their
+    /// messages.
     pub(in crate::engine) fn post(
         &self,
         order: u64,
         event: &Arc<Event>,
         updates_max: usize,
         bytes_max: usize,
-    ) {
+    ) -> bool {
         let mut state = self.lock();
         if state.lost || state.ended {
-            return;
+            return true;
         }
         let size = weight(event);
-        if state.queue.len() >= updates_max || state.bytes + size > bytes_max {
-            state.queue = VecDeque::new();
-            state.bytes = 0;
+        if state.queue.len() >= updates_max
+            || state.bytes + size > bytes_max
+            || !self.pool.take(size)
+        {
+            self.empty(&mut state);
             state.lost = true;
         } else {
             state.bytes += size;
@@ -172,12 +210,13 @@ impl Seat {
         if let Some((_, waker)) = &state.holder {
             waker.wake_by_ref();
         }
+        !state.lost
     }
 
     pub(in crate::engine) fn end(&self) {
         let mut state = self.lock();
         state.ended = true;
-        state.queue = VecDeque::new();
+        self.empty(&mut state);
         if let Some((_, waker)) = state.holder.take() {
             waker.wake();
         }
@@ -189,9 +228,37 @@ impl Seat {
         state.holder.is_none() && state.used < limit
     }
 
+    /// Whether it is `every` milliseconds since this last said so.
+    pub(in crate::engine) fn note_use(&self, now: Timestamp, every: u64) -> bool {
+        // A seat is made when the session's use was noted (at most a day ago).
+        let noted = self.noted.load(Ordering::Relaxed);
+        if noted == 0 || now.0 > noted + every {
+            self.noted.store(now.0, Ordering::Relaxed);
+            return noted != 0;
+        }
+        false
+    }
+
+    fn lighten(&self, state: &mut State, bytes: usize) {
+        state.bytes -= bytes;
+        self.pool.give_back(bytes);
+    }
+
+    fn empty(&self, state: &mut State) {
+        state.queue = VecDeque::new();
+        self.lighten(state, state.bytes);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while it was held left no half-done change worth losing the session for.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let bytes = self.lock().bytes;
+        self.pool.give_back(bytes);
     }
 }
 

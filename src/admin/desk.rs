@@ -1,0 +1,141 @@
+//! Who carries out what the operator asks: the running server, or the database file itself where
+//! no server runs (see `cli::desk`). The routes know only this.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use async_executor::Executor;
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::domain::words::{Order, Refusal, Reply, Verifier};
+use crate::engine::{Exchange, password};
+use crate::limits::ENGINE_STUCK_SECS;
+use crate::memory;
+use crate::metrics::{Carrier, Metrics};
+use crate::server::Doors;
+use crate::store::{Look as _, Reader, StoreError, Verdict};
+
+/// See the module. Every method may block but [`Desk::metrics`]; [`Desk::health`] takes no longer
+/// than it is given.
+pub trait Desk: Send + Sync {
+    fn order(&self, order: Order) -> Result<Reply, Refusal>;
+    /// A new password's verifier; `None` when the system has no randomness.
+    fn hash(&self, password: &[u8]) -> Option<Verifier>;
+    fn status(&self) -> Result<Value, StoreError>;
+    /// Writes a verified copy to `path`, which must not exist.
+    fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError>;
+    fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError>;
+    /// Prometheus text.
+    fn metrics(&self) -> String;
+    /// Whether the server does its work, or what does not, in a sentence.
+    fn health(&self, patience: Duration) -> Result<(), String>;
+}
+
+/// Asks the carriers' executor for a sign of life and waits at most so long.
+pub type Probe = Box<dyn Fn(Duration) -> bool + Send + Sync>;
+
+/// The probe of an executor: any of its threads that is free answers.
+pub fn probe(executor: Arc<Executor<'static>>) -> Probe {
+    Box::new(move |patience| {
+        let (sender, answer) = mpsc::sync_channel(1);
+        let alive = async move {
+            // Whoever asked may have lost patience.
+            let _ = sender.try_send(());
+        };
+        executor.spawn(alive).detach();
+        answer.recv_timeout(patience).is_ok()
+    })
+}
+
+/// The desk of a running server.
+pub struct Office {
+    pub config: Arc<Config>,
+    pub doors: Doors,
+    pub exchange: Exchange,
+    pub reader: Reader,
+    pub metrics: Arc<Metrics>,
+    pub probe: Probe,
+}
+
+impl fmt::Debug for Office {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Office").field("doors", &self.doors).finish_non_exhaustive()
+    }
+}
+
+impl Desk for Office {
+    fn order(&self, order: Order) -> Result<Reply, Refusal> {
+        self.exchange.order(order)
+    }
+
+    fn hash(&self, password: &[u8]) -> Option<Verifier> {
+        password::hash(password, &self.config.password)
+    }
+
+    fn status(&self) -> Result<Value, StoreError> {
+        let accounts = self.reader.read(|snapshot| Ok(snapshot.accounts()?.len()))?;
+        let m = &self.metrics;
+        let work = m.work();
+        let connections: serde_json::Map<String, Value> = Carrier::ALL
+            .iter()
+            .map(|carrier| (carrier.name().to_owned(), m.connections(*carrier).get().into()))
+            .collect();
+        Ok(json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "running": true,
+            "server_name": self.config.server_name,
+            "uptime_secs": m.uptime().as_secs(),
+            "doors": {
+                "tcp": self.doors.tcp.map(|a| a.to_string()),
+                "http": self.doors.http.map(|a| a.to_string()),
+                "end_cert": self.doors.pin,
+            },
+            "accounts": accounts,
+            "sessions": m.sessions.get(),
+            "connections": connections,
+            "messages": m.messages.get(),
+            "commands": m.commands.get(),
+            "refusals": m.refusals.get(),
+            "mailbox_overflows": m.overflows.get(),
+            "failed_logins": m.failed_logins.get(),
+            "commits": work.commits,
+            "syncs": work.syncs,
+            "bytes_written": work.bytes_written,
+            "resident_bytes": memory::resident(),
+            "memory_ceiling_bytes": self.config.budget().ok().map(|b| b.ceiling),
+            "engine_busy_ms": m.engine.busy().as_millis() as u64,
+        }))
+    }
+
+    fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
+        self.reader.backup(path, progress)
+    }
+
+    fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
+        self.reader.verify(progress)
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+
+    fn health(&self, patience: Duration) -> Result<(), String> {
+        let busy = self.metrics.engine.busy();
+        if self.metrics.engine.is_stuck() {
+            return Err(format!(
+                "the engine has been at one turn for {} s, more than {ENGINE_STUCK_SECS} s",
+                busy.as_secs()
+            ));
+        }
+        if !(self.probe)(patience) {
+            return Err(format!(
+                "the carriers gave no sign of life for {} ms",
+                patience.as_millis()
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,272 @@
+//! What the management socket can be asked, as a table, without sockets: JSON in, JSON out.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `GET /status` | | counters and addresses |
+//! | `GET /users` | | `{"users":[…]}` |
+//! | `POST /users` | login, password | `{}` |
+//! | `POST /users/password` | login, password | `{}` |
+//! | `POST /users/disable`, `enable`, `remove` | login | `{}` |
+//! | `POST /invites` | uses | `{"code":…}` |
+//! | `POST /backup` | path | what was copied |
+//! | `POST /verify` | | what was found |
+//!
+//! An error is `{"reason","message"}`, its message a sentence for the operator.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::desk::Desk;
+use crate::domain::id::Login;
+use crate::domain::words::{Order, Refusal, Reply, UserView, Verifier};
+use crate::limits::PASSWORD_BYTES_MAX;
+use crate::store::{StoreError, Verdict};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+/// Does what is asked. `progress` hears of long work.
+pub fn answer(
+    desk: &dyn Desk,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    progress: &mut dyn FnMut(u64),
+) -> Answer {
+    let allowed = match path {
+        "/status" => "GET",
+        "/users" => "GET, POST",
+        "/users/password" | "/users/disable" | "/users/enable" | "/users/remove" | "/invites"
+        | "/backup" | "/verify" => "POST",
+        _ => return error(404, "not-found", &format!("there is nothing at {path}")),
+    };
+    if !allowed.split(", ").any(|a| a == method) {
+        return error(405, "bad-method", &format!("{path} is for {allowed}"));
+    }
+    let result = match (method, path) {
+        ("GET", "/status") => desk.status().map_err(|e| store(&e)),
+        ("GET", "/users") => order(desk, Order::Users),
+        _ => post(desk, path, body, progress),
+    };
+    match result {
+        Ok(body) => Answer { status: 200, body },
+        Err(answer) => answer,
+    }
+}
+
+/// A refusal in the operator's words.
+pub fn refusal_text(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::BadLogin => {
+            "this is no login: it has 1 to 64 bytes, and none of @ & / : \" ' = , \
+                              or white space"
+                .into()
+        }
+        Refusal::BadPassword => {
+            format!("this is no password: it has 1 to {PASSWORD_BYTES_MAX} bytes")
+        }
+        Refusal::LoginTaken => "the login is taken, or was and is not given again".into(),
+        Refusal::NoSuchAccount => "there is no account with this login".into(),
+        Refusal::DiskFull => {
+            "the disk has less free space than must stay (limits.free_space); make room".into()
+        }
+        Refusal::Unavailable => {
+            "the database could not take it, or the server is stopping; look at the log and try \
+             again"
+                .into()
+        }
+        Refusal::TooManyAttempts { retry_after } | Refusal::TooManyRequests { retry_after } => {
+            format!("too many requests; try again in {retry_after} s")
+        }
+        Refusal::BadField | Refusal::MissingField | Refusal::FieldTooLong => {
+            "a value is missing or not what it should be".into()
+        }
+        Refusal::NoSession
+        | Refusal::UnknownSession
+        | Refusal::RegistrationClosed
+        | Refusal::BadInvite
+        | Refusal::WrongCredentials
+        | Refusal::TooManySessions
+        | Refusal::TooManyContacts
+        | Refusal::NoSuchContact
+        | Refusal::AlreadyThere
+        | Refusal::NoSuchChat
+        | Refusal::NoSuchMessage
+        | Refusal::BadRange
+        | Refusal::BadDate
+        | Refusal::TextEmpty
+        | Refusal::TextTooLong
+        | Refusal::NoFederation
+        | Refusal::NotAllowed => format!("the server refused it: {refusal:?}"),
+    }
+}
+
+/// What a walk over the records found.
+pub fn verdict_json(verdict: &Verdict) -> Value {
+    json!({
+        "sound": verdict.faults.is_empty(),
+        "accounts": verdict.accounts,
+        "chats": verdict.chats,
+        "messages": verdict.messages,
+        "faults": verdict.faults,
+    })
+}
+
+pub(super) fn busy() -> Answer {
+    error(503, "busy", "too many requests are at work on the management socket; try again")
+}
+
+pub(super) fn too_large() -> Answer {
+    error(413, "too-large", "the request is too large")
+}
+
+fn post(
+    desk: &dyn Desk,
+    path: &str,
+    body: &[u8],
+    progress: &mut dyn FnMut(u64),
+) -> Result<Value, Answer> {
+    let body = object(body)?;
+    match path {
+        "/users" => {
+            let (login, verifier) = credentials(desk, &body)?;
+            order(desk, Order::AddUser { login, verifier })
+        }
+        "/users/password" => {
+            let (login, verifier) = credentials(desk, &body)?;
+            order(desk, Order::SetPassword { login, verifier })
+        }
+        "/users/disable" => order(desk, Order::DisableUser { login: login(&body)? }),
+        "/users/enable" => order(desk, Order::EnableUser { login: login(&body)? }),
+        "/users/remove" => order(desk, Order::RemoveUser { login: login(&body)? }),
+        "/invites" => order(desk, Order::Invite { uses: uses(&body)? }),
+        "/backup" => {
+            let path = Path::new(text(&body, "path")?);
+            if !path.is_absolute() {
+                return Err(bad("path has to be absolute"));
+            }
+            if path.symlink_metadata().is_ok() {
+                let message = format!("{} exists; a backup never overwrites", path.display());
+                return Err(error(409, "exists", &message));
+            }
+            let verdict = desk.backup(path, progress).map_err(|e| store(&e))?;
+            Ok(verdict_json(&verdict))
+        }
+        // What is left of the table in `answer`.
+        _ => desk.verify(progress).map(|v| verdict_json(&v)).map_err(|e| store(&e)),
+    }
+}
+
+fn order(desk: &dyn Desk, order: Order) -> Result<Value, Answer> {
+    match desk.order(order).map_err(refused)? {
+        Reply::Users(users) => {
+            let users: Vec<Value> = users.iter().map(user_json).collect();
+            Ok(json!({ "users": users }))
+        }
+        Reply::Invite(code) => Ok(json!({ "code": code })),
+        Reply::Done
+        | Reply::LoggedIn { .. }
+        | Reply::Contacts { .. }
+        | Reply::Chats { .. }
+        | Reply::Messages { .. }
+        | Reply::Sent { .. }
+        | Reply::Newest(_) => Ok(json!({})),
+    }
+}
+
+fn user_json(user: &UserView) -> Value {
+    json!({
+        "account": user.account.0,
+        "login": user.login,
+        "created": user.created.secs(),
+        "last_seen": user.last_seen.map(|t| t.secs()),
+        "disabled": user.disabled,
+        "sessions": user.sessions,
+    })
+}
+
+fn object(body: &[u8]) -> Result<Value, Answer> {
+    if body.is_empty() {
+        return Ok(json!({}));
+    }
+    match serde_json::from_slice(body) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) | Err(_) => Err(bad("the body is no JSON object")),
+    }
+}
+
+fn text<'a>(body: &'a Value, key: &str) -> Result<&'a str, Answer> {
+    body.get(key).and_then(Value::as_str).ok_or_else(|| bad(&format!("{key} has to be a text")))
+}
+
+fn login(body: &Value) -> Result<Login, Answer> {
+    Login::parse(text(body, "login")?).map_err(|_| refused(Refusal::BadLogin))
+}
+
+fn credentials(desk: &dyn Desk, body: &Value) -> Result<(Login, Verifier), Answer> {
+    let login = login(body)?;
+    let password = text(body, "password")?.as_bytes();
+    if password.is_empty() || PASSWORD_BYTES_MAX < password.len() {
+        return Err(refused(Refusal::BadPassword));
+    }
+    let verifier = desk
+        .hash(password)
+        .ok_or_else(|| error(500, "no-hash", "the password could not be hashed"))?;
+    Ok((login, verifier))
+}
+
+fn uses(body: &Value) -> Result<u32, Answer> {
+    let uses = body.get("uses").map_or(Some(1), Value::as_u64);
+    uses.and_then(|n| u32::try_from(n).ok())
+        .filter(|n| *n >= 1)
+        .ok_or_else(|| bad("uses has to be a whole number from 1"))
+}
+
+fn refused(refusal: Refusal) -> Answer {
+    let (status, reason) = match refusal {
+        Refusal::BadLogin => (400, "bad-login"),
+        Refusal::BadPassword => (400, "bad-password"),
+        Refusal::LoginTaken => (409, "login-taken"),
+        Refusal::NoSuchAccount => (404, "no-such-account"),
+        Refusal::DiskFull => (507, "disk-full"),
+        Refusal::Unavailable => (503, "unavailable"),
+        Refusal::TooManyAttempts { .. } | Refusal::TooManyRequests { .. } => (429, "too-many"),
+        Refusal::BadField
+        | Refusal::MissingField
+        | Refusal::FieldTooLong
+        | Refusal::NoSession
+        | Refusal::UnknownSession
+        | Refusal::RegistrationClosed
+        | Refusal::BadInvite
+        | Refusal::WrongCredentials
+        | Refusal::TooManySessions
+        | Refusal::TooManyContacts
+        | Refusal::NoSuchContact
+        | Refusal::AlreadyThere
+        | Refusal::NoSuchChat
+        | Refusal::NoSuchMessage
+        | Refusal::BadRange
+        | Refusal::BadDate
+        | Refusal::TextEmpty
+        | Refusal::TextTooLong
+        | Refusal::NoFederation
+        | Refusal::NotAllowed => (400, "refused"),
+    };
+    error(status, reason, &refusal_text(refusal))
+}
+
+fn store(why: &StoreError) -> Answer {
+    error(500, "store", &why.to_string())
+}
+
+fn bad(message: &str) -> Answer {
+    error(400, "bad-request", message)
+}
+
+fn error(status: u16, reason: &str, message: &str) -> Answer {
+    Answer { status, body: json!({ "reason": reason, "message": message }) }
+}

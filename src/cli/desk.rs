@@ -1,0 +1,243 @@
+//! Where a command is carried out: by the running server over its management socket, or, where none
+//! runs, on the database file with the same rules. Both are asked in the management socket's words.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use log::error;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use serde_json::{Value, json};
+
+use super::{Done, Failure, client};
+use crate::admin::{self, Answer};
+use crate::config::Config;
+use crate::domain::id::Timestamp;
+use crate::domain::words::{Actor, Command, Order, Refusal, Reply, Verifier};
+use crate::domain::{self, Context};
+use crate::engine::password;
+use crate::store::{OpenError, Options, Place, Store, StoreError, Verdict};
+
+/// The database's name in its directory.
+pub(super) const DATABASE: &str = "msimd.redb";
+
+/// See the module.
+#[derive(Debug)]
+pub(super) enum Desk {
+    Server(PathBuf),
+    File(Box<File>),
+}
+
+/// The database, held by this process alone.
+#[derive(Debug)]
+pub(super) struct File {
+    config: Config,
+    /// Of one thread only; the desk's users share it by reference.
+    store: Mutex<Store>,
+}
+
+impl Desk {
+    /// The server, where one answers; else the file. `make`: whether a missing database is made.
+    pub(super) fn find(config: &Config, make: bool) -> Result<Desk, Failure> {
+        let socket = config.admin_socket();
+        if server_answers(&socket)? {
+            return Ok(Desk::Server(socket));
+        }
+        let database = config.data_dir.join(DATABASE);
+        if !make && !database.exists() {
+            return Err(Failure::Failed(format!(
+                "no server answers at {}, and there is no database {}; name the right ones with \
+                 --config or --data",
+                socket.display(),
+                database.display()
+            )));
+        }
+        let store = open(&config.data_dir, config)?;
+        Ok(Desk::File(Box::new(File { config: config.clone(), store: Mutex::new(store) })))
+    }
+
+    /// The body of a good answer; a sentence otherwise.
+    pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
+        let (status, body) = match self {
+            Desk::Server(socket) => {
+                let response = client::ask(socket, method, path, body).map_err(|e| {
+                    Failure::Failed(format!(
+                        "the server at {} did not answer: {e}",
+                        socket.display()
+                    ))
+                })?;
+                (response.status, response.body)
+            }
+            Desk::File(file) => {
+                let body = if body.is_null() { String::new() } else { body.to_string() };
+                let mut progress = super::backup::Progress::default();
+                let hear = &mut |done| progress.hear(done);
+                let answer = admin::answer(&**file, method, path, body.as_bytes(), hear);
+                let Answer { status, body } = answer;
+                (status, body)
+            }
+        };
+        match status {
+            200 => Ok(body),
+            _ => Err(Failure::Failed(match body.get("message").and_then(Value::as_str) {
+                Some(message) => message.to_owned(),
+                None => format!("the server answered with status {status}"),
+            })),
+        }
+    }
+
+    /// Asks, then closes the file in order.
+    pub(super) fn ask_once(self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
+        let answer = self.ask(method, path, body);
+        self.close()?;
+        answer
+    }
+
+    fn close(self) -> Done {
+        match self {
+            Desk::Server(_) => Ok(()),
+            Desk::File(file) => {
+                let store = file.store.into_inner().unwrap_or_else(PoisonError::into_inner);
+                store.close().map_err(|e| Failure::Failed(e.to_string()))
+            }
+        }
+    }
+}
+
+/// Whether a server listens on the socket. Not being allowed to ask is an error: the file must not
+/// be touched then.
+pub(super) fn server_answers(socket: &Path) -> Result<bool, Failure> {
+    match UnixStream::connect(socket) {
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(false),
+            _ => Err(Failure::Failed(format!(
+                "the management socket {} cannot be used: {error}; run this as the server's user",
+                socket.display()
+            ))),
+        },
+    }
+}
+
+pub(super) fn open(directory: &Path, config: &Config) -> Result<Store, Failure> {
+    let options = Options {
+        cache_bytes: config.budget()?.cache as usize,
+        free_space: config.limits.free_space,
+    };
+    Store::open(Place::Directory(directory.to_owned()), options)
+        .map_err(|error| Failure::Failed(open_error(&error)))
+}
+
+/// Why a database does not open, with what to do.
+pub(super) fn open_error(error: &OpenError) -> String {
+    match error {
+        OpenError::Busy(path) => {
+            format!("{} is in use by another process; stop that one first", path.display())
+        }
+        OpenError::Newer { found, known } => format!(
+            "the database has format {found} and this msimd knows up to {known}; use a newer one"
+        ),
+        OpenError::Foreign { path, why } => format!(
+            "{} is no database of msimd, or is damaged: {why}; nothing was changed, and \
+             `msimd restore` puts a backup in its place",
+            path.display()
+        ),
+        OpenError::Io { path, source } => {
+            format!("{} cannot be opened: {source}", path.display())
+        }
+        OpenError::Store(error) => error.to_string(),
+    }
+}
+
+impl File {
+    fn store<T>(&self, work: impl FnOnce(&mut Store) -> T) -> T {
+        work(&mut self.store.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl admin::Desk for File {
+    fn order(&self, order: Order) -> Result<Reply, Refusal> {
+        let mut chance = [0; 32];
+        SystemRandom::new().fill(&mut chance).map_err(|_| Refusal::Unavailable)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let context = Context {
+            now: Timestamp(now.as_millis() as u64),
+            chance,
+            home: &self.config.server_name,
+            limits: &self.config.limits,
+            registration: self.config.registration,
+            federated: false,
+        };
+        let command = Command::Operator(order);
+        self.store(|store| {
+            if !store.has_room() {
+                return Err(Refusal::DiskFull);
+            }
+            let outcome = store.write(|tx| domain::apply(tx, &context, Actor::Operator, command));
+            outcome.map(|outcome| outcome.reply).unwrap_or_else(|why| {
+                error!("{why}");
+                Err(Refusal::Unavailable)
+            })
+        })
+    }
+
+    fn hash(&self, password: &[u8]) -> Option<Verifier> {
+        password::hash(password, &self.config.password)
+    }
+
+    fn status(&self) -> Result<Value, StoreError> {
+        Ok(json!({ "running": false }))
+    }
+
+    fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
+        self.store(|store| store.reader()).backup(path, progress)
+    }
+
+    fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
+        self.store(|store| store.reader()).verify(progress)
+    }
+
+    fn metrics(&self) -> String {
+        String::new()
+    }
+
+    fn health(&self, _patience: Duration) -> Result<(), String> {
+        Err("no server runs".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::Admin;
+    use crate::admin::tests::Fake;
+
+    #[test]
+    fn a_running_server_is_asked_and_its_refusals_become_sentences() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: directory.path().to_owned(), ..Config::for_tests() };
+        let admin = Admin::start(config.admin_socket(), None, Fake::default()).unwrap();
+        let desk = Desk::find(&config, false).unwrap();
+        assert!(matches!(desk, Desk::Server(_)));
+        let alice = json!({ "login": "alice", "password": "secret" });
+        assert_eq!(desk.ask("POST", "/users", &alice).unwrap(), json!({}));
+        let again = desk.ask("POST", "/users", &alice).unwrap_err();
+        assert!(matches!(again, Failure::Failed(why) if why.starts_with("the login is taken")));
+        let users = desk.ask("GET", "/users", &Value::Null).unwrap();
+        assert_eq!(users["users"][0]["login"], "alice");
+        admin.stop();
+        assert!(matches!(desk.ask("GET", "/users", &Value::Null), Err(Failure::Failed(_))));
+    }
+
+    #[test]
+    fn without_server_and_database_nothing_is_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path().join("data");
+        let config = Config { data_dir: data_dir.clone(), ..Config::for_tests() };
+        let failure = Desk::find(&config, false).unwrap_err();
+        assert!(matches!(failure, Failure::Failed(why) if why.contains("there is no database")));
+        assert!(!data_dir.exists());
+    }
+}

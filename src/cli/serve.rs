@@ -1,0 +1,223 @@
+//! `msimd serve`: the server from its start to its orderly end.
+
+use std::net::SocketAddr;
+use std::process;
+use std::sync::mpsc;
+use std::thread;
+
+use async_signal::{Signal, Signals};
+use log::{error, info, warn};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use smol::stream::StreamExt as _;
+
+use super::args::Serve;
+use super::{Done, Failure, say};
+use crate::config::{Config, TlsMode};
+use crate::limits::OPEN_FILES_BESIDE_CONNECTIONS;
+use crate::server::{Doors, Server};
+use crate::store::Place;
+
+pub(super) fn run(args: &Serve) -> Done {
+    let path = Config::find(args.config.as_deref());
+    let config = Config::load(path.as_deref(), args.data.as_deref())?;
+    crate::log::set_up(&config.log);
+    warn_of(&config);
+    raise_open_files(config.budget()?.connections);
+    // Before the start, so that a signal in its midst is kept and not deadly.
+    let signals = listen()?;
+
+    let place =
+        if args.memory_only { Place::Memory } else { Place::Directory(config.data_dir.clone()) };
+    let server = Server::start(config.clone(), place).map_err(|e| Failure::Failed(e.0))?;
+    say(&greeting(&config, server.doors(), args.memory_only));
+    let mut running = config;
+    loop {
+        match signals.recv() {
+            Ok(Signal::Hup) => reload(&server, &mut running, args),
+            Ok(signal) => {
+                info!("stopping on {signal:?}");
+                break;
+            }
+            Err(_) => {
+                error!("signals can no longer be heard, stopping");
+                break;
+            }
+        }
+    }
+    // Whoever asks twice does not want to wait.
+    let impatience = thread::Builder::new().name("impatience".into()).spawn(move || {
+        while let Ok(signal) = signals.recv() {
+            if signal != Signal::Hup {
+                process::exit(1);
+            }
+        }
+    });
+    if let Err(error) = impatience {
+        warn!("a second signal will not be heard: {error}");
+    }
+    if !server.stop() {
+        return Err(Failure::Failed("not everything stopped in order; see the log".into()));
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Signals as they come, heard by a thread of their own: the main thread can wait for them without
+/// taking part in the reactor, which belongs to the carriers' threads.
+fn listen() -> Result<mpsc::Receiver<Signal>, Failure> {
+    let failed = |e: std::io::Error| Failure::Failed(format!("signals cannot be heard: {e}"));
+    let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup]).map_err(failed)?;
+    let (sender, receiver) = mpsc::sync_channel(16);
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            while let Some(Ok(signal)) = smol::future::block_on(signals.next()) {
+                if sender.send(signal).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(failed)?;
+    Ok(receiver)
+}
+
+/// Reads the configuration again. What is wrong with it is said, and nothing changes then.
+fn reload(server: &Server, running: &mut Config, args: &Serve) {
+    let path = Config::find(args.config.as_deref());
+    let new = match Config::load(path.as_deref(), args.data.as_deref()) {
+        Ok(new) => new,
+        Err(problem) => {
+            error!("the configuration was not read again: {problem}");
+            return;
+        }
+    };
+    if let Err(problem) = server.reload(new.clone()) {
+        error!("the configuration was not taken over: {problem}");
+        return;
+    }
+    crate::log::set_level(&new.log);
+    let waiting = running.needs_restart(&new);
+    // What waits for a restart stays as it is, so that the next reload names it again.
+    running.log = new.log;
+    running.instructions = new.instructions;
+    running.instructions_url = new.instructions_url;
+    running.tls.cert = new.tls.cert;
+    running.tls.key = new.tls.key;
+    if waiting.is_empty() {
+        info!("the configuration was read again");
+    } else {
+        warn!("the configuration was read again; only a restart changes {}", waiting.join(", "));
+    }
+}
+
+fn warn_of(config: &Config) {
+    let open = [&config.listen.tcp, &config.listen.http]
+        .into_iter()
+        .filter_map(|text| text.parse::<SocketAddr>().ok())
+        .find(|address| !address.ip().is_loopback());
+    if let (Some(address), TlsMode::Off) = (open, config.tls.mode) {
+        warn!(
+            "tls.mode is \"off\" and {address} can be reached from outside: passwords travel bare"
+        );
+    }
+}
+
+/// Each connection is a file descriptor; the usual soft limit of 1,024 is for programs that use
+/// select(2).
+fn raise_open_files(connections: usize) {
+    let wanted = connections as u64 + OPEN_FILES_BESIDE_CONNECTIONS;
+    let now = getrlimit(Resource::Nofile);
+    if now.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let possible = now.maximum.map_or(wanted, |most| most.min(wanted));
+    let raised =
+        setrlimit(Resource::Nofile, Rlimit { current: Some(possible), maximum: now.maximum });
+    if raised.is_err() || possible < wanted {
+        warn!(
+            "{wanted} open files are wanted for {connections} connections and {possible} allowed; \
+             raise the limit (LimitNOFILE=) or lower limits.connections"
+        );
+    }
+}
+
+/// What a person reads after the start: where the doors are, and what to type next.
+fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
+    let mut text = format!("msimd {} serves {}", env!("CARGO_PKG_VERSION"), config.server_name);
+    if memory_only {
+        text.push_str(" from memory: everything is gone when it ends.\n\n");
+    } else {
+        text.push_str(&format!(" from {}.\n\n", config.data_dir.display()));
+    }
+    if let Some(tcp) = doors.tcp {
+        let at = shown(tcp, &config.server_name);
+        text.push_str(&match &doors.pin {
+            Some(pin) => format!("  TCP        msim-tcp://{at}?end-cert={pin}\n"),
+            None => format!("  TCP        {at}\n"),
+        });
+    }
+    if let Some(http) = doors.http {
+        let at = shown(http, &config.server_name);
+        text.push_str(&match &doors.pin {
+            Some(pin) => format!("  HTTP       msim-http://{at}/?end-cert={pin}\n"),
+            None => format!("  HTTP       http://{at}\n"),
+        });
+        let scheme = if doors.pin.is_some() { "wss" } else { "ws" };
+        text.push_str(&format!("  WebSocket  {scheme}://{at}/v3/ws\n"));
+    }
+    text.push_str(&format!("  admin      {}\n", config.admin_socket().display()));
+    if let Some(http) = doors.http {
+        let at = shown(http, &config.server_name);
+        let url = if doors.pin.is_some() { "-k https://" } else { "http://" };
+        text.push_str(&format!(
+            "\nTry it from another terminal:\n\n  curl -d '{{}}' {url}{at}/v3/HELLO\n  \
+             msimd user add alice\n"
+        ));
+    }
+    text.push_str("\nCtrl-C stops it.");
+    text
+}
+
+/// An address that others can use: every address of the machine is shown as the server's name.
+fn shown(address: SocketAddr, server_name: &str) -> String {
+    if address.ip().is_unspecified() {
+        format!("{server_name}:{}", address.port())
+    } else {
+        address.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doors(tcp: &str, http: &str, pin: Option<&str>) -> Doors {
+        Doors { tcp: tcp.parse().ok(), http: http.parse().ok(), pin: pin.map(str::to_owned) }
+    }
+
+    #[test]
+    fn the_greeting_names_every_door() {
+        let config = Config::default();
+        let text = greeting(&config, &doors("127.0.0.1:3217", "127.0.0.1:3218", None), false);
+        for part in [
+            "serves localhost from ./msimd-data.",
+            "  TCP        127.0.0.1:3217\n",
+            "  HTTP       http://127.0.0.1:3218\n",
+            "ws://127.0.0.1:3218/v3/ws",
+            "curl -d '{}' http://127.0.0.1:3218/v3/HELLO\n",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        let text = greeting(&config, &doors("", "127.0.0.1:3218", None), true);
+        assert!(!text.contains("TCP") && text.contains("from memory"), "{text}");
+    }
+
+    #[test]
+    fn with_tls_the_addresses_are_pinned() {
+        let config = Config { server_name: "im.test".into(), ..Config::default() };
+        let text = greeting(&config, &doors("0.0.0.0:3217", "[::]:3218", Some("abc=")), false);
+        assert!(text.contains("msim-tcp://im.test:3217?end-cert=abc=\n"), "{text}");
+        assert!(text.contains("msim-http://im.test:3218/?end-cert=abc=\n"), "{text}");
+        assert!(text.contains("curl -d '{}' -k https://im.test:3218/v3/HELLO"), "{text}");
+    }
+}

@@ -1,0 +1,190 @@
+//! What waits for the engine: bounded, many writers, one reader that takes everything at once, so
+//! that a busy server pays one lock a turn and not one a command.
+
+use std::mem;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use event_listener::Event;
+
+use crate::limits::INBOX_COMMANDS_MAX;
+
+#[derive(Debug)]
+pub(super) struct Inbox<T> {
+    state: Mutex<State<T>>,
+    /// The engine sleeps on it.
+    filled: Condvar,
+    /// Carriers wait on it when the engine is behind.
+    taken: Event,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    queue: Vec<T>,
+    /// Nothing more is let in; what is there is still taken.
+    closed: bool,
+    /// Whether the engine sleeps: a wake-up costs a system call, and only then is one needed.
+    asleep: bool,
+    /// Since when something waits.
+    waiting_since: Option<Instant>,
+}
+
+/// What the engine woke up for.
+pub(super) enum Woken {
+    /// Something is in the batch.
+    Filled,
+    Late,
+    /// Closed, and nothing is left.
+    Closed,
+}
+
+impl<T> Inbox<T> {
+    pub(super) fn new() -> Inbox<T> {
+        let state = State { queue: Vec::new(), closed: false, asleep: false, waiting_since: None };
+        Inbox { state: Mutex::new(state), filled: Condvar::new(), taken: Event::new() }
+    }
+
+    /// Puts something in, waiting for room; gives it back when the inbox is closed.
+    pub(super) async fn push(&self, mut item: T) -> Result<(), T> {
+        loop {
+            item = match self.try_push(item) {
+                Ok(()) => return Ok(()),
+                Err(Full::Closed(item)) => return Err(item),
+                Err(Full::Full(item)) => item,
+            };
+            let listener = self.taken.listen();
+            // Room may have come up between the attempt and the listener.
+            item = match self.try_push(item) {
+                Ok(()) => return Ok(()),
+                Err(Full::Closed(item)) => return Err(item),
+                Err(Full::Full(item)) => item,
+            };
+            listener.await;
+        }
+    }
+
+    fn try_push(&self, item: T) -> Result<(), Full<T>> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Full::Closed(item));
+        }
+        if state.queue.len() >= INBOX_COMMANDS_MAX {
+            return Err(Full::Full(item));
+        }
+        if state.queue.is_empty() {
+            state.waiting_since = Some(Instant::now());
+        }
+        state.queue.push(item);
+        if mem::take(&mut state.asleep) {
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits until something is there or `deadline`, and swaps it all into the empty `batch`.
+    pub(super) fn take(&self, batch: &mut Vec<T>, deadline: Option<Instant>) -> Woken {
+        debug_assert!(batch.is_empty());
+        let mut state = self.lock();
+        loop {
+            if !state.queue.is_empty() {
+                mem::swap(&mut state.queue, batch);
+                state.waiting_since = None;
+                drop(state);
+                self.taken.notify(usize::MAX);
+                return Woken::Filled;
+            }
+            if state.closed {
+                return Woken::Closed;
+            }
+            state.asleep = true;
+            state = match deadline {
+                None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let now = Instant::now();
+                    if now >= deadline {
+                        state.asleep = false;
+                        return Woken::Late;
+                    }
+                    self.filled
+                        .wait_timeout(state, deadline - now)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+    }
+
+    /// Lets nothing more in and wakes everybody.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.asleep = false;
+        drop(state);
+        self.filled.notify_all();
+        self.taken.notify(usize::MAX);
+    }
+
+    /// Since when something waits to be taken, and how much.
+    pub(super) fn backlog(&self) -> (Option<Instant>, usize) {
+        let state = self.lock();
+        (state.waiting_since, state.queue.len())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing in here can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Full<T> {
+    Full(T),
+    Closed(T),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[test]
+    fn everything_that_waits_is_taken_at_once_and_in_order() {
+        let inbox = Inbox::new();
+        smol::block_on(async {
+            for n in 0..5 {
+                assert!(inbox.push(n).await.is_ok());
+            }
+        });
+        let mut batch = Vec::new();
+        assert!(matches!(inbox.take(&mut batch, None), Woken::Filled));
+        assert_eq!(batch, [0, 1, 2, 3, 4]);
+        batch.clear();
+        let soon = Instant::now() + Duration::from_millis(1);
+        assert!(matches!(inbox.take(&mut batch, Some(soon)), Woken::Late));
+    }
+
+    #[test]
+    fn a_full_inbox_makes_its_writers_wait_and_a_closed_one_gives_back() {
+        let inbox = Arc::new(Inbox::new());
+        smol::block_on(async {
+            for n in 0..INBOX_COMMANDS_MAX {
+                assert!(inbox.push(n).await.is_ok());
+            }
+        });
+        let late = smol::spawn({
+            let inbox = inbox.clone();
+            async move { inbox.push(usize::MAX).await }
+        });
+        let mut batch = Vec::new();
+        let mut seen = 0;
+        while seen <= INBOX_COMMANDS_MAX {
+            assert!(matches!(inbox.take(&mut batch, None), Woken::Filled));
+            seen += batch.len();
+            batch.clear();
+        }
+        assert!(smol::block_on(late).is_ok());
+        inbox.close();
+        assert_eq!(smol::block_on(inbox.push(7)), Err(7));
+        assert!(matches!(inbox.take(&mut batch, None), Woken::Closed));
+    }
+}
