@@ -99,7 +99,7 @@ pub struct History {}
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
-    /// The management socket; empty: `<data_dir>/admin.sock`.
+    /// The management socket; empty: `<data_dir>/admin.sock`; "off": none.
     pub socket: PathBuf,
     /// A loopback address that also serves /metrics and /healthz; empty: none.
     pub metrics: String,
@@ -193,28 +193,32 @@ impl Config {
         self.admin.metrics.parse().ok()
     }
 
-    /// The tables and keys in which two configurations differ and that only a start takes over.
-    pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
-        let mut different = Vec::new();
-        let mut compare = |key, old: &dyn std::fmt::Debug, new: &dyn std::fmt::Debug| {
-            // Debug shows every field, and spares each struct a PartialEq for this alone.
-            if format!("{old:?}") != format!("{new:?}") {
-                different.push(key);
-            }
-        };
-        compare("server_name", &self.server_name, &new.server_name);
-        compare("data_dir", &self.data_dir, &new.data_dir);
-        compare("registration", &self.registration, &new.registration);
-        compare("memory", &self.memory, &new.memory);
-        compare("threads", &self.threads, &new.threads);
-        compare("[listen]", &self.listen, &new.listen);
-        compare("[http]", &self.http, &new.http);
-        compare("tls.mode", &self.tls.mode, &new.tls.mode);
-        compare("[limits]", &self.limits, &new.limits);
-        compare("[password]", &self.password, &new.password);
-        compare("[history]", &self.history, &new.history);
-        compare("[admin]", &self.admin, &new.admin);
-        different
+    /// What a running server may take over of a new configuration, and the names of those changes
+    /// that wait for its next start.
+    pub fn reloaded(&self, new: Config) -> (Config, Vec<&'static str>) {
+        let mut merged = new;
+        let mut waiting = Vec::new();
+        let w = &mut waiting;
+        let Config { listen, http, tls, limits, history, admin, .. } = &mut merged;
+        keep(w, "[listen]", listen, &self.listen);
+        keep(w, "[http]", http, &self.http);
+        keep(w, "tls.mode", &mut tls.mode, &self.tls.mode);
+        keep(w, "[history]", history, &self.history);
+        keep(w, "[admin]", admin, &self.admin);
+        let old = &self.limits;
+        keep(w, "limits.fetch_hold", &mut limits.fetch_hold, &old.fetch_hold);
+        keep(w, "limits.max_packet_bytes", &mut limits.max_packet_bytes, &old.max_packet_bytes);
+        keep(w, "limits.connections", &mut limits.connections, &old.connections);
+        let (new_each, old_each) =
+            (&mut limits.connections_per_address, &old.connections_per_address);
+        keep(w, "limits.connections_per_address", new_each, old_each);
+        keep(w, "limits.auth_concurrency", &mut limits.auth_concurrency, &old.auth_concurrency);
+        keep(w, "limits.free_space", &mut limits.free_space, &old.free_space);
+        keep(w, "server_name", &mut merged.server_name, &self.server_name);
+        keep(w, "data_dir", &mut merged.data_dir, &self.data_dir);
+        keep(w, "memory", &mut merged.memory, &self.memory);
+        keep(w, "threads", &mut merged.threads, &self.threads);
+        (merged, waiting)
     }
 
     /// Takes a text apart without looking at the values.
@@ -245,8 +249,23 @@ impl Config {
             },
             limits: Limits { rate: Switch::Off, login_delay: Switch::Off, ..Limits::default() },
             password: Password { memory_kib: 64, passes: 1 },
+            admin: Admin { socket: "off".into(), ..Admin::default() },
             ..Config::default()
         }
+    }
+}
+
+/// Puts the old value back where it differs, and says so.
+fn keep<T: Clone + std::fmt::Debug>(
+    waiting: &mut Vec<&'static str>,
+    name: &'static str,
+    new: &mut T,
+    old: &T,
+) {
+    // Debug shows every field, and spares each struct a PartialEq for this alone.
+    if format!("{old:?}") != format!("{new:?}") {
+        waiting.push(name);
+        new.clone_from(old);
     }
 }
 

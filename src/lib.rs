@@ -1,4 +1,4 @@
-//! msimd, an instant-messaging server for a Raspberry Pi or a home router.
+#![doc = include_str!("../ARCHITECTURE.md")]
 
 pub mod admin;
 pub mod cli;

@@ -3,17 +3,17 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Office};
 use crate::config::Config;
 use crate::engine::{self, Exchange, Running};
-use crate::limits::{Budget, DRAIN_SECS};
+use crate::limits::DRAIN_SECS;
 use crate::metrics::Metrics;
 use crate::net::{Net, Tls};
-use crate::store::{Options, Place, Store};
+use crate::store::{Options, Place, Reader, Store};
 use crate::wire::House;
 
 /// A running server. Dropping it without [`Server::stop`] ends it like a crash would.
@@ -31,8 +31,6 @@ pub struct Server {
 pub struct Doors {
     pub tcp: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
-    /// The management socket.
-    pub admin: Option<PathBuf>,
     /// The pin of the certificate (`end-cert=` of an address) when TLS is on.
     pub pin: Option<String>,
 }
@@ -53,40 +51,36 @@ impl Server {
     /// Opens the database (in memory for `Place::Memory`), starts every thread, binds every door.
     /// The database comes first: whoever does not get it has disturbed nobody.
     pub fn start(config: Config, place: Place) -> Result<Server, StartError> {
-        let budget = Budget::of(&config).map_err(StartError)?;
+        let fail = |why: String| StartError(why);
+        let budget = config.budget().map_err(|error| fail(error.to_string()))?;
         let options =
-            Options { cache_bytes: budget.cache_bytes, free_space: config.limits.free_space };
-        let store = Store::open(place, options).map_err(|error| StartError(error.to_string()))?;
+            Options { cache_bytes: budget.cache as usize, free_space: config.limits.free_space };
+        let store = Store::open(place, options).map_err(|error| fail(error.to_string()))?;
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::default());
         let reader = store.reader();
-        let (exchange, engine) = engine::start(store, config.clone(), metrics.clone())
-            .map_err(|error| StartError(format!("the engine's thread did not start: {error}")))?;
+        let mail = budget.mail as usize;
+        let (exchange, engine) = engine::start(store, config.clone(), metrics.clone(), mail)
+            .map_err(|error| fail(format!("the engine's thread did not start: {error}")))?;
 
         let house = Arc::new(House {
             name: config.server_name.to_ascii_lowercase().into(),
             config: config.clone(),
         });
-        let started = Tls::start(&config)
+        let opened = Tls::start(&config)
             .and_then(|tls| Net::start(house, exchange.clone(), tls, metrics.clone()));
-        let net = match started {
+        let net = match opened {
             Ok(net) => net,
             Err(why) => return Err(give_up(engine, why)),
         };
-        let mut doors = Doors {
-            tcp: net.tcp_address(),
-            http: net.http_address(),
-            admin: None,
-            pin: net.pin(),
-        };
-        let admin = match Admin::start(&config, &exchange, &reader, &metrics, &doors) {
+        let doors = Doors { tcp: net.tcp_address(), http: net.http_address(), pin: net.pin() };
+        let admin = match manage(&config, &doors, &exchange, reader, metrics, &net) {
             Ok(admin) => admin,
             Err(why) => {
                 net.stop(Duration::ZERO);
                 return Err(give_up(engine, why));
             }
         };
-        doors.admin = admin.as_ref().map(|a| a.socket().to_owned());
         Ok(Server { doors, net, admin, exchange, engine })
     }
 
@@ -130,6 +124,30 @@ impl Server {
         }
         closed.is_ok() && Instant::now() <= deadline
     }
+}
+
+/// Opens the management socket, unless it is "off".
+fn manage(
+    config: &Arc<Config>,
+    doors: &Doors,
+    exchange: &Exchange,
+    reader: Reader,
+    metrics: Arc<Metrics>,
+    net: &Net,
+) -> Result<Option<Admin>, String> {
+    if config.admin.socket == Path::new("off") {
+        return Ok(None);
+    }
+    let pulse = net.pulse();
+    let office = Office {
+        config: config.clone(),
+        doors: doors.clone(),
+        exchange: exchange.clone(),
+        reader,
+        metrics,
+        probe: Box::new(move |patience| pulse.beats(patience)),
+    };
+    Admin::start(config.admin_socket(), config.metrics_address(), office).map(Some)
 }
 
 fn give_up(engine: Running, why: String) -> StartError {

@@ -3,10 +3,9 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_executor::Executor;
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -36,19 +35,6 @@ pub trait Desk: Send + Sync {
 
 /// Asks the carriers' executor for a sign of life and waits at most so long.
 pub type Probe = Box<dyn Fn(Duration) -> bool + Send + Sync>;
-
-/// The probe of an executor: any of its threads that is free answers.
-pub fn probe(executor: Arc<Executor<'static>>) -> Probe {
-    Box::new(move |patience| {
-        let (sender, answer) = mpsc::sync_channel(1);
-        let alive = async move {
-            // Whoever asked may have lost patience.
-            let _ = sender.try_send(());
-        };
-        executor.spawn(alive).detach();
-        answer.recv_timeout(patience).is_ok()
-    })
-}
 
 /// The desk of a running server.
 pub struct Office {

@@ -13,7 +13,7 @@ mod watch;
 use std::fmt;
 use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -25,15 +25,16 @@ use tiny_http::{Header, Request, Response, Server};
 
 use crate::limits::{ADMIN_BODY_BYTES_MAX, ADMIN_REQUESTS_MAX, PROBE_MILLIS};
 
-pub use desk::{Desk, Office, Probe, probe};
+pub use desk::{Desk, Office, Probe};
 pub use routes::{Answer, answer, refusal_text, verdict_json};
 use watch::Watch;
 
-/// The running management socket. Stop it with [`Admin::stop`]; a dropped one goes on.
+/// The running management socket. Dropping it stops it as well.
 #[derive(Debug)]
 pub struct Admin {
     shared: Arc<Shared>,
-    thread: JoinHandle<()>,
+    /// Taken when it is stopped.
+    thread: Option<JoinHandle<()>>,
     watch: Option<Watch>,
 }
 
@@ -80,7 +81,12 @@ impl Admin {
             .name("admin".into())
             .spawn(move || own.run())
             .map_err(|e| format!("the management thread could not be started: {e}"))?;
-        Ok(Admin { shared, thread, watch })
+        Ok(Admin { shared, thread: Some(thread), watch })
+    }
+
+    /// The socket's file.
+    pub fn socket(&self) -> &Path {
+        &self.shared.path
     }
 
     /// The monitoring port's address, where there is one.
@@ -91,12 +97,18 @@ impl Admin {
     /// Takes no more requests and removes the socket. A backup under way is not waited for: it is
     /// written under another name until it is whole.
     pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.server().unblock();
-        if let Some(watch) = self.watch {
+        if let Some(watch) = self.watch.take() {
             watch.stop();
         }
-        if self.thread.join().is_err() {
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             error!("the management thread had panicked");
         }
         // The listener of tiny_http removes the file as well, when its last owner goes.
@@ -225,7 +237,7 @@ impl Answer {
     }
 }
 
-fn open(path: &std::path::Path) -> Result<Server, String> {
+fn open(path: &Path) -> Result<Server, String> {
     let listener = socket::bind(path)?;
     Server::from_listener(listener, None)
         .map_err(|e| format!("the management socket {} does not work: {e}", path.display()))

@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::mpsc;
 
 use serde_json::json;
@@ -273,14 +272,10 @@ fn the_monitoring_port_stays_on_the_loopback() {
 }
 
 #[test]
-fn an_executor_is_alive_while_a_thread_of_it_is_free() {
-    let executor = Arc::new(async_executor::Executor::new());
-    let alive = probe(executor.clone());
-    assert!(!alive(Duration::from_millis(20)), "nobody runs it");
-    let (stop, stopped) = smol::channel::bounded::<()>(1);
-    let own = executor.clone();
-    let thread = thread::spawn(move || smol::future::block_on(own.run(stopped.recv())).is_err());
-    assert!(alive(Duration::from_secs(10)));
-    drop(stop);
-    assert!(thread.join().unwrap());
+fn a_server_that_ended_like_a_crash_leaves_the_socket_to_the_next() {
+    let (_directory, socket, admin) = start(Fake::default());
+    drop(admin);
+    let admin = Admin::start(socket.clone(), None, Fake::default()).unwrap();
+    assert_eq!(ask(&socket, "GET", "/healthz", "").0, 200);
+    admin.stop();
 }

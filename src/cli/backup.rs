@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +16,7 @@ use super::desk::{self, DATABASE, Desk, server_answers};
 use super::{Done, Failure, complain, configuration, say, when};
 use crate::admin::verdict_json;
 use crate::config::Config;
-use crate::store::Verdict;
+use crate::store::{Options, Verdict};
 
 /// A line to standard error now and then.
 #[derive(Debug, Default)]
@@ -64,28 +65,40 @@ pub(super) fn verify(args: &Verify) -> Done {
 pub(super) fn restore(args: &Restore) -> Done {
     crate::log::set_up("warn");
     let config = configuration(args.config.as_deref(), args.data.as_deref())?;
+    let (verdict, kept) = put_in_place(&args.file, &config)?;
+    if let Some(kept) = &kept {
+        complain(&format!("the previous database is kept as {}", kept.display()));
+    }
+    let good = format!("{} is restored", config.data_dir.join(DATABASE).display());
+    show(&verdict_json(&verdict), args.json, &good)
+}
+
+/// Checks a copy of a backup and makes it the database, which is renamed: that name comes back.
+/// With faults in the verdict nothing was changed.
+fn put_in_place(file: &Path, config: &Config) -> Result<(Verdict, Option<PathBuf>), Failure> {
     let directory = &config.data_dir;
     let database = directory.join(DATABASE);
     if server_answers(&config.admin_socket())? {
         return Err(Failure::Failed("a server runs on this database; stop it first".into()));
     }
-    is_file(&args.file)?;
+    is_file(file)?;
     // Held until the end, so that no server starts on the file meanwhile.
     let _lock = lock(&database)?;
-    fs::create_dir_all(directory).map_err(|e| failed(directory, "cannot be made", &e))?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|e| failed(directory, "cannot be made", &e))?;
     let scratch = Scratch::within(directory)?;
-    let verdict = scratch.check(&args.file, &config)?;
+    let verdict = scratch.check(file, config)?;
     if !verdict.faults.is_empty() {
-        show(&verdict_json(&verdict), args.json, "")?;
+        return Ok((verdict, None));
     }
     let kept = keep(&database)?;
     let copy = scratch.database();
     fs::rename(&copy, &database).map_err(|e| failed(&copy, "cannot be renamed", &e))?;
     sync_directory(directory)?;
-    if let Some(kept) = &kept {
-        complain(&format!("the previous database is kept as {}", kept.display()));
-    }
-    show(&verdict_json(&verdict), args.json, &format!("{} is restored", database.display()))
+    Ok((verdict, kept))
 }
 
 /// A directory for a copy that is checked: opening a database may write to it, and a backup stays
@@ -100,7 +113,10 @@ impl Scratch {
 
     fn within(directory: &Path) -> Result<Scratch, Failure> {
         let path = directory.join(format!("msimd-check-{}.tmp", std::process::id()));
-        fs::create_dir(&path).map_err(|e| failed(&path, "cannot be made", &e))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|e| failed(&path, "cannot be made", &e))?;
         Ok(Scratch(path))
     }
 
@@ -111,19 +127,12 @@ impl Scratch {
     /// Copies, syncs, opens and reads every record.
     fn check(&self, file: &Path, config: &Config) -> Result<Verdict, Failure> {
         let copy = self.database();
-        let copied = fs::copy(file, &copy).and_then(|_| File::open(&copy)?.sync_all());
-        copied.map_err(|e| failed(file, "cannot be copied for a check", &e))?;
-        // A copy that can be written, whatever the original's mode was.
-        let mut config = config.clone();
-        config.limits.free_space = 0;
-        let store = desk::open(&self.0, &config).map_err(|failure| match failure {
-            // It is about the copy, whose name tells nobody anything.
-            Failure::Failed(why) => {
-                let name = file.display().to_string();
-                Failure::Failed(why.replace(&copy.display().to_string(), &name))
-            }
-            other @ (Failure::Usage(_) | Failure::Told) => other,
-        })?;
+        copy_privately(file, &copy)
+            .map_err(|e| failed(file, "cannot be copied for a check", &e))?;
+        // A disk that is nearly full is no reason not to check.
+        let options = Options { free_space: 0, ..desk::options(config)? };
+        let store = desk::open(&self.0, options)
+            .map_err(|error| Failure::Failed(desk::open_error(file, &error)))?;
         let mut progress = Progress::default();
         let verdict = store.reader().verify(&mut |done| progress.hear(done));
         let closed = store.close();
@@ -141,6 +150,14 @@ impl Drop for Scratch {
             complain(&format!("msimd: {} could not be removed: {error}", self.0.display()));
         }
     }
+}
+
+/// Copies and syncs. Of the original's mode nothing is kept: the copy is its owner's alone and can
+/// be written.
+fn copy_privately(from: &Path, to: &Path) -> io::Result<()> {
+    let mut copy = File::options().write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut File::open(from)?, &mut copy)?;
+    copy.sync_all()
 }
 
 /// The lock that a server holds on its database; refused while one does.
@@ -208,4 +225,100 @@ fn show(verdict: &Value, json: bool, good: &str) -> Done {
 
 fn failed(path: &Path, what: &str, error: &io::Error) -> Failure {
     Failure::Failed(format!("{} {what}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(directory: &Path) -> Config {
+        Config { data_dir: directory.join("data"), ..Config::for_tests() }
+    }
+
+    fn add(config: &Config, login: &str) {
+        let body = json!({ "login": login, "password": "secret" });
+        Desk::find(config, true).unwrap().ask_once("POST", "/users", &body).unwrap();
+    }
+
+    fn logins(config: &Config) -> Vec<String> {
+        let answer = Desk::find(config, false).unwrap().ask_once("GET", "/users", &Value::Null);
+        let users = answer.unwrap()["users"].as_array().unwrap().clone();
+        users.iter().map(|u| u["login"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// A database with alice in it, and a backup of it.
+    fn backed_up(directory: &Path) -> (Config, PathBuf) {
+        let config = config(directory);
+        add(&config, "alice");
+        let file = directory.join("copy.redb");
+        let desk = Desk::find(&config, false).unwrap();
+        let verdict = desk.ask_once("POST", "/backup", &json!({ "path": file })).unwrap();
+        assert_eq!((&verdict["sound"], &verdict["accounts"]), (&json!(true), &json!(1)));
+        (config, file)
+    }
+
+    #[test]
+    fn a_backup_comes_back_and_what_it_replaces_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, file) = backed_up(directory.path());
+        add(&config, "bob");
+        let backup = fs::read(&file).unwrap();
+        let (verdict, kept) = put_in_place(&file, &config).unwrap();
+        assert_eq!((verdict.accounts, verdict.faults.len()), (1, 0));
+        assert_eq!(logins(&config), ["alice"]);
+        assert_eq!(fs::read(&file).unwrap(), backup, "the backup was written to");
+        // And back again, from what was kept.
+        put_in_place(&kept.unwrap(), &config).unwrap();
+        assert_eq!(logins(&config), ["alice", "bob"]);
+    }
+
+    #[test]
+    fn a_bad_backup_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, file) = backed_up(directory.path());
+        let before = names(&config.data_dir);
+        let whole = fs::read(&file).unwrap();
+        let database = fs::read(config.data_dir.join(DATABASE)).unwrap();
+        let torn = directory.path().join("torn.redb");
+        for bytes in [&b""[..], b"hello", &whole[..20_000], &whole[..whole.len() / 2]] {
+            fs::write(&torn, bytes).unwrap();
+            let failure = put_in_place(&torn, &config).map(|_| ()).unwrap_err();
+            let Failure::Failed(why) = failure else { panic!("{failure:?}") };
+            assert!(why.contains("torn.redb"), "{why}");
+        }
+        let missing = directory.path().join("missing.redb");
+        assert!(put_in_place(&missing, &config).is_err());
+        assert!(put_in_place(directory.path(), &config).is_err());
+        assert_eq!(names(&config.data_dir), before);
+        assert_eq!(fs::read(config.data_dir.join(DATABASE)).unwrap(), database);
+    }
+
+    #[test]
+    fn a_database_in_use_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, file) = backed_up(directory.path());
+        let held = Desk::find(&config, false).unwrap();
+        let failure = put_in_place(&file, &config).map(|_| ()).unwrap_err();
+        assert!(matches!(failure, Failure::Failed(why) if why.contains("in use")));
+        drop(held);
+        put_in_place(&file, &config).unwrap();
+    }
+
+    #[test]
+    fn a_backup_goes_into_a_place_without_a_database() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, file) = backed_up(directory.path());
+        let fresh = Config { data_dir: directory.path().join("fresh"), ..Config::for_tests() };
+        let (_, kept) = put_in_place(&file, &fresh).unwrap();
+        assert_eq!(kept, None);
+        assert_eq!(logins(&fresh), ["alice"]);
+    }
 }

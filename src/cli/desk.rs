@@ -54,7 +54,8 @@ impl Desk {
                 database.display()
             )));
         }
-        let store = open(&config.data_dir, config)?;
+        let store = open(&config.data_dir, options(config)?)
+            .map_err(|error| Failure::Failed(open_error(&database, &error)))?;
         Ok(Desk::File(Box::new(File { config: config.clone(), store: Mutex::new(store) })))
     }
 
@@ -121,33 +122,29 @@ pub(super) fn server_answers(socket: &Path) -> Result<bool, Failure> {
     }
 }
 
-pub(super) fn open(directory: &Path, config: &Config) -> Result<Store, Failure> {
-    let options = Options {
-        cache_bytes: config.budget()?.cache as usize,
-        free_space: config.limits.free_space,
-    };
+/// Opens the database of a directory; on an error nothing was changed.
+pub(super) fn open(directory: &Path, options: Options) -> Result<Store, OpenError> {
     Store::open(Place::Directory(directory.to_owned()), options)
-        .map_err(|error| Failure::Failed(open_error(&error)))
 }
 
-/// Why a database does not open, with what to do.
-pub(super) fn open_error(error: &OpenError) -> String {
+pub(super) fn options(config: &Config) -> Result<Options, Failure> {
+    let cache_bytes = config.budget()?.cache as usize;
+    Ok(Options { cache_bytes, free_space: config.limits.free_space })
+}
+
+/// Why the database at `path` does not open, with what to do.
+pub(super) fn open_error(path: &Path, error: &OpenError) -> String {
+    let path = path.display();
     match error {
-        OpenError::Busy(path) => {
-            format!("{} is in use by another process; stop that one first", path.display())
+        OpenError::Busy(_) => format!("{path} is in use by another process; stop that one first"),
+        OpenError::Newer { found, known } => {
+            format!("{path} has format {found} and this msimd knows up to {known}; use a newer one")
         }
-        OpenError::Newer { found, known } => format!(
-            "the database has format {found} and this msimd knows up to {known}; use a newer one"
-        ),
-        OpenError::Foreign { path, why } => format!(
-            "{} is no database of msimd, or is damaged: {why}; nothing was changed, and \
-             `msimd restore` puts a backup in its place",
-            path.display()
-        ),
-        OpenError::Io { path, source } => {
-            format!("{} cannot be opened: {source}", path.display())
+        OpenError::Foreign { why, .. } => {
+            format!("{path} is no database of msimd, or is damaged: {why}; nothing was changed")
         }
-        OpenError::Store(error) => error.to_string(),
+        OpenError::Io { source, .. } => format!("{path} cannot be opened: {source}"),
+        OpenError::Store(error) => format!("{path}: {error}"),
     }
 }
 
@@ -229,6 +226,28 @@ mod tests {
         assert_eq!(users["users"][0]["login"], "alice");
         admin.stop();
         assert!(matches!(desk.ask("GET", "/users", &Value::Null), Err(Failure::Failed(_))));
+    }
+
+    #[test]
+    fn without_a_server_the_file_takes_the_same_orders() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: directory.path().join("data"), ..Config::for_tests() };
+        let find = |make| Desk::find(&config, make).unwrap();
+        let alice = json!({ "login": "Alice", "password": "secret" });
+        assert_eq!(find(true).ask_once("POST", "/users", &alice).unwrap(), json!({}));
+        let again = find(true).ask_once("POST", "/users", &alice).unwrap_err();
+        assert!(matches!(again, Failure::Failed(why) if why.starts_with("the login is taken")));
+        let login = json!({ "login": "alice" });
+        find(false).ask_once("POST", "/users/disable", &login).unwrap();
+        let users = find(false).ask_once("GET", "/users", &Value::Null).unwrap();
+        assert_eq!(users["users"][0]["login"], "alice");
+        assert_eq!(users["users"][0]["disabled"], true);
+        let invite = find(false).ask_once("POST", "/invites", &json!({ "uses": 2 })).unwrap();
+        assert!(invite["code"].as_str().is_some_and(|code| code.len() >= 16), "{invite}");
+        let held = find(false);
+        let busy = Desk::find(&config, false).unwrap_err();
+        assert!(matches!(busy, Failure::Failed(why) if why.contains("in use by another process")));
+        held.close().unwrap();
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn run(command: Command) -> ExitCode {
         Command::Restore(args) => backup::restore(&args),
         Command::Verify(args) => backup::verify(&args),
         Command::Config(args) => configuration::run(&args),
-        Command::Bench(args) => return bench::run(&args),
+        Command::Bench(args) => args.run().map_err(Failure::Failed),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

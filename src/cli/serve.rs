@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::process;
-use std::sync::mpsc;
 use std::thread;
 
 use async_signal::{Signal, Signals};
 use log::{error, info, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use smol::channel::Receiver;
 use smol::stream::StreamExt as _;
 
 use super::args::Serve;
@@ -24,30 +24,66 @@ pub(super) fn run(args: &Serve) -> Done {
     warn_of(&config);
     raise_open_files(config.budget()?.connections);
     // Before the start, so that a signal in its midst is kept and not deadly.
-    let signals = listen()?;
+    let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])
+        .map_err(|e| Failure::Failed(format!("signals cannot be heard: {e}")))?;
 
     let place =
         if args.memory_only { Place::Memory } else { Place::Directory(config.data_dir.clone()) };
     let server = Server::start(config.clone(), place).map_err(|e| Failure::Failed(e.0))?;
     say(&greeting(&config, server.doors(), args.memory_only));
-    let mut running = config;
-    loop {
-        match signals.recv() {
-            Ok(Signal::Hup) => reload(&server, &mut running, args),
-            Ok(signal) => {
+    let failed = server.failed();
+    let end = loop {
+        match wait(&mut signals, &failed) {
+            Woken::Signal(Signal::Hup) => reload(&server, &config, args),
+            Woken::Signal(signal) => {
                 info!("stopping on {signal:?}");
-                break;
+                break Ok(());
             }
-            Err(_) => {
-                error!("signals can no longer be heard, stopping");
-                break;
+            Woken::Failed => {
+                let why = "the server cannot go on and has stopped; the log says why";
+                break Err(Failure::Failed(why.into()));
             }
         }
+    };
+    end_on_another(signals);
+    if !server.stop() {
+        return Err(Failure::Failed("not everything stopped in order; see the log".into()));
     }
-    // Whoever asks twice does not want to wait.
+    info!("stopped");
+    end
+}
+
+/// What the main thread waits for.
+enum Woken {
+    Signal(Signal),
+    Failed,
+}
+
+/// Without a part in the reactor: it belongs to the carriers' threads, which would otherwise be
+/// woken by way of this one.
+fn wait(signals: &mut Signals, failed: &Receiver<()>) -> Woken {
+    let signal = async {
+        loop {
+            match signals.next().await {
+                Some(Ok(signal)) => return Woken::Signal(signal),
+                Some(Err(error)) => warn!("a signal was not understood: {error}"),
+                // Does not happen while `signals` lives; waiting for the other one is all there is.
+                None => smol::future::pending().await,
+            }
+        }
+    };
+    let failure = async {
+        let _ = failed.recv().await;
+        Woken::Failed
+    };
+    smol::future::block_on(smol::future::or(signal, failure))
+}
+
+/// Whoever asks twice does not want to wait.
+fn end_on_another(mut signals: Signals) {
     let impatience = thread::Builder::new().name("impatience".into()).spawn(move || {
-        while let Ok(signal) = signals.recv() {
-            if signal != Signal::Hup {
+        while let Some(signal) = smol::future::block_on(signals.next()) {
+            if matches!(signal, Ok(Signal::Int | Signal::Term)) {
                 process::exit(1);
             }
         }
@@ -55,34 +91,11 @@ pub(super) fn run(args: &Serve) -> Done {
     if let Err(error) = impatience {
         warn!("a second signal will not be heard: {error}");
     }
-    if !server.stop() {
-        return Err(Failure::Failed("not everything stopped in order; see the log".into()));
-    }
-    info!("stopped");
-    Ok(())
-}
-
-/// Signals as they come, heard by a thread of their own: the main thread can wait for them without
-/// taking part in the reactor, which belongs to the carriers' threads.
-fn listen() -> Result<mpsc::Receiver<Signal>, Failure> {
-    let failed = |e: std::io::Error| Failure::Failed(format!("signals cannot be heard: {e}"));
-    let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup]).map_err(failed)?;
-    let (sender, receiver) = mpsc::sync_channel(16);
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            while let Some(Ok(signal)) = smol::future::block_on(signals.next()) {
-                if sender.send(signal).is_err() {
-                    return;
-                }
-            }
-        })
-        .map_err(failed)?;
-    Ok(receiver)
 }
 
 /// Reads the configuration again. What is wrong with it is said, and nothing changes then.
-fn reload(server: &Server, running: &mut Config, args: &Serve) {
+/// `started`: what the server was started with.
+fn reload(server: &Server, started: &Config, args: &Serve) {
     let path = Config::find(args.config.as_deref());
     let new = match Config::load(path.as_deref(), args.data.as_deref()) {
         Ok(new) => new,
@@ -91,18 +104,13 @@ fn reload(server: &Server, running: &mut Config, args: &Serve) {
             return;
         }
     };
-    if let Err(problem) = server.reload(new.clone()) {
+    let (new, waiting) = started.reloaded(new);
+    let level = new.log.clone();
+    if let Err(problem) = server.reload(new) {
         error!("the configuration was not taken over: {problem}");
         return;
     }
-    crate::log::set_level(&new.log);
-    let waiting = running.needs_restart(&new);
-    // What waits for a restart stays as it is, so that the next reload names it again.
-    running.log = new.log;
-    running.instructions = new.instructions;
-    running.instructions_url = new.instructions_url;
-    running.tls.cert = new.tls.cert;
-    running.tls.key = new.tls.key;
+    crate::log::set_level(&level);
     if waiting.is_empty() {
         info!("the configuration was read again");
     } else {

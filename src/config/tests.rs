@@ -146,13 +146,20 @@ fn sizes_have_units() {
 }
 
 #[test]
-fn a_reload_names_what_waits_for_a_restart() {
+fn a_reload_takes_what_it_can_and_names_what_waits_for_a_restart() {
     let old = Config::default();
     let mut new = old.clone();
     new.log = "debug".into();
     new.instructions = "ask alice".into();
-    assert_eq!(old.needs_restart(&new), Vec::<&str>::new());
-    new.listen.tcp = "127.0.0.1:4000".into();
     new.limits.rate_burst = 1;
-    assert_eq!(old.needs_restart(&new), ["[listen]", "[limits]"]);
+    let (merged, waiting) = old.reloaded(new.clone());
+    assert_eq!(waiting, Vec::<&str>::new());
+    assert_eq!(format!("{merged:?}"), format!("{new:?}"));
+    new.server_name = "other.test".into();
+    new.listen.tcp = "127.0.0.1:4000".into();
+    new.limits.connections = 20;
+    let (merged, waiting) = old.reloaded(new);
+    assert_eq!(waiting, ["[listen]", "limits.connections", "server_name"]);
+    assert_eq!((merged.server_name.as_str(), merged.limits.connections), ("localhost", 0));
+    assert_eq!((merged.log.as_str(), merged.limits.rate_burst), ("debug", 1));
 }

@@ -107,6 +107,12 @@ impl Seat {
         Seat { account, key, noted: AtomicU64::new(0), pool, state: Mutex::new(state) }
     }
 
+    /// A seat without an engine, for tests of its holders.
+    #[cfg(test)]
+    pub(crate) fn alone(account: AccountNo, key: SessionKey, lost: bool) -> Seat {
+        Seat::new(account, key, lost, Arc::new(Pool::new(usize::MAX)))
+    }
+
     /// Moves the seat's pushes to `holder`, whose waker is woken when there is mail; a previous
     /// holder hears [`Mail::Moved`]. Also how a holder renews its waker.
     pub fn hold(&self, holder: Holder, waker: &Waker) {
@@ -185,7 +191,7 @@ impl Seat {
     /// Puts an update into the mailbox and wakes the holder. Over a limit everything waiting is
     /// dropped instead (`false`): waiting for this session would cost everybody else their
     /// messages.
-    pub(in crate::engine) fn post(
+    pub(crate) fn post(
         &self,
         order: u64,
         event: &Arc<Event>,
@@ -213,7 +219,7 @@ impl Seat {
         !state.lost
     }
 
-    pub(in crate::engine) fn end(&self) {
+    pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.ended = true;
         self.empty(&mut state);

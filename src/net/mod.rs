@@ -1,1 +1,239 @@
-//! net
+//! Sockets, TLS and timers: the only place that waits for the network.
+//!
+//! One executor with a few threads serves every connection; a connection is one task. Connections
+//! wait for the engine, never the other way round.
+
+mod accept;
+mod alarm;
+mod certificate;
+mod converse;
+mod guest;
+mod host;
+mod http;
+mod seats;
+pub mod signal;
+mod stream;
+mod tls;
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use async_executor::{Executor, Task};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use smol::Async;
+use smol::channel::Sender;
+
+use crate::config::Config;
+use crate::engine::Exchange;
+use crate::metrics::Metrics;
+use crate::wire::House;
+use accept::{Door, accept, open};
+use guest::Guests;
+use host::{Host, Patience};
+pub use tls::Tls;
+
+/// Of each thread. A TLS handshake in a debug build takes the most, some 100 KiB; pages that are
+/// never touched cost nothing.
+const STACK_BYTES: usize = 512 * 1024;
+/// Descriptors that are not connections: the database, doors, logs, epoll.
+const OTHER_FILES: u64 = 64;
+/// What ending the threads may take beyond the conversations.
+const THREADS_END: Duration = Duration::from_millis(500);
+
+/// The carriers, running. Dropping it ends them like a crash would.
+pub struct Net {
+    executor: Arc<Executor<'static>>,
+    guests: Arc<Guests>,
+    tls: Option<Arc<Tls>>,
+    doors: Vec<Task<()>>,
+    tcp: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    /// Dropping it ends the threads.
+    running: Sender<()>,
+    ended: Receiver<()>,
+    threads: usize,
+}
+
+impl fmt::Debug for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Net").field("tcp", &self.tcp).field("http", &self.http).finish()
+    }
+}
+
+/// Whether the carriers' threads still do anything; for the management socket.
+#[derive(Clone)]
+pub struct Pulse(Arc<Executor<'static>>);
+
+impl fmt::Debug for Pulse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pulse(..)")
+    }
+}
+
+impl Net {
+    /// Opens every door of the configuration and serves what comes in. An error is a sentence with
+    /// what to do.
+    pub fn start(
+        house: Arc<House>,
+        exchange: Exchange,
+        tls: Option<Tls>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Net, String> {
+        let config = house.config.clone();
+        let patience = Patience::of(&config.limits);
+        let budget = config.budget().map_err(|error| error.to_string())?;
+        let limits = &config.limits;
+        let most = most_connections(budget.connections);
+        let guests = Guests::new(metrics.clone(), most, limits.connections_per_address);
+        let host = Host { core: exchange, house, metrics, patience };
+        Net::open(&config, Arc::new(host), Arc::new(guests), tls.map(Arc::new))
+    }
+
+    fn open<X: host::Core>(
+        config: &Config,
+        host: Arc<Host<X>>,
+        guests: Arc<Guests>,
+        tls: Option<Arc<Tls>>,
+    ) -> Result<Net, String> {
+        let door = |key, address: &String| match address.as_str() {
+            "" => Ok(None),
+            address => open(key, address).map(Some),
+        };
+        let tcp = door("listen.tcp", &config.listen.tcp)?;
+        let http = door("listen.http", &config.listen.http)?;
+        let (tcp_address, http_address) = (address(&tcp), address(&http));
+
+        let executor = Arc::new(Executor::new());
+        let (running, stopped) = smol::channel::bounded::<()>(1);
+        let (tell_end, ended) = channel();
+        let threads = match config.threads {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        };
+        for number in 0..threads {
+            let (executor, stopped, tell_end) =
+                (executor.clone(), stopped.clone(), tell_end.clone());
+            thread::Builder::new()
+                .name(format!("net-{number}"))
+                .stack_size(STACK_BYTES)
+                .spawn(move || {
+                    // async_io's block_on drives the reactor in this very thread; with any other
+                    // one a thread of its own would, at half the speed.
+                    let _ = async_io::block_on(executor.run(stopped.recv()));
+                    let _ = tell_end.send(());
+                })
+                .map_err(|error| format!("a thread for connections did not start: {error}"))?;
+        }
+        let doors = [(Door::Tcp, tcp), (Door::Http, http)]
+            .into_iter()
+            .filter_map(|(door, listener)| listener.map(|listener| (door, listener)))
+            .map(|(door, listener)| {
+                let (host, guests) = (host.clone(), guests.clone());
+                executor.spawn(accept(door, listener, host, guests, tls.clone(), executor.clone()))
+            })
+            .collect();
+        Ok(Net {
+            executor,
+            guests,
+            tls,
+            doors,
+            tcp: tcp_address,
+            http: http_address,
+            running,
+            ended,
+            threads,
+        })
+    }
+
+    /// Where binary TCP is spoken; `None` while that door is turned off.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.tcp
+    }
+
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// The pin of the certificate; `None` without TLS.
+    pub fn pin(&self) -> Option<String> {
+        self.tls.as_ref().map(|tls| tls.pin())
+    }
+
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.executor.clone())
+    }
+
+    /// Reads the certificate again; those who are connected keep theirs. An error says what stays
+    /// as it was.
+    pub fn reload_tls(&self, config: &Config) -> Result<(), String> {
+        match &self.tls {
+            Some(tls) => tls.reload(config),
+            None if tls::is_off(config) => Ok(()),
+            None => Err("tls.mode changes with a restart only; connections stay plain".into()),
+        }
+    }
+
+    /// Stops in order: doors close, conversations finish the answer under way and say goodbye, the
+    /// threads end. False when some conversation did not end within `patience`; it is cut.
+    pub fn stop(self, patience: Duration) -> bool {
+        let end = Instant::now() + patience;
+        for door in self.doors {
+            // The listener goes with the task that holds it.
+            smol::block_on(door.cancel());
+        }
+        self.guests.send_away();
+        let all_gone = self.guests.wait_empty(end.saturating_duration_since(Instant::now()));
+        drop(self.running);
+        let end = end.max(Instant::now()) + THREADS_END;
+        let mut left = self.threads;
+        while 0 < left {
+            let patience = end.saturating_duration_since(Instant::now());
+            if self.ended.recv_timeout(patience).is_err() {
+                log::error!("a thread for connections does not end");
+                return false;
+            }
+            left -= 1;
+        }
+        // The last of the executor drops what is left of the conversations.
+        all_gone
+    }
+}
+
+impl Pulse {
+    /// Whether a task is done within `patience`.
+    pub fn beats(&self, patience: Duration) -> bool {
+        let (tell, heard) = channel();
+        self.0
+            .spawn(async move {
+                let _ = tell.send(());
+            })
+            .detach();
+        heard.recv_timeout(patience).is_ok()
+    }
+}
+
+fn address(listener: &Option<Async<TcpListener>>) -> Option<SocketAddr> {
+    listener.as_ref().and_then(|listener| listener.get_ref().local_addr().ok())
+}
+
+/// As many as the descriptors allow, at most `wanted`.
+fn most_connections(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let needed = wanted as u64 + OTHER_FILES;
+    if limit.current.is_some_and(|now| now < needed) {
+        let current = limit.maximum.map_or(needed, |most| most.min(needed));
+        let more = Rlimit { current: Some(current), maximum: limit.maximum };
+        // Where this fails there are fewer connections, no other harm.
+        let _ = setrlimit(Resource::Nofile, more);
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).min(wanted);
+    if most < wanted {
+        log::warn!("only {most} connections fit the limit of open files, {wanted} the memory");
+    }
+    most
+}

@@ -32,6 +32,7 @@
 //! - A password that is no base64 of 1 to 1024 bytes of UTF-8 is 400 in AUTH-PLAIN too: it says
 //!   nothing about any account.
 
+pub mod http;
 mod layer1;
 mod layer2;
 mod layer3;

@@ -1,0 +1,86 @@
+//! One timer for all the deadlines of one connection.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use smol::Timer;
+
+/// A deadline that may move often and costs nothing while there is none.
+///
+/// Deadlines mostly move away (a packet was finished, a request was answered), so the timer behind
+/// it is left where it is and set anew only when it fires early or must fire earlier: one
+/// registration a minute instead of one a packet.
+#[derive(Debug, Default)]
+pub(super) struct Alarm {
+    at: Option<Instant>,
+    armed: Option<(Instant, Timer)>,
+}
+
+impl Alarm {
+    pub(super) fn set(&mut self, at: Option<Instant>) {
+        self.at = at;
+    }
+
+    /// Ready once the deadline has passed; it is over then.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(at) = self.at else {
+            // An armed timer fires into nothing once, which is cheaper than taking it back now. A
+            // connection that then stays idle has none.
+            if let Some((_, timer)) = &mut self.armed
+                && Pin::new(timer).poll(cx).is_ready()
+            {
+                self.armed = None;
+            }
+            return Poll::Pending;
+        };
+        loop {
+            let (when, timer) = self.armed.get_or_insert_with(|| (at, Timer::at(at)));
+            if at < *when {
+                *when = at;
+                timer.set_at(at);
+            }
+            if Pin::new(timer).poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let fired = *when;
+            self.armed = None;
+            if at <= fired {
+                self.at = None;
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn it_rings_at_the_last_deadline_that_was_set() {
+        smol::block_on(async {
+            let start = Instant::now();
+            let mut alarm = Alarm::default();
+            alarm.set(Some(start + Duration::from_millis(5)));
+            poll_fn(|cx| Poll::Ready(alarm.poll(cx))).await.is_pending().then_some(()).unwrap();
+            // Later: the timer fires early and is set anew by itself.
+            alarm.set(Some(start + Duration::from_millis(30)));
+            poll_fn(|cx| alarm.poll(cx)).await;
+            assert!(start.elapsed() >= Duration::from_millis(30));
+            // Earlier than the timer stands.
+            alarm.set(Some(Instant::now() + Duration::from_secs(100)));
+            assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx))).await.is_pending());
+            alarm.set(Some(Instant::now() + Duration::from_millis(1)));
+            poll_fn(|cx| alarm.poll(cx)).await;
+            assert!(start.elapsed() < Duration::from_secs(50));
+            // None: never, and no timer stays behind once it has fired.
+            alarm.set(None);
+            assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx))).await.is_pending());
+            assert!(alarm.armed.is_none());
+        });
+    }
+}

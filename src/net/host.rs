@@ -1,0 +1,78 @@
+//! What every connection of this process shares.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::id::SessionId;
+use crate::domain::words::Refusal;
+use crate::engine::{Answer, Exchange, Seat};
+use crate::limits::{LINGER_SECS, Limits, NAMELESS_SECS, STUCK_WRITE_SECS, UNFINISHED_SECS};
+use crate::metrics::Metrics;
+use crate::wire::{Ask, House};
+
+/// The engine as connections see it; a trait so that they can be tried without one.
+pub(super) trait Core: Send + Sync + 'static {
+    fn ask(&self, peer: IpAddr, ask: Ask) -> impl Future<Output = Answer> + Send;
+    fn seat(
+        &self,
+        session: SessionId,
+        layer: u32,
+    ) -> impl Future<Output = Result<Arc<Seat>, Refusal>> + Send;
+    fn newest(&self, seat: &Seat) -> impl Future<Output = Answer> + Send;
+}
+
+impl Core for Exchange {
+    fn ask(&self, peer: IpAddr, ask: Ask) -> impl Future<Output = Answer> + Send {
+        Exchange::ask(self, peer, ask)
+    }
+
+    fn seat(
+        &self,
+        session: SessionId,
+        layer: u32,
+    ) -> impl Future<Output = Result<Arc<Seat>, Refusal>> + Send {
+        Exchange::seat(self, session, layer)
+    }
+
+    fn newest(&self, seat: &Seat) -> impl Future<Output = Answer> + Send {
+        Exchange::newest(self, seat)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Host<X> {
+    pub(super) core: X,
+    pub(super) house: Arc<House>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) patience: Patience,
+}
+
+/// How long is waited for what. Tests wait less.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// A packet or request that has begun; a TLS handshake.
+    pub(super) unfinished: Duration,
+    /// The first session that a stream names; the next request on a connection kept alive.
+    pub(super) nameless: Duration,
+    /// A peer that takes nothing of what is written to it.
+    pub(super) stuck: Duration,
+    /// What the peer still sends after this side has ended.
+    pub(super) linger: Duration,
+    /// A long poll.
+    pub(super) hold: Duration,
+}
+
+impl Patience {
+    pub(super) fn of(limits: &Limits) -> Patience {
+        Patience {
+            unfinished: Duration::from_secs(UNFINISHED_SECS),
+            nameless: Duration::from_secs(NAMELESS_SECS),
+            stuck: Duration::from_secs(STUCK_WRITE_SECS),
+            linger: Duration::from_secs(LINGER_SECS),
+            hold: Duration::from_secs(limits.fetch_hold),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! A connection's bytes, plain or encrypted, and the few things done with them.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_rustls::server::TlsStream;
+use smol::future::FutureExt;
+use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use smol::{Async, Timer};
+
+use crate::limits::LINGER_BYTES_MAX;
+use crate::wire::Buffer;
+
+/// What is read at once. It lies on the stack of whoever polls, never in a connection's memory;
+/// ordinary packets are a quarter of it.
+const SCRATCH_BYTES: usize = 2048;
+
+/// Either kind of connection. The encrypted one is boxed: its state is a kilobyte that plain
+/// connections must not pay for.
+pub(super) enum Stream {
+    Plain(Plain),
+    Tls(Box<TlsStream<Plain>>),
+}
+
+/// A TCP socket that spares a system call: after a read that did not fill its buffer the socket is
+/// empty, so the next one waits for readiness instead of asking in vain first.
+#[derive(Debug)]
+pub(super) struct Plain {
+    socket: Async<TcpStream>,
+    drained: bool,
+}
+
+impl Plain {
+    pub(super) fn new(socket: Async<TcpStream>) -> Plain {
+        Plain { socket, drained: false }
+    }
+
+    /// Resolves when there is something to read, or the end.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stream::Plain(plain) => f.debug_tuple("Plain").field(plain).finish(),
+            Stream::Tls(_) => f.write_str("Tls(..)"),
+        }
+    }
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.drained {
+            ready!(self.socket.poll_readable(cx))?;
+            self.drained = false;
+        }
+        let n = ready!(Pin::new(&mut self.socket).poll_read(cx, bytes))?;
+        self.drained = 0 < n && n < bytes.len();
+        Poll::Ready(Ok(n))
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket.get_ref().shutdown(Shutdown::Write))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(plain) => Pin::new(plain).poll_read(cx, bytes),
+            Stream::Tls(tls) => Pin::new(tls).poll_read(cx, bytes),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(plain) => Pin::new(plain).poll_write(cx, bytes),
+            Stream::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(plain) => Pin::new(plain).poll_flush(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(plain) => Pin::new(plain).poll_close(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_close(cx),
+        }
+    }
+}
+
+/// Appends what has arrived to `input`. `Ok(0)` is the end of the stream.
+pub(super) fn poll_fill<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    input: &mut Buffer,
+) -> Poll<io::Result<usize>> {
+    let mut scratch = [0; SCRATCH_BYTES];
+    let n = ready!(Pin::new(stream).poll_read(cx, &mut scratch))?;
+    input.extend(&scratch[..n]);
+    Poll::Ready(Ok(n))
+}
+
+/// Writes all of `out` and leaves it empty, without memory. Fails when the peer takes nothing for
+/// `stuck`.
+pub(super) async fn send<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    out: &mut Vec<u8>,
+    stuck: Duration,
+) -> io::Result<()> {
+    let mut sent = 0;
+    let mut timer = None;
+    poll_fn(|cx| -> Poll<io::Result<()>> {
+        let mut stream = Pin::new(&mut *stream);
+        loop {
+            let rest = &out[sent..];
+            let step = match rest.is_empty() {
+                false => stream.as_mut().poll_write(cx, rest)?,
+                true => stream.as_mut().poll_flush(cx)?.map(|()| 0),
+            };
+            match step {
+                Poll::Ready(0) if rest.is_empty() => return Poll::Ready(Ok(())),
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                // No stream takes more than it was given.
+                Poll::Ready(n) => (sent, timer) = (out.len().min(sent + n), None),
+                Poll::Pending => {
+                    // Only a peer that does not keep up costs a timer.
+                    let timer = timer.get_or_insert_with(|| Timer::after(stuck));
+                    ready!(Pin::new(timer).poll(cx));
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+        }
+    })
+    .await?;
+    *out = Vec::new();
+    Ok(())
+}
+
+/// Ends the stream so that what was written last arrives: bytes that nobody has read would make the
+/// kernel answer with a reset, which destroys it on its way. mSIM 2, decision 15.
+pub(super) async fn part<S>(stream: &mut S, linger: Duration)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let discard = async {
+        if stream.close().await.is_err() {
+            return;
+        }
+        let mut left = LINGER_BYTES_MAX;
+        while 0 < left {
+            let read = poll_fn(|cx| {
+                let mut scratch = [0; SCRATCH_BYTES];
+                Pin::new(&mut *stream).poll_read(cx, &mut scratch)
+            });
+            match read.await {
+                Ok(n) if 0 < n => left = left.saturating_sub(n),
+                Ok(_) | Err(_) => return,
+            }
+        }
+    };
+    let late = async {
+        Timer::after(linger).await;
+    };
+    discard.or(late).await;
+}
