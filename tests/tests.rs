@@ -1,1 +1,4 @@
+//! All integration tests in one program.
 
+mod codec;
+mod model;

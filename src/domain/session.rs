@@ -1,7 +1,8 @@
 //! Sessions: logging in and out, how long they last, and when an account was last seen.
 //!
 //! A session's row is the only truth about it; whoever keeps a copy in memory asks again here when
-//! a command is applied.
+//! a command is applied. That a session is in use is noted by the engine, which also knows of
+//! those that only listen.
 
 use crate::domain::id::{AccountNo, SessionId, SessionKey, Timestamp};
 use crate::domain::nouns::{AccountState, Session};
@@ -11,15 +12,12 @@ use crate::limits::Limits;
 use crate::store::{Look, StoreError, Tx};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-/// `Session::used` is written at most this often: it only decides about expiry.
-const USED_STEP_MS: u64 = DAY_MS;
 
 /// The session that says a command, as it lies in the transaction.
 #[derive(Debug)]
 pub(in crate::domain) struct Caller {
     pub(in crate::domain) account: AccountNo,
     pub(in crate::domain) key: SessionKey,
-    session: Session,
 }
 
 impl Caller {
@@ -38,7 +36,7 @@ impl Caller {
                 if session.account == account
                     && session_is_live(&session, context.now, context.limits) =>
             {
-                Ok(Caller { account, key, session })
+                Ok(Caller { account, key })
             }
             Some(_) | None => Err(Refusal::UnknownSession),
         })
@@ -49,7 +47,7 @@ impl Caller {
 /// because its use is noted only once a day.
 pub fn session_is_live(session: &Session, now: Timestamp, limits: &Limits) -> bool {
     let unused = now.0.saturating_sub(session.used.0);
-    unused < limits.session_ttl.saturating_mul(DAY_MS).saturating_add(USED_STEP_MS)
+    unused < limits.session_ttl.saturating_mul(DAY_MS).saturating_add(DAY_MS)
 }
 
 /// A new session. Past `sessions_per_account` the one that went unused longest ends for it: who
@@ -128,20 +126,6 @@ pub(in crate::domain) fn end_all(
     Ok(())
 }
 
-/// Notes that a session was used. The store keeps "last seen" from causing a write of its own
-/// every time; the session's row is written once a day.
-pub(in crate::domain) fn seen(
-    tx: &mut Tx<'_>,
-    context: &Context<'_>,
-    me: &Caller,
-) -> Result<(), StoreError> {
-    let now = context.now;
-    if now.0.saturating_sub(me.session.used.0) >= USED_STEP_MS {
-        tx.put_session(me.key, &Session { used: now, ..me.session.clone() })?;
-    }
-    tx.touch_last_seen(me.account, now)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,14 +164,23 @@ mod tests {
         }
     }
 
+    fn use_now(world: &mut World, me: Me) {
+        let now = world.now;
+        world.force(|tx| {
+            let session = tx.session(me.key)?.unwrap();
+            tx.put_session(me.key, &Session { used: now, ..session })
+        });
+    }
+
     #[test]
     fn an_unused_session_expires_and_a_used_one_does_not() {
         let (mut world, [used, unused]) = World::of(["alice", "bob"]);
         world.limits.session_ttl = 10;
-        for _ in 0..12 {
-            world.now.0 += DAY_MS;
-            assert!(outcome_of_newest(&mut world, used).is_ok());
-        }
+        world.now.0 += 11 * DAY_MS - 1;
+        use_now(&mut world, used);
+        assert!(outcome_of_newest(&mut world, unused).is_ok());
+        world.now.0 += 1;
+        assert!(outcome_of_newest(&mut world, used).is_ok());
         let refusal = outcome_of_newest(&mut world, unused).unwrap_err();
         assert_eq!(refusal, Refusal::UnknownSession);
     }
@@ -201,7 +194,7 @@ mod tests {
         world.now.0 += 1;
         let third = world.log_in("alice");
         world.now.0 += 2 * DAY_MS;
-        assert!(outcome_of_newest(&mut world, first).is_ok());
+        use_now(&mut world, first);
 
         let outcome = world.try_log_in(first.account);
         assert!(outcome.reply.is_ok());
@@ -225,22 +218,17 @@ mod tests {
     }
 
     #[test]
-    fn the_use_of_a_session_is_written_once_a_day() {
+    fn whoever_does_something_was_seen() {
         let (mut world, [alice]) = World::of(["alice"]);
-        let start = world.now;
-        let seen = |world: &World| {
-            let read = world.store.reader().read(|s| s.session(alice.key));
-            read.unwrap().unwrap().used
+        let seen = |world: &mut World| {
+            world.store.flush().unwrap();
+            world.store.reader().read(|s| s.last_seen(alice.account)).unwrap()
         };
+        assert_eq!(seen(&mut world), None);
         world.ask(alice, Command::Newest);
-        world.now.0 += DAY_MS - 1;
+        assert_eq!(seen(&mut world), Some(world.now));
+        world.now.0 += DAY_MS;
         world.ask(alice, Command::Newest);
-        assert_eq!(seen(&world), start);
-        world.now.0 += 1;
-        world.ask(alice, Command::Newest);
-        assert_eq!(seen(&world), world.now);
-        world.store.flush().unwrap();
-        let last = world.store.reader().read(|s| s.last_seen(alice.account)).unwrap().unwrap();
-        assert_eq!(last, world.now);
+        assert_eq!(seen(&mut world), Some(world.now));
     }
 }
