@@ -106,13 +106,13 @@ pub(super) async fn accept<X: Core>(
             Err(why) => complaint.turned_away(peer.ip(), why),
         }
         count = count.wrapping_add(1);
-        if count % BATCH == 0 {
+        if count.is_multiple_of(BATCH) {
             yield_now().await;
         }
     }
 }
 
-async fn serve_tcp<X: Core>(
+pub(super) async fn serve_tcp<X: Core>(
     host: Arc<Host<X>>,
     guest: Guest,
     socket: Async<TcpStream>,
@@ -126,7 +126,7 @@ async fn serve_tcp<X: Core>(
     note(&guest, end);
 }
 
-async fn serve_http<X: Core>(
+pub(super) async fn serve_http<X: Core>(
     host: Arc<Host<X>>,
     mut guest: Guest,
     socket: Async<TcpStream>,

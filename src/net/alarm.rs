@@ -14,7 +14,8 @@ use smol::Timer;
 #[derive(Debug, Default)]
 pub(super) struct Alarm {
     at: Option<Instant>,
-    armed: Option<(Instant, Timer)>,
+    /// Boxed: most connections have none most of the time.
+    armed: Option<Box<(Instant, Timer)>>,
 }
 
 impl Alarm {
@@ -27,15 +28,16 @@ impl Alarm {
         let Some(at) = self.at else {
             // An armed timer fires into nothing once, which is cheaper than taking it back now. A
             // connection that then stays idle has none.
-            if let Some((_, timer)) = &mut self.armed
-                && Pin::new(timer).poll(cx).is_ready()
+            if let Some(armed) = &mut self.armed
+                && Pin::new(&mut armed.1).poll(cx).is_ready()
             {
                 self.armed = None;
             }
             return Poll::Pending;
         };
         loop {
-            let (when, timer) = self.armed.get_or_insert_with(|| (at, Timer::at(at)));
+            let armed = self.armed.get_or_insert_with(|| Box::new((at, Timer::at(at))));
+            let (when, timer) = &mut **armed;
             if at < *when {
                 *when = at;
                 timer.set_at(at);

@@ -13,6 +13,10 @@ mod http;
 mod seats;
 pub mod signal;
 mod stream;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::fmt;

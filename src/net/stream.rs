@@ -165,7 +165,8 @@ pub(super) async fn send<S: AsyncWrite + Unpin>(
                 Poll::Ready(n) => (sent, timer) = (out.len().min(sent + n), None),
                 Poll::Pending => {
                     // Only a peer that does not keep up costs a timer.
-                    let timer = timer.get_or_insert_with(|| Timer::after(stuck));
+                    // Boxed, because all others are smaller for it.
+                    let timer = timer.get_or_insert_with(|| Box::new(Timer::after(stuck)));
                     ready!(Pin::new(timer).poll(cx));
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }

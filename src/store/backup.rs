@@ -46,7 +46,8 @@ impl Reader {
     fn copy(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
         let here = self.snapshot()?;
         let from = &here.tables;
-        let database = create::fresh(path).map_err(|error| StoreError::Io(error.to_string()))?;
+        let mut database =
+            create::fresh(path).map_err(|error| StoreError::Io(error.to_string()))?;
         let mut transaction = database.begin_write().map_err(failure)?;
         let mut copy = Copy { to: &transaction, findings: Findings::default(), progress };
         let mut chain = Chain::default();
@@ -72,6 +73,8 @@ impl Reader {
         progress(records);
         transaction.set_quick_repair(true);
         transaction.commit().map_err(failure)?;
+        // A file grows by doubling, and the last pages lie near its end.
+        database.compact().map_err(failure)?;
         Ok(verdict)
     }
 }
@@ -102,7 +105,7 @@ impl Copy<'_> {
             let bytes = K::as_bytes(&key);
             let fields = tlv::open(bytes.as_ref(), value.value());
             if let Err(flaw) = check(&mut self.findings, bytes.as_ref(), fields) {
-                self.findings.fault(from.damaged(&key, flaw).to_string());
+                self.findings.fault(from.fault(&key, flaw));
             }
             end.insert_before(&key, value.value()).map_err(failure)?;
             self.findings.records += 1;

@@ -199,10 +199,4 @@ impl Tx<'_> {
         self.state.ids = Some(ids);
         Ok(id)
     }
-
-    /// The chat's end as the disk has it; for tests of what memory says.
-    #[cfg(test)]
-    pub(super) fn head_on_disk(&self, chat: ChatId) -> Result<Head, StoreError> {
-        crate::store::look::head_of(self.tables.messages()?, chat)
-    }
 }

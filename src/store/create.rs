@@ -9,11 +9,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use redb::Database;
 use redb::backends::FileBackend;
-use redb::{Database, StorageBackend};
 
-use crate::store::backend::{SCHEMA, TwoSlots};
-use crate::store::open::{FILE, start};
+use crate::store::backend::{Metered, SCHEMA, TwoSlots};
+use crate::store::open::{FILE, start, unfit};
 use crate::store::tables::Tables;
 use crate::store::{OpenError, Options, StoreError, failure, rows, tlv};
 
@@ -25,7 +25,10 @@ const CACHE_BYTES: usize = 1 << 20;
 pub(super) fn in_directory(directory: &Path) -> Result<(), OpenError> {
     let path = directory.join(FILE);
     let broken = |source| OpenError::Io { path: path.clone(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(broken)?;
+    if !directory.exists() {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(broken)?;
+        sync_parent(directory).map_err(broken)?;
+    }
     let handle = File::open(directory).map_err(broken)?;
     match handle.try_lock() {
         Ok(()) => {}
@@ -53,7 +56,8 @@ pub(super) fn temporary(path: &Path) -> std::path::PathBuf {
     name.into()
 }
 
-/// An empty database without a schema in a file that must not exist.
+/// An empty database without a schema in a file that must not exist. Nothing of it is durable
+/// before `put_in_place`.
 pub(super) fn fresh(path: &Path) -> Result<Database, OpenError> {
     let file = OpenOptions::new()
         .read(true)
@@ -62,19 +66,22 @@ pub(super) fn fresh(path: &Path) -> Result<Database, OpenError> {
         .mode(0o600)
         .open(path)
         .map_err(|source| OpenError::Io { path: path.into(), source })?;
-    let disk = FileBackend::new(file)
-        .map_err(|e| OpenError::Foreign { path: path.into(), why: e.to_string() })?;
-    let disk: Box<dyn StorageBackend> = Box::new(disk);
-    start(path, TwoSlots::new(disk), &Options { cache_bytes: CACHE_BYTES, free_space: 0 })
+    let disk = FileBackend::new(file).map_err(|error| unfit(path, error))?;
+    let disk = Metered::unsynced(Box::new(disk));
+    start(path, TwoSlots::new(Box::new(disk)), &Options { cache_bytes: CACHE_BYTES, free_space: 0 })
 }
 
 /// Makes a closed file durable under its name.
 pub(super) fn put_in_place(temporary: &Path, path: &Path) -> io::Result<()> {
     File::open(temporary)?.sync_all()?;
     fs::rename(temporary, path)?;
+    sync_parent(path)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
+        Some(_) | None => Path::new("."),
     };
     File::open(parent)?.sync_all()
 }

@@ -131,6 +131,12 @@ impl Marks {
     pub(super) fn clear(&mut self) {
         *self = Marks::default();
     }
+
+    /// As if they had waited long enough.
+    #[cfg(test)]
+    pub(super) fn age(&mut self) {
+        self.since = self.since.and_then(|since| since.checked_sub(RIDE_AFTER));
+    }
 }
 
 /// Moves marks, never back, and never the read one past the delivered one.

@@ -53,6 +53,8 @@ pub use crate::store::tx::Tx;
 pub enum Place {
     /// `msimd.redb` in this directory.
     Directory(PathBuf),
+    /// This very file, which must exist: a backup that is looked at or restored.
+    File(PathBuf),
     /// Nowhere: gone with the process.
     Memory,
     /// Any backend: how crash tests see every write and sync.
@@ -183,7 +185,8 @@ impl Store {
 
     /// Runs `work` in one transaction and commits once, durably, if anything was written (marks
     /// alone do not count). The value exists only after that. On an error nothing of it may be
-    /// told to anybody, and [`Store::reopen`] comes first where the error is the disk's.
+    /// told to anybody, and [`Store::reopen`] comes first where the error is the disk's. After any
+    /// error marks that were not written are lost, as in a power cut.
     pub fn write<T>(
         &mut self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,

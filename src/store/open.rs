@@ -3,9 +3,9 @@
 //! Nothing is written before it is certain that the file is a database of this program, of a
 //! version it knows, and that nobody else has it open.
 
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::OpenOptions;
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) enum Origin {
     Directory(PathBuf),
+    File(PathBuf),
     Memory(Memory),
     Backend(Arc<dyn BackendSource>),
 }
@@ -41,6 +42,7 @@ impl Origin {
     pub(super) fn of(place: Place) -> Origin {
         match place {
             Place::Directory(directory) => Origin::Directory(directory),
+            Place::File(path) => Origin::File(path),
             Place::Memory => Origin::Memory(Memory::default()),
             Place::Backend(source) => Origin::Backend(source),
         }
@@ -50,6 +52,7 @@ impl Origin {
     pub(super) fn path(&self) -> PathBuf {
         match self {
             Origin::Directory(directory) => directory.join(FILE),
+            Origin::File(path) => path.clone(),
             Origin::Memory(_) => PathBuf::from("(memory)"),
             Origin::Backend(_) => PathBuf::from("(backend)"),
         }
@@ -63,18 +66,19 @@ impl Origin {
         make: bool,
     ) -> Result<Fresh, OpenError> {
         let path = self.path();
-        let metered =
-            |disk| -> Box<dyn StorageBackend> { Box::new(Metered { disk, meter: meter.clone() }) };
+        let metered = |disk| -> Box<dyn StorageBackend> { Box::new(Metered::new(disk, meter)) };
         let broken = |source| OpenError::Io { path: path.clone(), source };
         match self {
             Origin::Directory(directory) => {
-                let file = file_in(directory, make)?;
-                let disk = FileBackend::new(file).map_err(|e| unfit(&path, e))?;
-                open_slots(&path, metered(Box::new(disk)), options)
+                if make && !path.exists() {
+                    create::in_directory(directory)?;
+                }
+                open_slots(&path, metered(file(&path)?), options)
             }
+            Origin::File(path) => open_slots(path, metered(file(path)?), options),
             Origin::Memory(memory) => {
                 let empty = memory.len().map_err(broken)? == 0;
-                let disk = Metered { disk: Box::new(memory.clone()), meter: meter.clone() };
+                let disk = Metered::new(Box::new(memory.clone()), meter);
                 let database = start(&path, disk, options)?;
                 if empty {
                     create::schema(&database).map_err(OpenError::Store)?;
@@ -92,17 +96,10 @@ impl Origin {
     }
 }
 
-fn file_in(directory: &Path, make: bool) -> Result<File, OpenError> {
-    let path = directory.join(FILE);
-    let open = || OpenOptions::new().read(true).write(true).open(&path);
-    match open() {
-        Err(error) if make && error.kind() == io::ErrorKind::NotFound => {
-            create::in_directory(directory)?;
-            open()
-        }
-        opened => opened,
-    }
-    .map_err(|source| OpenError::Io { path: path.clone(), source })
+fn file(path: &Path) -> Result<Box<dyn StorageBackend>, OpenError> {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    let file = file.map_err(|source| OpenError::Io { path: path.into(), source })?;
+    Ok(Box::new(FileBackend::new(file).map_err(|error| unfit(path, error))?))
 }
 
 /// Opens what was made before, with its two headers.
@@ -157,10 +154,17 @@ pub(super) fn start(
             log::info!("repairing the database: {:.0} %", session.progress() * 100.0);
         }
     });
-    builder.create_with_backend(disk).map_err(|error| unfit(path, error))
+    // redb trusts what a page says; a page that rotted can make it panic.
+    match catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(disk))) {
+        Ok(opened) => opened.map_err(|error| unfit(path, error)),
+        Err(_panic) => {
+            let why = "its pages are damaged: restore a backup".into();
+            Err(OpenError::Foreign { path: path.into(), why })
+        }
+    }
 }
 
-fn unfit(path: &Path, error: DatabaseError) -> OpenError {
+pub(super) fn unfit(path: &Path, error: DatabaseError) -> OpenError {
     let path = path.to_path_buf();
     match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::Busy(path),

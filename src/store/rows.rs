@@ -353,3 +353,165 @@ pub(super) fn kind(number: u8) -> Result<Kind, Flaw> {
         _ => return Err("its kind is unknown"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tlv;
+
+    fn round<T>(
+        put: impl FnOnce(&mut Vec<u8>),
+        get: impl FnOnce(Fields<'_>) -> Result<T, Flaw>,
+    ) -> T {
+        let mut record = Vec::new();
+        put(&mut record);
+        // What a later version might add is passed over.
+        put_bytes(&mut record, 200, b"later");
+        tlv::seal(&mut record, b"key");
+        get(tlv::open(b"key", &record).unwrap()).unwrap()
+    }
+
+    fn address(text: &str) -> Address {
+        Address::parse(text, "im.test").unwrap()
+    }
+
+    #[test]
+    fn every_noun_comes_back_from_its_record() {
+        let account = Account {
+            no: AccountNo(7),
+            address: address("алиса@im.test"),
+            verifier: Some(Verifier("$argon2id$…".into())),
+            state: AccountState::Disabled,
+            created: Timestamp(1_700_000_000_000),
+            public_id: u64::MAX,
+        };
+        assert_eq!(round(|o| put_account(&account, o), |f| super::account(account.no, f)), account);
+        let gone = Account { verifier: None, state: AccountState::Removed, ..account };
+        assert_eq!(round(|o| put_account(&gone, o), |f| super::account(gone.no, f)), gone);
+
+        let session = Session {
+            account: AccountNo(7),
+            kind: SessionKind::Application,
+            created: Timestamp(5),
+            used: Timestamp(6),
+        };
+        assert_eq!(round(|o| put_session(&session, o), super::session), session);
+
+        let contact = Contact {
+            who: address("bob@[::1]:8080/room"),
+            name: "Bob".into(),
+            group: vec!["friends".into(), "".into(), "old/new".into()],
+            note: Some("owes me a book".into()),
+            dialog: true,
+            state: ContactState::Blocked,
+        };
+        let back = round(|o| put_contact(&contact, o), |f| super::contact(contact.who.clone(), f));
+        assert_eq!(back, contact);
+
+        let chat = Chat {
+            id: ChatId(ChatId::FIRST_GROUP + 1),
+            kind: ChatKind::Channel,
+            address: address("room@im.test/news"),
+            name: "News".into(),
+            default_access: Access::DIRECT,
+        };
+        assert_eq!(round(|o| put_chat(&chat, o), |f| super::chat(chat.id, f)), chat);
+
+        let member = Member {
+            want: Access(255),
+            given: Access(1),
+            delivered: Mark { id: MessageId(9), seq: Seq(3) },
+            read: Mark { id: MessageId(8), seq: Seq(2) },
+            cleared: MessageId(4),
+        };
+        assert_eq!(round(|o| put_member(&member, o), super::member), member);
+        assert_eq!(round(|o| put_member(&Member::default(), o), super::member), Member::default());
+
+        let invite = Invite { uses: 3, expires: Timestamp(9) };
+        assert_eq!(round(|o| put_invite(&invite, o), super::invite), invite);
+        for named in [Named::Account(AccountNo(1)), Named::Chat(ChatId(u64::MAX))] {
+            assert_eq!(round(|o| put_name(named, o), name), named);
+        }
+    }
+
+    #[test]
+    fn a_message_comes_back_whatever_it_is() {
+        for (number, previous, text, cookie) in
+            [(0, 0, "", None), (10, 41, "𝄞 text\0", Some("c")), (5, 1, "x", Some("куки"))]
+        {
+            let message = Message {
+                chat: ChatId(1 << 32 | 2),
+                id: MessageId(42),
+                previous: MessageId(previous),
+                seq: Seq(u32::MAX),
+                time: Timestamp(u64::MAX),
+                from: AccountNo(1),
+                kind: kind(number).unwrap(),
+                text: text.into(),
+                cookie: cookie.map(Arc::from),
+            };
+            let read = |f: Fields<'_>| line(f)?.message(message.chat, message.id);
+            assert_eq!(round(|o| put_message(&message, o), read), message);
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_message_is_noticed() {
+        let message = Message {
+            chat: ChatId(3),
+            id: MessageId(42),
+            previous: MessageId(40),
+            seq: Seq(2),
+            time: Timestamp(1_700_000_000_000),
+            from: AccountNo(1),
+            kind: Kind::Text,
+            text: "see you at eight".into(),
+            cookie: Some("abc".into()),
+        };
+        let mut record = Vec::new();
+        put_message(&message, &mut record);
+        tlv::seal(&mut record, b"key");
+        for bit in 0..record.len() * 8 {
+            record[bit / 8] ^= 1 << (bit % 8);
+            assert!(tlv::open(b"key", &record).is_err(), "bit {bit}");
+            record[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn numbers_on_the_disk_are_those_of_the_words() {
+        for number in 0..=10 {
+            assert_eq!(kind(number).unwrap() as u8, number);
+        }
+        for number in 0..=3 {
+            assert_eq!(account_state(number).unwrap() as u8, number);
+            assert_eq!(contact_state(number).unwrap() as u8, number);
+            assert_eq!(chat_kind(number).unwrap() as u8, number);
+        }
+        for number in 0..=2 {
+            assert_eq!(session_kind(number).unwrap() as u8, number);
+        }
+        assert!(kind(11).is_err() && account_state(4).is_err() && contact_state(4).is_err());
+        assert!(chat_kind(4).is_err() && session_kind(3).is_err());
+    }
+
+    #[test]
+    fn what_a_later_version_added_survives_a_rewrite() {
+        let mut old = Vec::new();
+        put_member(&Member { want: Access(1), ..Member::default() }, &mut old);
+        put_bytes(&mut old, MEMBER_TAGS + 1, b"kept");
+        tlv::seal(&mut old, b"key");
+        let mut new = Vec::new();
+        put_member(&Member { want: Access(2), ..Member::default() }, &mut new);
+        tlv::open(b"key", &old).unwrap().carry(MEMBER_TAGS, &mut new).unwrap();
+        tlv::seal(&mut new, b"key");
+        let fields = tlv::open(b"key", &new).unwrap();
+        assert_eq!(member(fields).unwrap().want, Access(2));
+        let mut all = Vec::new();
+        let mut fields = fields;
+        while let Some(field) = fields.next().unwrap() {
+            all.push(field);
+        }
+        assert_eq!(all, [(1, &[2][..]), (MEMBER_TAGS + 1, b"kept")]);
+    }
+}

@@ -34,7 +34,7 @@ impl Space {
     pub(super) fn of(origin: &Origin, floor: u64) -> Space {
         let directory = match origin {
             Origin::Directory(directory) => Some(directory.clone()),
-            Origin::Memory(_) | Origin::Backend(_) => None,
+            Origin::File(_) | Origin::Memory(_) | Origin::Backend(_) => None,
         };
         let ballast = directory.as_ref().is_some_and(|d| has_ballast(&d.join(FILE)));
         let mut space = Space { directory, floor, room: true, asked: None, written: 0, ballast };

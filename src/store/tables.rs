@@ -108,7 +108,12 @@ impl<K: Key + 'static> Opened<'_, K> {
     }
 
     pub(super) fn damaged(&self, key: &K::SelfType<'_>, flaw: Flaw) -> StoreError {
-        StoreError::Damaged(format!("{} {key:?}: {flaw}", self.name))
+        StoreError::Damaged(self.fault(key, flaw))
+    }
+
+    /// Table, key, and what is wrong there.
+    pub(super) fn fault(&self, key: &K::SelfType<'_>, flaw: Flaw) -> String {
+        format!("{} {key:?}: {flaw}", self.name)
     }
 
     /// Writes a row. Fields above `known` of the row that is there are kept.

@@ -28,42 +28,44 @@ impl Reader {
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
         let mut walk = Walk { reader: self, findings: Findings::default(), progress };
         let mut chain = Chain::default();
-        walk.over::<&str>(Shelf::meta, |_, _, fields, _| skim(fields))?;
+        walk.over::<&str>(Shelf::meta, |_, _, fields, _| skim(fields?))?;
         walk.over::<u32>(Shelf::accounts, |found, no, fields, here| {
             found.verdict.accounts += 1;
-            let account = rows::account(AccountNo(*no), fields)?;
+            let account = rows::account(AccountNo(*no), fields?)?;
             match here.account_by_address(&account.address) {
                 Ok(Some(named)) if named == account.no => Ok(()),
                 Ok(_) | Err(_) => Err("its address leads elsewhere"),
             }
         })?;
         walk.over::<&str>(Shelf::addresses, |_, _, fields, here| {
-            let there = match rows::name(fields)? {
+            let there = match rows::name(fields?)? {
                 Named::Account(no) => here.tables.accounts().and_then(|table| table.has(no.0)),
                 Named::Chat(chat) => here.tables.chats().and_then(|table| table.has(chat.0)),
             };
             exists(there, "it names something that is gone")
         })?;
         walk.over::<(u32, &str)>(Shelf::contacts, |_, key, fields, _| {
-            rows::contact(rows::address_of(key.1.as_bytes())?, fields).map(drop)
+            rows::contact(rows::address_of(key.1.as_bytes())?, fields?).map(drop)
         })?;
-        walk.over::<u64>(Shelf::chats, |_, id, f, _| rows::chat(ChatId(*id), f).map(drop))?;
-        walk.over::<(u32, u64)>(Shelf::members, |_, _, f, _| rows::member(f).map(drop))?;
+        walk.over::<u64>(Shelf::chats, |_, id, f, _| rows::chat(ChatId(*id), f?).map(drop))?;
+        walk.over::<(u32, u64)>(Shelf::members, |_, _, f, _| rows::member(f?).map(drop))?;
         walk.over::<(u64, u64)>(Shelf::messages, |found, key, fields, _| {
-            chain.message(found, *key, Ok(fields));
+            // The chain says itself what is wrong, in words that find the message.
+            chain.message(found, *key, fields);
             Ok(())
         })?;
         walk.over::<&[u8; 16]>(Shelf::sessions, |_, key, fields, here| {
-            let index = (rows::session(fields)?.account.0, *key);
+            let index = (rows::session(fields?)?.account.0, *key);
             let there = here.tables.sessions_by_account().and_then(|table| table.has(index));
             exists(there, "its account does not list it")
         })?;
-        walk.over::<(u32, &[u8; 16])>(Shelf::sessions_by_account, |_, key, _, here| {
+        walk.over::<(u32, &[u8; 16])>(Shelf::sessions_by_account, |_, key, fields, here| {
+            skim(fields?)?;
             let there = here.tables.sessions().and_then(|table| table.has(key.1));
             exists(there, "its session is gone")
         })?;
-        walk.over::<u32>(Shelf::seen, |_, _, fields, _| rows::one(fields).map(drop))?;
-        walk.over::<&[u8; 16]>(Shelf::invites, |_, _, f, _| rows::invite(f).map(drop))?;
+        walk.over::<u32>(Shelf::seen, |_, _, fields, _| rows::one(fields?).map(drop))?;
+        walk.over::<&[u8; 16]>(Shelf::invites, |_, _, f, _| rows::invite(f?).map(drop))?;
         Ok(walk.findings.verdict)
     }
 }
@@ -107,7 +109,7 @@ impl Walk<'_> {
         mut check: impl FnMut(
             &mut Findings,
             &K::SelfType<'_>,
-            Fields<'_>,
+            Result<Fields<'_>, Flaw>,
             &Snapshot,
         ) -> Result<(), Flaw>,
     ) -> Result<(), StoreError> {
@@ -119,12 +121,8 @@ impl Walk<'_> {
             let sliced = catch_unwind(AssertUnwindSafe(|| {
                 slice(pick(&here.tables)?, last.as_deref(), |table, key, fields| {
                     findings.records += 1;
-                    let checked = match fields {
-                        Ok(fields) => check(findings, key, fields, &here),
-                        Err(flaw) => Err(flaw),
-                    };
-                    if let Err(flaw) = checked {
-                        findings.fault(table.damaged(key, flaw).to_string());
+                    if let Err(flaw) = check(findings, key, fields, &here) {
+                        findings.fault(table.fault(key, flaw));
                     }
                 })
             }));

@@ -74,6 +74,9 @@ struct Person {
 #[derive(Debug)]
 struct Said {
     id: u64,
+    /// The one before it in its chat, and how many there are with it.
+    previous: u64,
+    seq: usize,
     from: u32,
     to: u32,
     time: u64,
@@ -420,6 +423,7 @@ impl Model {
         let read_before = self.read_mark(me, other);
         let last_of_other = chat.iter().rfind(|(_, said)| said.from != me).map(|(_, said)| said.id);
         let seq = chat.len() + 1;
+        let previous = chat.last().map_or(0, |(_, said)| said.id);
         let time = now.max(chat.last().map_or(0, |(_, said)| said.time));
         // The number itself is the server's to choose, as long as it grows.
         let Ok(Reply::Sent { id, .. }) = &outcome.reply else {
@@ -428,12 +432,10 @@ impl Model {
         let id = id.0;
         assert!(self.said.last().is_none_or(|last| last.id < id), "{id} does not grow");
         let (text, cookie) = (text.into(), cookie.clone());
-        self.said.push(Said { id, from: me, to: other, time, text, cookie });
+        self.said.push(Said { id, previous, seq, from: me, to: other, time, text, cookie });
 
-        let message = |reader| {
-            let (at, said) = (self.said.len() - 1, &self.said[self.said.len() - 1]);
-            Event::Message(self.message_view(reader, at, said))
-        };
+        let said = &self.said[self.said.len() - 1];
+        let message = |reader| Event::Message(self.message_view(reader, said));
         let mut news = vec![(me, Some(key), message(me))];
         if other != me {
             news.push((other, None, message(other)));
@@ -525,24 +527,18 @@ impl Model {
             Take::First => messages.truncate(count),
             Take::Last => drop(messages.drain(..messages.len().saturating_sub(count))),
         }
-        let place = |said: &Said| self.said.partition_point(|s| s.id < said.id);
-        let view = |said: &Said| self.message_view(me, place(said), said);
+        let view = |said: &Said| self.message_view(me, said);
         Reply::Messages { messages: messages.into_iter().map(view).collect(), more }
     }
 
-    fn message_view(&self, reader: u32, place: usize, said: &Said) -> MessageView {
+    fn message_view(&self, reader: u32, said: &Said) -> MessageView {
         let other = if said.from == reader { said.to } else { said.from };
-        let is_here = |s: &&Said| {
-            (s.from, s.to) == (said.from, said.to) || (s.to, s.from) == (said.from, said.to)
-        };
-        let earlier = self.said[..place].iter().filter(is_here);
-        let previous = earlier.clone().next_back().map_or(0, |s| s.id);
         MessageView {
             chat: self.address(other).into(),
             from: self.address(said.from).into(),
             id: MessageId(said.id),
-            previous: MessageId(previous),
-            seq: Seq(earlier.count() as u32 + 1),
+            previous: MessageId(said.previous),
+            seq: Seq(said.seq as u32),
             time: Timestamp(said.time),
             kind: Kind::Text,
             text: said.text.as_str().into(),

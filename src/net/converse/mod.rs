@@ -11,7 +11,7 @@
 //! stack, what is written is freed once it is sent; questions and farewells live in boxes while they
 //! last.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -45,14 +45,17 @@ pub(super) struct Opening {
 }
 
 /// Talks until either side ends it. An error is the connection's, of interest to nobody but a log.
-pub(super) async fn converse<X, S, C, D>(
-    host: &Host<X>,
-    guest: &Guest,
+///
+/// No `async fn`: that would keep its arguments beside what is made of them, for as long as the
+/// connection lives.
+pub(super) fn converse<'a, X, S, C, D>(
+    host: &'a Host<X>,
+    guest: &'a Guest,
     stream: S,
     codec: C,
     dialogue: D,
     opening: Opening,
-) -> io::Result<()>
+) -> impl Future<Output = io::Result<()>> + use<'a, X, S, C, D>
 where
     X: Core,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -75,13 +78,16 @@ where
         unfinished: None,
         alarm: Alarm::default(),
     };
-    if let Some((session, layer)) = opening.session {
-        Box::pin(talk.sit_down(session, layer)).await;
-    }
-    match talk.run().await? {
-        End::Gone => Ok(()),
-        End::Broken(broken) => Box::pin(talk.break_off(broken)).await,
-        End::Farewell(why) => Box::pin(talk.leave(why)).await,
+    let session = opening.session.map(Box::new);
+    async move {
+        if let Some(session) = session {
+            Box::pin(talk.sit_down(*session)).await;
+        }
+        match talk.run().await? {
+            End::Gone => Ok(()),
+            End::Broken(broken) => Box::pin(talk.break_off(broken)).await,
+            End::Farewell(why) => Box::pin(talk.leave(why)).await,
+        }
     }
 }
 
@@ -113,6 +119,15 @@ enum End<P> {
     Farewell(Farewell),
 }
 
+/// What comes of the bytes that are here.
+enum Step<P> {
+    /// They are no whole packet.
+    Idle,
+    Said,
+    Ask(Box<Ask>),
+    End(End<P>),
+}
+
 /// What is waited for.
 enum Wake {
     Bytes,
@@ -130,19 +145,14 @@ where
     D: Dialogue<Packet = C::Packet>,
 {
     async fn run(&mut self) -> io::Result<End<C::Packet>> {
-        let mut turns = 0;
+        let mut turns = 0_u32;
         loop {
-            while let Some(packet) = match self.decode() {
-                Ok(packet) => packet,
-                Err(broken) => return Ok(End::Broken(broken)),
-            } {
-                self.unfinished = None;
-                let next = self.dialogue.on_packet(packet, &mut self.said);
-                self.encode();
-                match next {
-                    Next::Listen => {}
-                    Next::Ask(ask) => Box::pin(self.ask(ask)).await?,
-                    Next::HangUp(why) => return Ok(End::Farewell(why)),
+            loop {
+                match self.step() {
+                    Step::Idle => break,
+                    Step::Said => {}
+                    Step::Ask(ask) => Box::pin(self.ask(*ask)).await?,
+                    Step::End(end) => return Ok(end),
                 }
                 if self.guest.is_leaving() {
                     break;
@@ -158,8 +168,8 @@ where
             if !self.out.is_empty() {
                 self.send().await?;
             }
-            turns += 1;
-            if turns % TURNS == 0 {
+            turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(TURNS) {
                 yield_now().await;
             }
             self.alarm.set([self.nameless, self.unfinished, self.beat].into_iter().flatten().min());
@@ -181,10 +191,23 @@ where
         }
     }
 
-    fn decode(&mut self) -> Result<Option<C::Packet>, Box<Broken<C::Packet>>> {
+    /// Takes the next packet. Apart from [`Self::run`], so that no packet is part of its future.
+    fn step(&mut self) -> Step<C::Packet> {
         let packet = self.codec.decode(&mut self.input);
         self.codec.chatter(&mut self.out);
-        packet.map_err(Box::new)
+        let packet = match packet {
+            Ok(Some(packet)) => packet,
+            Ok(None) => return Step::Idle,
+            Err(broken) => return Step::End(End::Broken(Box::new(broken))),
+        };
+        self.unfinished = None;
+        let next = self.dialogue.on_packet(packet, &mut self.said);
+        self.encode();
+        match next {
+            Next::Listen => Step::Said,
+            Next::Ask(ask) => Step::Ask(Box::new(ask)),
+            Next::HangUp(why) => Step::End(End::Farewell(why)),
+        }
     }
 
     fn encode(&mut self) {
@@ -246,7 +269,7 @@ where
     }
 
     async fn ask(&mut self, ask: Ask) -> io::Result<()> {
-        if self.is_one_too_many(&ask).await {
+        if self.is_one_too_many(&ask).await? {
             self.dialogue.on_reply(Err(Refusal::TooManySessions), &mut self.said);
             self.encode();
             return Ok(());
@@ -277,18 +300,19 @@ where
 
     /// mSIM 2, decision 16: with 64 sessions here, one more is refused before anything is done for
     /// it, and a login makes none.
-    async fn is_one_too_many(&mut self, ask: &Ask) -> bool {
-        if !self.seats.is_full() {
-            return false;
+    async fn is_one_too_many(&mut self, ask: &Ask) -> io::Result<bool> {
+        // Those that have gone elsewhere are forgotten by asking for their mail.
+        if !self.seats.is_full() || !self.drain(u64::MAX).await? || !self.seats.is_full() {
+            return Ok(false);
         }
-        match (&ask.who, &ask.what) {
+        Ok(match (&ask.who, &ask.what) {
             (_, Ok(What::LogIn(_))) => true,
             (Some(session), _) if !self.seats.has(session) => {
                 // One that nobody knows is not too many but unknown, which its answer says.
                 self.host.core.seat(*session, ask.layer).await.is_ok()
             }
             (Some(_) | None, Ok(_) | Err(_)) => false,
-        }
+        })
     }
 
     /// Tells everything with an order below `before`. False: the end of what was lost is not to be
@@ -335,20 +359,20 @@ where
     }
 
     /// The session of the connection as a whole; one that nobody knows is refused when it is used.
-    async fn sit_down(&mut self, session: SessionId, layer: u32) {
+    async fn sit_down(&mut self, (session, layer): (SessionId, u32)) {
         if let Ok(seat) = self.host.core.seat(session, layer).await {
             self.nameless = None;
             self.seats.attach(session, seat).await;
         }
     }
 
-    async fn break_off(mut self, broken: Box<Broken<C::Packet>>) -> io::Result<()> {
+    async fn break_off(&mut self, broken: Box<Broken<C::Packet>>) -> io::Result<()> {
         self.said.extend(broken.last);
         self.encode();
         self.leave(broken.why).await
     }
 
-    async fn leave(mut self, why: Farewell) -> io::Result<()> {
+    async fn leave(&mut self, why: Farewell) -> io::Result<()> {
         self.codec.farewell(why, &mut self.out);
         self.send().await?;
         let linger = match why {
@@ -362,3 +386,6 @@ where
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

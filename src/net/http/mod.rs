@@ -411,3 +411,6 @@ where
         keep_alive
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+use smol::future::zip;
+use smol::io::AsyncWriteExt;
+
+use super::*;
+use crate::domain::words::Event;
+use crate::net::host::Patience;
+use crate::net::testing::*;
+use crate::wire::Credentials;
+
+/// A packet is a line.
+struct Lines {
+    beat: Option<u64>,
+}
+
+impl Codec for Lines {
+    type Packet = String;
+
+    fn decode(&mut self, input: &mut Buffer) -> Result<Option<String>, Broken<String>> {
+        let Some(end) = input.as_slice().iter().position(|b| *b == b'\n') else { return Ok(None) };
+        let line = String::from_utf8_lossy(&input.as_slice()[..end]).into_owned();
+        input.consume(end + 1);
+        if line == "bad" {
+            return Err(Broken { last: Some("error".into()), why: Farewell::Malformed });
+        }
+        Ok(Some(line))
+    }
+
+    fn encode(&mut self, packet: &String, out: &mut Vec<u8>) {
+        out.extend_from_slice(packet.as_bytes());
+        out.push(b'\n');
+    }
+
+    fn beat_secs(&self) -> Option<u64> {
+        self.beat
+    }
+
+    fn on_beat(&mut self, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(b"beat\n");
+        self.beat = None;
+        true
+    }
+
+    fn farewell(&mut self, why: Farewell, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("{why:?}\n").as_bytes());
+    }
+}
+
+/// `use N` and `login` ask, `bye` ends, everything else is said again.
+struct Echo;
+
+impl Dialogue for Echo {
+    type Packet = String;
+
+    fn on_packet(&mut self, packet: String, out: &mut Vec<String>) -> Next {
+        let (who, what) = match packet.split_once(' ') {
+            Some(("use", n)) => (Some(session_id(n.parse().unwrap())), What::Attach),
+            _ if packet == "login" => {
+                (None, What::LogIn(Credentials { login: None, password: Vec::new() }))
+            }
+            _ if packet == "bye" => return Next::HangUp(Farewell::Done),
+            _ => {
+                out.push(packet);
+                return Next::Listen;
+            }
+        };
+        Next::Ask(Ask { who, session_required: true, layer: 3, what: Ok(what) })
+    }
+
+    fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<String>) {
+        out.push(reply.map_or_else(|refusal| format!("{refusal:?}"), |_| "ok".into()));
+    }
+
+    fn on_told(&mut self, who: &SessionId, _: u32, told: &Told<'_>, out: &mut Vec<String>) {
+        let who = who.bytes()[0];
+        out.push(match told {
+            Told::Event(Event::ContactRemoved { who: what }) => format!("{who} {what}"),
+            Told::Event(_) => unreachable!("only those are posted"),
+            Told::Resync { last } => format!("{who} resync {}", last.0),
+        });
+    }
+}
+
+/// Runs a conversation beside the test's script of its client.
+fn talk(stage: &Stage, script: impl AsyncFnOnce(Client)) -> io::Result<()> {
+    let mut result = Ok(());
+    play(async {
+        let (server, client) = pair();
+        let guest = stage.guest();
+        let conversation = async {
+            guest.settle().await;
+            let codec = Lines { beat: None };
+            let end = converse(&stage.host, &guest, server, codec, Echo, Opening::default()).await;
+            drop(guest);
+            end
+        };
+        result = zip(conversation, script(client)).await.0;
+    });
+    result
+}
+
+#[test]
+fn packets_are_answered_in_order_whole_or_in_pieces() {
+    let stage = Stage::new(PATIENT);
+    for step in [1, 3, 100] {
+        talk(&stage, async |mut client| {
+            for piece in b"one\ntwo\nthree\nbye\nignored".chunks(step) {
+                client.write_all(piece).await.unwrap();
+            }
+            assert_eq!(rest(&mut client).await, "one\ntwo\nthree\nDone\n");
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn mail_is_told_in_order_with_the_answer() {
+    let stage = Stage::new(PATIENT);
+    let (id, seat) = stage.session(1);
+    talk(&stage, async |mut client| {
+        client_attached(&stage, &mut client, 1, &seat).await;
+        client.write_all(b"use 1\n").await.unwrap();
+        let question = stage.question().await;
+        assert_eq!(question.ask.who, Some(id));
+        post(&seat, 9, "later");
+        // Only what was known when the answer was made is told before it.
+        post(&seat, 6, "unreached");
+        post(&seat, 3, "unreached");
+        question.answer(Ok(Reply::Done), Some((id, seat.clone())), 7).await;
+        expect(&mut client, "ok\n1 later\n1 unreached\n1 unreached\n").await;
+        client.write_all(b"use 1\n").await.unwrap();
+        let question = stage.question().await;
+        post(&seat, 10, "before");
+        post(&seat, 11, "same order is after");
+        post(&seat, 12, "after");
+        question.answer(Ok(Reply::Done), Some((id, seat.clone())), 11).await;
+        expect(&mut client, "1 before\nok\n1 same order is after\n1 after\n").await;
+        post(&seat, 13, "alone");
+        expect(&mut client, "1 alone\n").await;
+    })
+    .unwrap();
+}
+
+async fn client_attached(
+    stage: &Stage,
+    client: &mut Client,
+    number: u8,
+    seat: &std::sync::Arc<crate::engine::Seat>,
+) {
+    client.write_all(format!("use {number}\n").as_bytes()).await.unwrap();
+    let question = stage.question().await;
+    question.answer(Ok(Reply::Done), Some((session_id(number), seat.clone())), 1).await;
+    expect(client, "ok\n").await;
+}
+
+#[test]
+fn what_waited_for_a_session_follows_the_answer_that_attaches_it() {
+    let stage = Stage::new(PATIENT);
+    let (id, seat) = stage.session(1);
+    post(&seat, 2, "old");
+    talk(&stage, async |mut client| {
+        client.write_all(b"use 1\n").await.unwrap();
+        stage.question().await.answer(Ok(Reply::Done), Some((id, seat.clone())), 50).await;
+        expect(&mut client, "ok\n1 old\n").await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn answers_that_are_there_do_not_wait_for_the_next_question() {
+    let stage = Stage::new(PATIENT);
+    let (id, seat) = stage.session(1);
+    talk(&stage, async |mut client| {
+        client.write_all(b"hello\nuse 1\n").await.unwrap();
+        expect(&mut client, "hello\n").await;
+        stage.question().await.answer(Ok(Reply::Done), Some((id, seat.clone())), 1).await;
+        expect(&mut client, "ok\n").await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_session_that_moved_away_is_silent_until_it_is_used_again() {
+    let stage = Stage::new(PATIENT);
+    let (_, seat) = stage.session(1);
+    talk(&stage, async |mut client| {
+        client_attached(&stage, &mut client, 1, &seat).await;
+        let elsewhere = crate::engine::Holder::new();
+        seat.hold(elsewhere, std::task::Waker::noop());
+        post(&seat, 5, "there");
+        client.write_all(b"still here\n").await.unwrap();
+        expect(&mut client, "still here\n").await;
+        client_attached(&stage, &mut client, 1, &seat).await;
+        expect(&mut client, "1 there\n").await;
+        assert!(matches!(seat.take(elsewhere), Some(Mail::Moved)));
+        // A session that is over is silent, too, and what it holds besides goes on.
+        let (_, other) = stage.session(2);
+        client_attached(&stage, &mut client, 2, &other).await;
+        seat.end();
+        post(&other, 6, "two");
+        expect(&mut client, "2 two\n").await;
+    })
+    .unwrap();
+    assert!(matches!(seat.take(crate::engine::Holder::new()), Some(Mail::Ended)));
+}
+
+#[test]
+fn what_was_lost_is_told_once_with_its_end() {
+    let mut stage = Stage::new(PATIENT);
+    let (_, seat) = stage.session(1);
+    talk(&stage, async |mut client| {
+        client_attached(&stage, &mut client, 1, &seat).await;
+        overflow(&seat);
+        expect(&mut client, "1 resync 40\n").await;
+        // The stage's resync covers everything up to 100.
+        post(&seat, 101, "new");
+        expect(&mut client, "1 new\n").await;
+    })
+    .unwrap();
+    // Without an end there is no resync; the connection ends instead.
+    stage.forget_newest();
+    talk(&stage, async |mut client| {
+        client_attached(&stage, &mut client, 1, &seat).await;
+        overflow(&seat);
+        assert_eq!(rest(&mut client).await, "GoingAway\n");
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_65th_session_is_refused_and_a_login_is_not_even_tried() {
+    let stage = Stage::new(PATIENT);
+    let seats: Vec<_> = (0..=65).map(|n| stage.session(n).1).collect();
+    talk(&stage, async |mut client| {
+        for number in 0..64 {
+            client_attached(&stage, &mut client, number, &seats[usize::from(number)]).await;
+        }
+        client.write_all(b"use 64\nlogin\n").await.unwrap();
+        expect(&mut client, "TooManySessions\nTooManySessions\n").await;
+        assert!(stage.is_asked_nothing());
+        // A known one goes on; one that nobody knows is unknown, not too many.
+        client_attached(&stage, &mut client, 7, &seats[7]).await;
+        client.write_all(b"use 200\n").await.unwrap();
+        let question = stage.question().await;
+        question.answer(Err(Refusal::UnknownSession), None, 1).await;
+        expect(&mut client, "UnknownSession\n").await;
+        // There is room again once one has gone elsewhere.
+        seats[3].hold(crate::engine::Holder::new(), std::task::Waker::noop());
+        client_attached(&stage, &mut client, 65, &seats[65]).await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_came_before_malformed_bytes_is_answered_before_the_error() {
+    let stage = Stage::new(PATIENT);
+    let (id, seat) = stage.session(1);
+    talk(&stage, async |mut client| {
+        client.write_all(b"use 1\nbad\nunread unread unread\n").await.unwrap();
+        stage.question().await.answer(Ok(Reply::Done), Some((id, seat.clone())), 1).await;
+        assert_eq!(rest(&mut client).await, "ok\nerror\nMalformed\n");
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_unfinished_packet_and_a_nameless_connection_are_not_waited_for_long() {
+    let stage = Stage::new(Patience { unfinished: SHORT, ..PATIENT });
+    let (_, seat) = stage.session(1);
+    talk(&stage, async |mut client| {
+        client_attached(&stage, &mut client, 1, &seat).await;
+        client.write_all(b"never fini").await.unwrap();
+        assert_eq!(rest(&mut client).await, "GoingAway\n");
+    })
+    .unwrap();
+    let stage = Stage::new(Patience { nameless: SHORT, ..PATIENT });
+    talk(&stage, async |mut client| {
+        client.write_all(b"hello\n").await.unwrap();
+        assert_eq!(rest(&mut client).await, "hello\nGoingAway\n");
+    })
+    .unwrap();
+    // One that has a session may be silent for as long as it likes.
+    talk(&stage, async |mut client| {
+        client_attached(&stage, &mut client, 1, &seat).await;
+        smol::Timer::after(2 * SHORT).await;
+        client.write_all(b"still here\n").await.unwrap();
+        expect(&mut client, "still here\n").await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_peer_that_reads_nothing_is_given_up_and_its_mail_stays() {
+    let stage = Stage::new(Patience { stuck: SHORT, ..PATIENT });
+    let (_, seat) = stage.session(1);
+    let end = talk(&stage, async |mut client| {
+        client_attached(&stage, &mut client, 1, &seat).await;
+        let line = format!("{}\n", "x".repeat(50_000));
+        // The other side closes it, or this goes on until the test fails.
+        while client.write_all(line.as_bytes()).await.is_ok() {}
+        post(&seat, 5, "kept");
+    });
+    assert_eq!(end.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    let next = crate::engine::Holder::new();
+    seat.hold(next, std::task::Waker::noop());
+    assert!(matches!(seat.take(next), Some(Mail::Event { order: 5, .. })));
+}
+
+#[test]
+fn whoever_has_to_leave_hears_the_answer_under_way_first() {
+    let stage = Stage::new(PATIENT);
+    let (id, seat) = stage.session(1);
+    talk(&stage, async |mut client| {
+        client.write_all(b"use 1\nnever heard\n").await.unwrap();
+        let question = stage.question().await;
+        stage.guests.send_away();
+        question.answer(Ok(Reply::Done), Some((id, seat.clone())), 1).await;
+        assert_eq!(rest(&mut client).await, "ok\nGoingAway\n");
+    })
+    .unwrap();
+    assert!(stage.guests.wait_empty(Duration::ZERO));
+}
+
+#[test]
+fn an_idle_connection_is_woken_to_leave() {
+    let stage = Stage::new(PATIENT);
+    let (_, seat) = stage.session(1);
+    talk(&stage, async |mut client| {
+        client_attached(&stage, &mut client, 1, &seat).await;
+        stage.guests.send_away();
+        assert_eq!(rest(&mut client).await, "GoingAway\n");
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_codec_with_a_heartbeat_is_heard() {
+    let stage = Stage::new(PATIENT);
+    play(async {
+        let (server, mut client) = pair();
+        let guest = stage.guest();
+        let codec = Lines { beat: Some(0) };
+        let talk = converse(&stage.host, &guest, server, codec, Echo, Opening::default());
+        let script = async {
+            expect(&mut client, "beat\n").await;
+            client.write_all(b"bye\n").await.unwrap();
+            assert_eq!(rest(&mut client).await, "Done\n");
+            drop(client);
+        };
+        zip(talk, script).await.0.unwrap();
+    });
+}
+
+#[test]
+fn a_connection_for_one_session_hears_of_it_without_asking() {
+    let stage = Stage::new(PATIENT);
+    let (id, seat) = stage.session(1);
+    post(&seat, 5, "waiting");
+    play(async {
+        let (server, mut client) = pair();
+        let guest = stage.guest();
+        let mut input = Buffer::default();
+        input.extend(b"early\n");
+        let opening = Opening { input, session: Some((id, 2)) };
+        let talk = converse(&stage.host, &guest, server, Lines { beat: None }, Echo, opening);
+        let script = async {
+            expect(&mut client, "early\n1 waiting\n").await;
+            assert_eq!(seat.layer(), 2);
+            drop(client);
+        };
+        zip(talk, script).await.0.unwrap();
+    });
+}
+
+#[test]
+fn a_conversation_is_small() {
+    use crate::net::stream::{Plain, Stream};
+    use crate::wire::msim2;
+    let stage = Stage::new(PATIENT);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let stream = Stream::Plain(Plain::new(smol::Async::new(socket).unwrap()));
+    let guest = stage.guest();
+    let dialogue = msim2::Dialogue::new(stage.host.house.clone(), msim2::Carrier::Tcp);
+    let codec = msim2::tcp::Codec::new(65_536);
+    let talk = converse(&stage.host, &guest, stream, codec, dialogue, Opening::default());
+    let size = std::mem::size_of_val(&talk);
+    // With the socket, the seat and the allocator's share this is what an idle connection costs.
+    assert!(size <= 720, "{size} bytes");
+}

@@ -1,0 +1,202 @@
+//! Backup, and the walk that finds faults.
+
+use super::*;
+use crate::domain::nouns::AccountState;
+use crate::domain::words::SessionKind;
+use crate::store::rows;
+use crate::store::tlv;
+
+fn filled(store: &mut Store) {
+    join(store);
+    store
+        .write(|tx| {
+            for (no, name) in [(ALICE, "alice"), (BOB, "bob")] {
+                tx.put_account(&Account {
+                    no,
+                    address: Address::parse(name, "im.test").unwrap(),
+                    verifier: None,
+                    state: AccountState::Active,
+                    created: Timestamp(1),
+                    public_id: 0,
+                })?;
+                let session = Session {
+                    account: no,
+                    kind: SessionKind::Person,
+                    created: Timestamp(1),
+                    used: Timestamp(1),
+                };
+                tx.put_session(SessionKey([no.0 as u8; 16]), &session)?;
+            }
+            tx.touch_last_seen(ALICE, Timestamp(1_000_000))
+        })
+        .unwrap();
+    for i in 0..3000 {
+        let text: Arc<str> = format!("message {i}").into();
+        let other = ChatId::direct(ALICE, AccountNo(1 + i % 3));
+        store.write(|tx| tx.append(other, ALICE, Timestamp(9), Kind::Text, &text, None)).unwrap();
+    }
+    store.flush().unwrap();
+}
+
+fn faults(store: &Store) -> Vec<String> {
+    store.reader().verify(&mut |_| {}).unwrap().faults
+}
+
+#[test]
+fn a_sound_database_has_no_faults() {
+    let mut store = memory();
+    filled(&mut store);
+    let mut heard = Vec::new();
+    let verdict = store.reader().verify(&mut |done| heard.push(done)).unwrap();
+    assert_eq!(verdict.faults, Vec::<String>::new());
+    assert_eq!((verdict.accounts, verdict.chats, verdict.messages), (2, 3, 3000));
+    assert!(heard.len() > 10 && heard.is_sorted() && *heard.last().unwrap() > 3000);
+}
+
+/// Puts a record where the rules would never put it.
+fn plant(store: &mut Store, message: &Message, spoil: bool) {
+    let key = (message.chat.0, message.id.0);
+    let mut record = Vec::new();
+    rows::put_message(message, &mut record);
+    tlv::seal(&mut record, <(u64, u64) as redb::Value>::as_bytes(&key).as_ref());
+    if spoil {
+        record[3] ^= 1;
+    }
+    store
+        .write(|tx| {
+            tx.begin()?;
+            tx.tables.messages_mut()?.insert(key, &record)
+        })
+        .unwrap();
+}
+
+#[test]
+fn planted_faults_are_each_named() {
+    let mut store = memory();
+    filled(&mut store);
+    let next = |store: &mut Store| {
+        let text: Arc<str> = "x".into();
+        let chat = ChatId::direct(BOB, AccountNo(3));
+        let sent = store.write(|tx| tx.append(chat, BOB, Timestamp(50), Kind::Text, &text, None));
+        sent.unwrap()
+    };
+    let all: Vec<Message> = (0..12).map(|_| next(&mut store)).collect();
+    plant(&mut store, &Message { seq: Seq(9), ..all[1].clone() }, false);
+    plant(&mut store, &Message { previous: MessageId(1), ..all[4].clone() }, false);
+    plant(&mut store, &Message { time: Timestamp(49), ..all[7].clone() }, false);
+    plant(&mut store, &all[10], true);
+    let found = faults(&store);
+    let named = |i: usize, what: &str| {
+        let begin = format!("message {} of chat {}: {what}", all[i].id.0, all[i].chat.0);
+        assert!(found.iter().any(|f| f.starts_with(&begin)), "{begin}: {found:#?}");
+    };
+    named(1, "its seq is 9 after 1");
+    named(2, "its seq is 3 after 9");
+    named(4, "it names 1");
+    named(7, "its time 49");
+    named(10, "its check does not match");
+    assert_eq!(found.len(), 5, "{found:#?}");
+
+    let read = store.reader().read(|here| here.message(all[10].chat, all[10].id));
+    let error = read.unwrap_err().to_string();
+    let key = format!("({}, {})", all[10].chat.0, all[10].id.0);
+    assert!(error.contains("messages") && error.contains(&key), "{error}");
+}
+
+#[test]
+fn rows_that_lead_nowhere_are_named() {
+    let mut store = memory();
+    filled(&mut store);
+    store
+        .write(|tx| {
+            tx.begin()?;
+            tx.tables.accounts_mut()?.remove(BOB.0)?;
+            tx.tables.sessions_by_account_mut()?.remove((ALICE.0, &[1; 16]))?;
+            tx.tables.members_mut()?.insert((7, 7), b"no record at all")
+        })
+        .unwrap();
+    let found = faults(&store);
+    for what in ["addresses \"bob@im.test\"", "sessions [1, 1", "members (7, 7): its check"] {
+        assert!(found.iter().any(|fault| fault.contains(what)), "{what}: {found:#?}");
+    }
+    assert_eq!(found.len(), 3, "{found:#?}");
+}
+
+#[test]
+fn a_backup_is_a_smaller_database_with_everything_in_it() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = at(&home);
+    filled(&mut store);
+    // Chats that grow in turns leave half-full pages.
+    let text: Arc<str> = "x".repeat(300).into();
+    for round in 0..60 {
+        store
+            .write(|tx| {
+                for no in 10..110 {
+                    let chat = ChatId::direct(BOB, AccountNo(no * 7 % 101 + round % 2));
+                    tx.append(chat, BOB, Timestamp(9), Kind::Text, &text, None)?;
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+    let target = home.path().join("backup.redb");
+    let verdict = store.reader().backup(&target, &mut |_| {}).unwrap();
+    assert_eq!(verdict.faults, Vec::<String>::new());
+    assert_eq!((verdict.accounts, verdict.messages), (2, 9000));
+    assert!(store.reader().backup(&target, &mut |_| {}).is_err(), "it is there already");
+    assert!(!home.path().join("backup.redb.tmp").exists());
+    let size = |name: &str| std::fs::metadata(home.path().join(name)).unwrap().len();
+    assert!(size("backup.redb") < size("msimd.redb") * 3 / 4);
+
+    let last = store.reader().read(|here| here.head(chat())).unwrap();
+    let mut copy = Store::open(Place::File(target), OPTIONS).unwrap();
+    assert_eq!(faults(&copy), Vec::<String>::new());
+    let all = |store: &Store| {
+        let everything = crate::domain::words::Range {
+            after: MessageId(0),
+            before: MessageId::END,
+            since: None,
+            count: 5000,
+            take: crate::domain::words::Take::First,
+        };
+        store.reader().read(|here| {
+            Ok((here.accounts()?, here.messages(chat(), &everything)?, here.last_seen(ALICE)?))
+        })
+    };
+    assert_eq!(all(&copy).unwrap(), all(&store).unwrap());
+    let next = send(&mut copy, ALICE, "goes on");
+    assert!(next.id > last.id && next.previous == last.id);
+}
+
+#[test]
+fn a_backup_takes_a_damaged_record_along_and_names_it() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = memory();
+    filled(&mut store);
+    let bad = send(&mut store, ALICE, "x");
+    plant(&mut store, &bad, true);
+    let target = home.path().join("backup.redb");
+    let verdict = store.reader().backup(&target, &mut |_| {}).unwrap();
+    assert_eq!(verdict.faults.len(), 1);
+    let copy = Store::open(Place::File(target), OPTIONS).unwrap();
+    assert_eq!(faults(&copy), verdict.faults);
+}
+
+#[test]
+fn a_damaged_row_is_an_error_that_names_it_and_other_rows_go_on() {
+    let mut store = memory();
+    filled(&mut store);
+    store
+        .write(|tx| {
+            tx.begin()?;
+            tx.tables.accounts_mut()?.insert(BOB.0, b"....")
+        })
+        .unwrap();
+    let error = store.reader().read(|here| here.account(BOB)).unwrap_err();
+    assert!(matches!(&error, StoreError::Damaged(what) if what.starts_with("accounts 2:")));
+    assert!(store.reader().read(|here| here.account(ALICE)).unwrap().is_some());
+    let bob = Account { no: BOB, ..store.reader().read(|h| h.account(ALICE)).unwrap().unwrap() };
+    assert!(matches!(store.write(|tx| tx.put_account(&bob)), Err(StoreError::Damaged(_))));
+    send(&mut store, ALICE, "still there");
+}

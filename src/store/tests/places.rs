@@ -1,0 +1,148 @@
+//! Opening: what is refused, and that refusing touches nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::store::backend::SCHEMA;
+
+fn file(home: &tempfile::TempDir) -> PathBuf {
+    home.path().join("msimd.redb")
+}
+
+fn made(home: &tempfile::TempDir) -> Vec<u8> {
+    let mut store = at(home);
+    join(&mut store);
+    for i in 0..200 {
+        send(&mut store, ALICE, &"x".repeat(i * 7));
+    }
+    store.close().unwrap();
+    fs::read(file(home)).unwrap()
+}
+
+fn open(home: &tempfile::TempDir) -> Result<Store, OpenError> {
+    Store::open(Place::Directory(home.path().into()), OPTIONS)
+}
+
+/// Opens a file with these bytes, which must stay what they are.
+fn refused(bytes: &[u8]) -> OpenError {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(file(&home), bytes).unwrap();
+    let error = open(&home).unwrap_err();
+    assert!(fs::read(file(&home)).unwrap() == bytes, "{error} touched the file");
+    error
+}
+
+#[test]
+fn a_database_is_made_whole_and_opened_again() {
+    let outer = tempfile::tempdir().unwrap();
+    let place = Place::Directory(outer.path().join("a/b"));
+    let mut store = Store::open(place.clone(), OPTIONS).unwrap();
+    assert!(!store.is_unsealed());
+    let sent = send(&mut store, ALICE, "x");
+    store.close().unwrap();
+    assert!(!outer.path().join("a/b/msimd.redb.tmp").exists());
+    let store = Store::open(place, OPTIONS).unwrap();
+    let found = store.reader().read(|here| here.message(chat(), sent.id)).unwrap();
+    assert_eq!(found, Some(sent));
+}
+
+#[test]
+fn what_a_cut_creation_left_is_made_anew() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("msimd.redb.tmp"), b"half a database").unwrap();
+    send(&mut at(&home), ALICE, "x");
+    assert!(!home.path().join("msimd.redb.tmp").exists());
+}
+
+#[test]
+fn a_second_opener_is_told_that_it_is_busy() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = at(&home);
+    let error = open(&home).unwrap_err();
+    assert!(matches!(&error, OpenError::Busy(path) if *path == file(&home)), "{error}");
+    // The first one never noticed, and its lock outlives a reopening.
+    send(&mut store, ALICE, "x");
+    store.reopen().unwrap();
+    assert!(matches!(open(&home), Err(OpenError::Busy(_))));
+    store.close().unwrap();
+    open(&home).unwrap();
+}
+
+#[test]
+fn a_later_version_is_refused_untouched() {
+    let home = tempfile::tempdir().unwrap();
+    let mut bytes = made(&home);
+    for slot in [0, 32 * 1024] {
+        bytes[slot + 8..slot + 12].copy_from_slice(&(SCHEMA + 3).to_le_bytes());
+        let crc = crc32fast::hash(&bytes[slot..slot + 340]);
+        bytes[slot + 340..slot + 344].copy_from_slice(&crc.to_le_bytes());
+    }
+    let error = refused(&bytes);
+    assert!(matches!(error, OpenError::Newer { found, known } if found == known + 3), "{error}");
+}
+
+#[test]
+fn foreign_files_are_refused_untouched() {
+    let home = tempfile::tempdir().unwrap();
+    let plain = home.path().join("plain.redb");
+    drop(redb::Database::create(&plain).unwrap());
+    for bytes in [
+        Vec::new(),
+        vec![7],
+        vec![0; 200_000],
+        b"SQLite format 3\0".repeat(9000),
+        fs::read(plain).unwrap(),
+    ] {
+        let error = refused(&bytes);
+        assert!(matches!(error, OpenError::Foreign { .. }), "{} bytes: {error}", bytes.len());
+    }
+}
+
+#[test]
+fn a_file_cut_short_is_refused_untouched_at_any_length() {
+    let home = tempfile::tempdir().unwrap();
+    let bytes = made(&home);
+    let mut length = bytes.len() - 1;
+    while length > 0 {
+        let error = refused(&bytes[..length]);
+        assert!(matches!(error, OpenError::Foreign { .. }), "{length} bytes: {error}");
+        length -= (length / 7 + 1).min(length);
+    }
+    let error = refused(&bytes[..bytes.len() - 4096]).to_string();
+    assert!(error.contains("cut short"), "{error}");
+}
+
+#[test]
+fn both_headers_damaged_is_refused_and_one_is_mended() {
+    let home = tempfile::tempdir().unwrap();
+    let mut bytes = made(&home);
+    bytes[30] ^= 1;
+    fs::write(file(&home), &bytes).unwrap();
+    let store = open(&home).unwrap();
+    assert_eq!(store.reader().verify(&mut |_| {}).unwrap().faults, Vec::<String>::new());
+    bytes[32 * 1024 + 30] ^= 1;
+    assert!(matches!(refused(&bytes), OpenError::Foreign { .. }));
+}
+
+#[test]
+fn a_file_is_opened_where_it_lies_and_never_made() {
+    let home = tempfile::tempdir().unwrap();
+    made(&home);
+    let there = |path: &Path| Store::open(Place::File(path.into()), OPTIONS);
+    assert_eq!(there(&file(&home)).unwrap().reader().verify(&mut |_| {}).unwrap().messages, 200);
+    assert!(matches!(there(&home.path().join("none")), Err(OpenError::Io { .. })));
+    assert!(!home.path().join("none").exists());
+}
+
+#[test]
+fn a_reopened_memory_keeps_what_it_had_and_readers_go_on() {
+    let mut store = memory();
+    let reader = store.reader();
+    let sent = send(&mut store, ALICE, "x");
+    store.reopen().unwrap();
+    let find = |reader: &Reader| reader.read(|here| here.message(chat(), sent.id));
+    assert_eq!(find(&reader).unwrap(), Some(sent.clone()));
+    store.close().unwrap();
+    assert!(matches!(find(&reader), Err(StoreError::Io(_))));
+}
