@@ -7,7 +7,7 @@ use std::fs;
 use std::ops::Bound;
 use std::path::Path;
 
-use redb::{Key, TableDefinition, Value, WriteTransaction};
+use redb::{Key, TableDefinition, TableHandle, Value, WriteTransaction};
 
 use crate::store::tables::{self, Opened, Record, Shelf};
 use crate::store::tlv::{self, Fields, Flaw};
@@ -99,6 +99,7 @@ impl Copy<'_> {
         let mut table = self.to.open_table(definition).map_err(failure)?;
         let mut end =
             table.upper_bound_mut(Bound::<K::SelfType<'_>>::Unbounded).map_err(failure)?;
+        let before = self.findings.records;
         for entry in from.range(..)? {
             let (key, value) = entry.map_err(failure)?;
             let key = key.value();
@@ -112,6 +113,10 @@ impl Copy<'_> {
             if self.findings.records.is_multiple_of(PROGRESS_RECORDS) {
                 (self.progress)(self.findings.records);
             }
+        }
+        let (copied, all) = (self.findings.records - before, from.len()?);
+        if copied != all {
+            self.findings.fault(format!("{} of {all} {} can be found", copied, definition.name()));
         }
         end.close().map_err(failure)
     }

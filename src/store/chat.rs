@@ -12,7 +12,7 @@ use crate::store::marks::raise;
 use crate::store::rows::{self, Named};
 use crate::store::tables::Shelf;
 use crate::store::tx::Ids;
-use crate::store::{StoreError, Tx, tlv};
+use crate::store::{StoreError, Tx, open_or_skip, tlv};
 
 impl Tx<'_> {
     /// Writes a chat that is not direct, and its address.
@@ -166,8 +166,8 @@ impl Tx<'_> {
             return Ok(());
         };
         while let Some((author, mark)) = recent.overdue() {
-            let row = self.tables.members()?.row((author.0, chat.0), rows::member)?;
-            if row.is_some_and(|member| member.read < mark) {
+            let row = self.tables.members()?.row((author.0, chat.0), rows::member);
+            if open_or_skip(row)?.is_some_and(|member| member.read < mark) {
                 self.state.marks.put_implied(author, chat, mark);
             }
         }

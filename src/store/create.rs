@@ -12,7 +12,8 @@ use std::path::Path;
 use redb::Database;
 use redb::backends::FileBackend;
 
-use crate::store::backend::{Metered, SCHEMA, TwoSlots};
+use crate::store::backend::{SCHEMA, TwoSlots};
+use crate::store::meter::Metered;
 use crate::store::open::{FILE, start, unfit};
 use crate::store::tables::Tables;
 use crate::store::{OpenError, Options, StoreError, failure, rows, tlv};
@@ -68,7 +69,8 @@ pub(super) fn fresh(path: &Path) -> Result<Database, OpenError> {
         .map_err(|source| OpenError::Io { path: path.into(), source })?;
     let disk = FileBackend::new(file).map_err(|error| unfit(path, error))?;
     let disk = Metered::unsynced(Box::new(disk));
-    start(path, TwoSlots::new(Box::new(disk)), &Options { cache_bytes: CACHE_BYTES, free_space: 0 })
+    let options = Options { cache_bytes: CACHE_BYTES, free_space: 0 };
+    Ok(start(path, TwoSlots::new(Box::new(disk)), &options)?.database)
 }
 
 /// Makes a closed file durable under its name.

@@ -2,14 +2,16 @@
 
 use std::ops::Bound;
 
+use redb::Value;
+
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, SessionKey, Timestamp};
 use crate::domain::nouns::{Account, Chat, Contact, Head, Invite, Member, Message, Session};
 use crate::domain::words::{Range, Take};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::store::rows::{self, Line, Named};
 use crate::store::tables::{Opened, Shelf};
-use crate::store::tlv::Flaw;
-use crate::store::{Look, StoreError};
+use crate::store::tlv::{self, Flaw};
+use crate::store::{Look, StoreError, failure};
 
 /// Whoever has tables, and perhaps knows some answers without them.
 pub(super) trait Books {
@@ -98,7 +100,7 @@ impl<B: Books> Look for B {
         let start = Bound::Included((owner.0, ""));
         let mut count = 0;
         for entry in table.range((start, end_of_contacts(owner)))? {
-            entry.map_err(crate::store::failure)?;
+            entry.map_err(failure)?;
             count += 1;
         }
         Ok(count)
@@ -194,15 +196,29 @@ fn page<'a>(
     Ok((messages, false))
 }
 
-/// The end of a chat as its last record has it.
+/// The end of a chat as its last record has it. Where that one is damaged, what it must have held
+/// follows from those before it: nobody is kept from writing by one rotten record.
 pub(super) fn head_of(table: &Messages<'_>, chat: ChatId) -> Result<Head, StoreError> {
-    let Some(last) = table.range((chat.0, 0)..=(chat.0, u64::MAX))?.next_back() else {
-        return Ok(Head::default());
-    };
-    table.entry(last, |key, fields| {
-        let line = rows::line(fields)?;
-        Ok(Head { id: MessageId(key.1), seq: line.seq, time: line.time })
-    })
+    let mut head = Head::default();
+    let mut seq = 0;
+    for entry in table.range((chat.0, 0)..=(chat.0, u64::MAX))?.rev() {
+        let (key, value) = entry.map_err(failure)?;
+        let key = key.value();
+        if seq == 0 {
+            head.id = MessageId(key.1);
+        }
+        let fields = tlv::open(<(u64, u64)>::as_bytes(&key).as_ref(), value.value());
+        match fields.and_then(rows::line) {
+            Ok(line) => {
+                head.time = line.time;
+                seq += line.seq.0;
+                break;
+            }
+            Err(_flaw) => seq += 1,
+        }
+    }
+    head.seq = Seq(seq);
+    Ok(head)
 }
 
 /// The smallest id from which on `holds` is true for every message of the chat; one more than the

@@ -5,6 +5,11 @@
 //!
 //! **Nothing is announced before it is durable:** the value of [`Store::write`] exists only after
 //! its commit has reached the card.
+//!
+//! From the disk upwards: `backend` (two headers) → redb → `tables` → `tlv` and `rows` (records) →
+//! `look` (questions), `tx` with `account`, `contact` and `chat` (changes). `recent` and `marks` are
+//! what the engine's thread remembers; `create`, `open`, `space`, `backup` and `verify` are the life
+//! of the file; `crash` is a disk for tests that loses power.
 
 mod account;
 mod backend;
@@ -16,6 +21,7 @@ pub mod crash;
 mod create;
 mod look;
 mod marks;
+mod meter;
 mod open;
 mod recent;
 mod rows;
@@ -39,8 +45,8 @@ use redb::{Database, ReadableDatabase};
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, SessionKey, Timestamp};
 use crate::domain::nouns::{Account, Chat, Contact, Head, Invite, Member, Message, Session};
 use crate::domain::words::Range;
-use crate::store::backend::Meter;
 use crate::store::look::Books;
+use crate::store::meter::Meter;
 use crate::store::open::{Fresh, Origin};
 use crate::store::space::Space;
 use crate::store::tables::Tables;

@@ -3,17 +3,20 @@
 //! Nothing is written before it is certain that the file is a database of this program, of a
 //! version it knows, and that nobody else has it open.
 
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError};
 
-use crate::store::backend::{Memory, Meter, Metered, SCHEMA, TwoSlots, Unfit};
+use crate::store::backend::{SCHEMA, TwoSlots, Unfit};
+use crate::store::meter::{Memory, Meter, Metered};
 use crate::store::tables::{Shelf, Tables};
 use crate::store::{BackendSource, OpenError, Options, Place, StoreError, create, rows};
 
@@ -79,16 +82,17 @@ impl Origin {
             Origin::Memory(memory) => {
                 let empty = memory.len().map_err(broken)? == 0;
                 let disk = Metered::new(Box::new(memory.clone()), meter);
-                let database = start(&path, disk, options)?;
+                let fresh = start(&path, disk, options)?;
                 if empty {
-                    create::schema(&database).map_err(OpenError::Store)?;
+                    create::schema(&fresh.database).map_err(OpenError::Store)?;
                 }
-                Ok(Fresh { database, sealed: true })
+                Ok(fresh)
             }
             Origin::Backend(source) => {
                 if make && !source.exists() {
                     let disk = TwoSlots::new(metered(source.open().map_err(broken)?));
-                    create::schema(&start(&path, disk, options)?).map_err(OpenError::Store)?;
+                    create::schema(&start(&path, disk, options)?.database)
+                        .map_err(OpenError::Store)?;
                 }
                 open_slots(&path, metered(source.open().map_err(broken)?), options)
             }
@@ -119,8 +123,7 @@ pub(super) fn open_slots(
         Unfit::Newer(found) => OpenError::Newer { found, known: SCHEMA },
         Unfit::Io(source) => OpenError::Io { path: path.into(), source },
     })?;
-    let repair = disk.needs_repair();
-    if repair {
+    if disk.needs_repair() {
         log::warn!("{} was not closed: reading it once before the repair", path.display());
         let mut told = Instant::now();
         disk.read_ahead(&mut |done, all| {
@@ -131,12 +134,12 @@ pub(super) fn open_slots(
         })
         .map_err(|source| OpenError::Io { path: path.into(), source })?;
     }
-    let database = start(path, disk, options)?;
-    let schema = schema_of(&database).map_err(OpenError::Store)?;
+    let fresh = start(path, disk, options)?;
+    let schema = schema_of(&fresh.database).map_err(OpenError::Store)?;
     if schema > SCHEMA {
         return Err(OpenError::Newer { found: schema, known: SCHEMA });
     }
-    Ok(Fresh { database, sealed: !repair })
+    Ok(fresh)
 }
 
 /// Hands a backend to redb, which repairs it where that is needed.
@@ -144,11 +147,14 @@ pub(super) fn start(
     path: &Path,
     disk: impl StorageBackend,
     options: &Options,
-) -> Result<Database, OpenError> {
+) -> Result<Fresh, OpenError> {
     let mut builder = Database::builder();
     builder.set_cache_size(options.cache_bytes);
-    let told = std::cell::Cell::new(None::<Instant>);
+    let repaired = Rc::new(Cell::new(false));
+    let notice = repaired.clone();
+    let told = Cell::new(None::<Instant>);
     builder.set_repair_callback(move |session| {
+        notice.set(true);
         if told.get().is_none_or(|at| at.elapsed() >= PROGRESS_EVERY) {
             told.set(Some(Instant::now()));
             log::info!("repairing the database: {:.0} %", session.progress() * 100.0);
@@ -156,7 +162,8 @@ pub(super) fn start(
     });
     // redb trusts what a page says; a page that rotted can make it panic.
     match catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(disk))) {
-        Ok(opened) => opened.map_err(|error| unfit(path, error)),
+        Ok(Ok(database)) => Ok(Fresh { database, sealed: !repaired.get() }),
+        Ok(Err(error)) => Err(unfit(path, error)),
         Err(_panic) => {
             let why = "its pages are damaged: restore a backup".into();
             Err(OpenError::Foreign { path: path.into(), why })

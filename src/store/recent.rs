@@ -10,9 +10,10 @@ use std::hash::{BuildHasher, RandomState};
 use crate::domain::id::{AccountNo, ChatId, MessageId, Seq};
 use crate::domain::nouns::{Head, Mark, Message};
 use crate::limits::COOKIE_WINDOW;
-use crate::store::StoreError;
+use crate::store::look::head_of;
 use crate::store::rows;
 use crate::store::tables::Opened;
+use crate::store::{StoreError, open_or_skip};
 
 /// An author's own last message implies a read mark. Written only once it is so many messages
 /// behind the head: half the window, so that it never leaves the window unwritten.
@@ -48,15 +49,12 @@ impl Recent {
         chat: ChatId,
         hasher: &RandomState,
     ) -> Result<Recent, StoreError> {
-        let mut recent = Recent::default();
+        let mut recent = Recent { head: head_of(messages, chat)?, ..Recent::default() };
         let newest_first = messages.range((chat.0, 0)..=(chat.0, u64::MAX))?.rev();
         for entry in newest_first.take(COOKIE_WINDOW as usize) {
-            messages.entry(entry, |key, fields| {
+            let read = messages.entry(entry, |key, fields| {
                 let line = rows::line(fields)?;
                 let id = MessageId(key.1);
-                if recent.head.id == MessageId(0) {
-                    recent.head = Head { id, seq: line.seq, time: line.time };
-                }
                 if let Some(cookie) = line.cookie {
                     let hash = hasher.hash_one((line.from, cookie));
                     recent.cookies.push_front(Cookie { hash, id, seq: line.seq });
@@ -64,8 +62,9 @@ impl Recent {
                 if recent.own(line.from).is_none() {
                     recent.own.push_front((line.from, line.mark(id)));
                 }
-                Ok(())
-            })?;
+                Ok(Some(()))
+            });
+            open_or_skip(read)?;
         }
         Ok(recent)
     }

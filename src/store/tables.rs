@@ -10,7 +10,7 @@ use std::ops::RangeBounds;
 
 use redb::{
     AccessGuard, Database, Key, Range, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableTable, Table, TableDefinition, WriteTransaction,
+    ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
 };
 
 use crate::store::tlv::{self, Fields, Flaw};
@@ -105,6 +105,14 @@ impl<K: Key + 'static> Opened<'_, K> {
         tlv::open(K::as_bytes(&key).as_ref(), value.value())
             .and_then(|fields| read(&key, fields))
             .map_err(|flaw| self.damaged(&key, flaw))
+    }
+
+    pub(super) fn len(&self) -> Result<u64, StoreError> {
+        match &self.table {
+            Half::Read(table) => table.len(),
+            Half::Write(table) => table.len(),
+        }
+        .map_err(failure)
     }
 
     pub(super) fn damaged(&self, key: &K::SelfType<'_>, flaw: Flaw) -> StoreError {

@@ -49,11 +49,17 @@ impl Reader {
         })?;
         walk.over::<u64>(Shelf::chats, |_, id, f, _| rows::chat(ChatId(*id), f?).map(drop))?;
         walk.over::<(u32, u64)>(Shelf::members, |_, _, f, _| rows::member(f?).map(drop))?;
+        let least = self.snapshot()?.tables.messages()?.len()?;
         walk.over::<(u64, u64)>(Shelf::messages, |found, key, fields, _| {
             // The chain says itself what is wrong, in words that find the message.
             chain.message(found, *key, fields);
             Ok(())
         })?;
+        // They only ever become more.
+        let found = walk.findings.verdict.messages;
+        if found < least {
+            walk.findings.fault(format!("of {least} messages {found} can be found"));
+        }
         walk.over::<&[u8; 16]>(Shelf::sessions, |_, key, fields, here| {
             let index = (rows::session(fields?)?.account.0, *key);
             let there = here.tables.sessions_by_account().and_then(|table| table.has(index));
@@ -195,6 +201,9 @@ impl Chain {
         let line = fields.and_then(rows::line);
         let read = line.and_then(|line| {
             rows::kind(line.kind)?;
+            if chat.pair().is_some_and(|(low, high)| line.from != low && line.from != high) {
+                return Err("its author is not of this chat");
+            }
             Ok((line, line.previous(id)?))
         });
         let fault = match read {
