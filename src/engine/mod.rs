@@ -281,9 +281,7 @@ impl Exchange {
         let now = self.core.now();
         let work = move || {
             reader
-                .read(|snapshot| {
-                    domain::read(snapshot, &config.server_name, account, now, &query)
-                })
+                .read(|snapshot| domain::read(snapshot, &config.server_name, account, now, &query))
                 .unwrap_or_else(|error| Err(unreadable(&error)))
         };
         if short { work() } else { smol::unblock(work).await }

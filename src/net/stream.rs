@@ -46,6 +46,16 @@ impl Plain {
     }
 }
 
+impl Stream {
+    /// Makes the next read ask the socket itself: what the reactor knows of it may be old.
+    pub(super) fn doubt(&mut self) {
+        match self {
+            Stream::Plain(plain) => plain.drained = false,
+            Stream::Tls(tls) => tls.get_mut().0.drained = false,
+        }
+    }
+}
+
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -130,8 +140,8 @@ impl AsyncWrite for Stream {
 }
 
 /// Appends what has arrived to `input`. `Ok(0)` is the end of the stream.
-pub(super) fn poll_fill<S: AsyncRead + Unpin>(
-    stream: &mut S,
+pub(super) fn poll_fill(
+    stream: &mut Stream,
     cx: &mut Context<'_>,
     input: &mut Buffer,
 ) -> Poll<io::Result<usize>> {
@@ -143,8 +153,8 @@ pub(super) fn poll_fill<S: AsyncRead + Unpin>(
 
 /// Writes all of `out` and leaves it empty, without memory. Fails when the peer takes nothing for
 /// `stuck`.
-pub(super) async fn send<S: AsyncWrite + Unpin>(
-    stream: &mut S,
+pub(super) async fn send(
+    stream: &mut Stream,
     out: &mut Vec<u8>,
     stuck: Duration,
 ) -> io::Result<()> {
@@ -180,10 +190,7 @@ pub(super) async fn send<S: AsyncWrite + Unpin>(
 
 /// Ends the stream so that what was written last arrives: bytes that nobody has read would make the
 /// kernel answer with a reset, which destroys it on its way. mSIM 2, decision 15.
-pub(super) async fn part<S>(stream: &mut S, linger: Duration)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub(super) async fn part(stream: &mut Stream, linger: Duration) {
     let discard = async {
         if stream.close().await.is_err() {
             return;

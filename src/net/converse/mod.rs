@@ -1,4 +1,4 @@
-//! The driver: any stream × any codec × any dialogue.
+//! The driver: a stream, plain or encrypted, × any codec × any dialogue.
 //!
 //! One question at a time: while its answer is under way nothing more is read, and TCP tells the
 //! client to wait. That gives fairness, backpressure and the order of answers for nothing.
@@ -17,7 +17,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use smol::future::{poll_once, yield_now};
-use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::domain::id::SessionId;
 use crate::domain::words::{Refusal, Reply};
@@ -26,7 +25,7 @@ use crate::net::alarm::Alarm;
 use crate::net::guest::Guest;
 use crate::net::host::{Core, Host};
 use crate::net::seats::Seats;
-use crate::net::stream::{part, poll_fill, send};
+use crate::net::stream::{Stream, part, poll_fill, send};
 use crate::wire::{Ask, Broken, Buffer, Codec, Dialogue, Farewell, Next, Told, What};
 
 /// Past this, what waits to be written is written before more is said. With one answer on top of it
@@ -48,17 +47,16 @@ pub(super) struct Opening {
 ///
 /// No `async fn`: that would keep its arguments beside what is made of them, for as long as the
 /// connection lives.
-pub(super) fn converse<'a, X, S, C, D>(
+pub(super) fn converse<'a, X, C, D>(
     host: &'a Host<X>,
     guest: &'a Guest,
-    stream: S,
+    stream: Stream,
     codec: C,
     dialogue: D,
     opening: Opening,
-) -> impl Future<Output = io::Result<()>> + use<'a, X, S, C, D>
+) -> impl Future<Output = io::Result<()>> + use<'a, X, C, D>
 where
     X: Core,
-    S: AsyncRead + AsyncWrite + Unpin,
     C: Codec,
     D: Dialogue<Packet = C::Packet>,
 {
@@ -91,10 +89,10 @@ where
     }
 }
 
-struct Talk<'a, X, S, C, D: Dialogue> {
+struct Talk<'a, X, C, D: Dialogue> {
     host: &'a Host<X>,
     guest: &'a Guest,
-    stream: S,
+    stream: Stream,
     codec: C,
     dialogue: D,
     input: Buffer,
@@ -137,10 +135,9 @@ enum Wake {
     Leaving,
 }
 
-impl<X, S, C, D> Talk<'_, X, S, C, D>
+impl<X, C, D> Talk<'_, X, C, D>
 where
     X: Core,
-    S: AsyncRead + AsyncWrite + Unpin,
     C: Codec,
     D: Dialogue<Packet = C::Packet>,
 {

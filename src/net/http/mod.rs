@@ -10,8 +10,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use smol::io::{AsyncRead, AsyncWrite};
-
 use crate::domain::id::SessionId;
 use crate::domain::words::{Refusal, Reply};
 use crate::engine::{Holder, Mail, Seat};
@@ -20,7 +18,7 @@ use crate::net::alarm::Alarm;
 use crate::net::converse::{Opening, converse};
 use crate::net::guest::Guest;
 use crate::net::host::{Core, Host};
-use crate::net::stream::{part, poll_fill, send};
+use crate::net::stream::{Stream, part, poll_fill, send};
 use crate::wire::http::{CONTINUE, Codec, Manner, Method, Request};
 use crate::wire::msim2::http::{self as msim2_http, Door, NO_SUCH_PATH, Voice};
 use crate::wire::msim2::refusal::{self, Wrong};
@@ -34,11 +32,11 @@ const PAGE: &str = include_str!("page.html");
 const PARKED_INPUT_BYTES: usize = 2048;
 
 /// Serves requests until either side ends the connection, or it is a WebSocket and that ends.
-pub(super) async fn serve<X, S>(host: &Host<X>, guest: &mut Guest, stream: S) -> io::Result<()>
-where
-    X: Core,
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub(super) async fn serve<X: Core>(
+    host: &Host<X>,
+    guest: &mut Guest,
+    stream: Stream,
+) -> io::Result<()> {
     let mut visit = Visit {
         host,
         guest,
@@ -63,18 +61,14 @@ where
     }
 }
 
-async fn talk<X, S>(
+async fn talk<X: Core>(
     host: &Host<X>,
     guest: &Guest,
-    stream: S,
+    stream: Stream,
     input: Buffer,
     layer: u32,
     session: Option<SessionId>,
-) -> io::Result<()>
-where
-    X: Core,
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) -> io::Result<()> {
     let codec = msim2::ws::Codec::new(layer, host.house.config.limits.max_packet_bytes);
     let house = host.house.clone();
     let dialogue = match session {
@@ -85,10 +79,10 @@ where
     converse(host, guest, stream, codec, dialogue, Opening { input, session }).await
 }
 
-struct Visit<'a, X, S> {
+struct Visit<'a, X> {
     host: &'a Host<X>,
     guest: &'a Guest,
-    stream: S,
+    stream: Stream,
     codec: Codec,
     input: Buffer,
     /// Responses that are not sent.
@@ -158,11 +152,7 @@ impl Drop for Parked {
     }
 }
 
-impl<X, S> Visit<'_, X, S>
-where
-    X: Core,
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+impl<X: Core> Visit<'_, X> {
     async fn run(&mut self) -> io::Result<End> {
         loop {
             let request = match self.codec.decode(&mut self.input) {
@@ -387,7 +377,9 @@ where
     }
 
     fn poll_heard(&mut self, cx: &mut Context<'_>, parked: &Parked) -> Poll<io::Result<Heard>> {
-        // First of all: a client that is gone takes nothing.
+        // First of all: a client that is gone takes nothing. The socket itself is asked, because the
+        // end may have come since the reactor last looked.
+        self.stream.doubt();
         while self.input.len() < PARKED_INPUT_BYTES {
             match self.poll_fill(cx)? {
                 Poll::Ready(0) => return Poll::Ready(Ok(Heard::Closed)),

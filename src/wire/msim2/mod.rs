@@ -20,8 +20,8 @@
 //!   the table has others). `id` and `contact_id`, `id` and `chat_id` are both sent and either is
 //!   read; both, and different, is a bad field.
 //! - MESSAGE-READ-ACK and READ-CHAT are one request; both take an optional `chat_id`.
-//! - READ-CHAT's and CHAT-HISTORY's `-1` and `0` are the ends of a chat, bounds are exclusive,
-//!   answers ascend and say `more` when something inside the bounds was left out.
+//! - In every bound of history `0` is the beginning and `-1` the end, bounds are exclusive, answers
+//!   ascend and say `more` when something inside the bounds was left out.
 //! - A wrong value of the right type is `bad-field`, except where a closer token exists. A text or
 //!   name that is too long is 413, an empty one 400.
 //! - An unknown session id in another shape than 64 hexadecimal digits is unknown, not malformed.

@@ -119,13 +119,11 @@ impl From<Refusal> for Wrong {
             }
             Refusal::LoginTaken => wrong(403, "login-taken", "the login is taken"),
             Refusal::RegistrationClosed => {
-                wrong(403, "registration-closed", "nobody can register here")
+                wrong(403, "registration-closed", "registration is closed, or needs an invitation")
             }
-            Refusal::BadInvite => wrong(
-                403,
-                "bad-invite",
-                "registration needs an invitation that is neither used up nor expired",
-            ),
+            Refusal::BadInvite => {
+                wrong(403, "bad-invite", "the invitation is unknown, used up or expired")
+            }
             Refusal::WrongCredentials => {
                 wrong(403, "wrong-credentials", "the login or the password is wrong")
             }
