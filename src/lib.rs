@@ -11,6 +11,7 @@ pub mod log;
 pub mod memory;
 pub mod metrics;
 pub mod net;
+pub mod pool;
 pub mod server;
 pub mod store;
 pub mod wire;

@@ -31,6 +31,9 @@ pub const CHATS_COUNT_MAX: u32 = 500;
 /// A history page up to this long is read where it is asked for; a longer one on the blocking
 /// pool, so that a cold card never stalls the carriers for long.
 pub const SHORT_READ_COUNT: u32 = 100;
+/// Long reads at once: as many threads of the blocking pool, as many answers in memory that nobody
+/// has taken yet.
+pub const LONG_READS_MAX: usize = 4;
 /// An answer's body ends with the record that passes this; clients accept twice as much.
 pub const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Sessions on one multiplexed connection.

@@ -1,4 +1,11 @@
-//! All integration tests in one program.
+//! The one test binary: every promise of the protocol's pages, seen from outside.
 
-mod codec;
-mod model;
+mod client;
+mod crash;
+mod daemon;
+mod disk;
+mod full;
+mod garbage;
+mod kill;
+mod noise;
+mod talk;

@@ -23,6 +23,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use smol::lock::Semaphore;
+
 use crate::config::Config;
 use crate::domain::id::{AccountNo, Login, SessionId, SessionKey, Timestamp};
 use crate::domain::words::{Actor, Command, Order, Query, Refusal, Reply};
@@ -32,12 +34,12 @@ use crate::engine::inbox::Inbox;
 use crate::engine::rate::{Asker, Rates};
 use crate::engine::slot::slot;
 use crate::engine::turn::{End, Engine, Input, Told};
-use crate::limits::SHORT_READ_COUNT;
+use crate::limits::{LONG_READS_MAX, SHORT_READ_COUNT};
 use crate::metrics::Metrics;
+use crate::pool::Pool;
 use crate::store::{Look, Reader, Store, StoreError};
 use crate::wire::{Ask, Credentials, What};
 
-use seat::Pool;
 pub use seat::{Holder, Mail, Seat};
 
 /// The way in: what carriers and the management socket hold of the engine. Cheap to clone.
@@ -75,6 +77,9 @@ struct Core {
     auth: Auth,
     rates: Rates,
     reader: Reader,
+    /// Long reads under way: each has a thread of the blocking pool and an answer in memory until
+    /// its asker takes it.
+    long_reads: Semaphore,
     metrics: Arc<Metrics>,
     mail: Arc<Pool>,
     /// The order of the last thing that happened.
@@ -96,6 +101,7 @@ pub fn start(
         inbox: Inbox::new(),
         seats: RwLock::new(HashMap::new()),
         rates: Rates::default(),
+        long_reads: Semaphore::new(LONG_READS_MAX),
         reader: store.reader(),
         metrics,
         mail: Arc::new(Pool::new(mail_bytes)),
@@ -284,7 +290,11 @@ impl Exchange {
                 .read(|snapshot| domain::read(snapshot, &config.server_name, account, now, &query))
                 .unwrap_or_else(|error| Err(unreadable(&error)))
         };
-        if short { work() } else { smol::unblock(work).await }
+        if short {
+            return work();
+        }
+        let _permit = self.core.long_reads.acquire().await;
+        smol::unblock(work).await
     }
 
     async fn log_in(&self, peer: IpAddr, credentials: Credentials) -> Told {

@@ -2,13 +2,14 @@
 //! pushes go to. Lost with the process, made again from the session's row.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
 use crate::domain::id::{AccountNo, SessionKey, Timestamp};
 use crate::domain::words::Event;
+use crate::pool::Pool;
 
 /// A connection, or one parked fetch, as the holder of seats. Unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,32 +23,6 @@ impl Holder {
     }
 }
 
-/// What all mailboxes together may hold: their part of the memory ceiling.
-#[derive(Debug)]
-pub(in crate::engine) struct Pool {
-    used: AtomicUsize,
-    bytes_max: usize,
-}
-
-impl Pool {
-    pub(in crate::engine) fn new(bytes_max: usize) -> Pool {
-        Pool { used: AtomicUsize::new(0), bytes_max }
-    }
-
-    /// Only the engine's thread takes from it, so that the check holds until the addition.
-    fn take(&self, bytes: usize) -> bool {
-        if self.used.load(Ordering::Relaxed) + bytes > self.bytes_max {
-            return false;
-        }
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-        true
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Seat {
@@ -55,6 +30,7 @@ pub struct Seat {
     pub key: SessionKey,
     /// When its use was last written to its row, milliseconds since 1970.
     noted: AtomicU64,
+    /// What all mailboxes together may hold.
     pool: Arc<Pool>,
     state: Mutex<State>,
 }

@@ -416,7 +416,12 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::Busy(path) => {
-                write!(f, "{} is open in another process", path.display())
+                write!(
+                    f,
+                    "{} is open in another process: end that one first, or give this one another \
+                     data directory",
+                    path.display()
+                )
             }
             OpenError::Newer { found, known } => write!(
                 f,

@@ -1,0 +1,182 @@
+//! Noise at every door: any bytes, cut anywhere, and packets that are almost right. The server
+//! neither falls nor hangs, and whoever behaves notices nothing.
+
+use std::net::SocketAddr;
+
+use serde_json::json;
+
+use crate::client::tcp::{self, User};
+use crate::client::{Line, ws};
+use crate::noise::Noise;
+use crate::talk::stage::serve;
+
+/// Connections of noise each test makes at each door.
+const TRIES: usize = 250;
+
+/// Somebody who behaves.
+fn behave(address: SocketAddr) {
+    let mut alice = User::enter(address, "alice").expect("alice enters");
+    let mut bob = User::enter(address, "bob").expect("bob enters");
+    let body = json!({ "chat_id": "bob", "text": "amid all this noise" });
+    alice.get("MESSAGE-SEND", &body).expect("a message is sent");
+    let push = bob.hear().expect("a message comes");
+    assert_eq!(push.body["text"], "amid all this noise");
+}
+
+/// Writes in pieces, says that that was all, and reads whatever comes until the server ends it.
+fn pour(address: SocketAddr, bytes: &[u8], noise: &mut Noise) -> Result<Vec<u8>, String> {
+    let mut line = Line::connect(address)?;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let n = 1 + noise.below(rest.len());
+        // The server may have closed by now, which is its good right.
+        if line.send(&rest[..n]).is_err() {
+            break;
+        }
+        rest = &rest[n..];
+    }
+    line.shut();
+    line.rest()
+}
+
+fn try_all(seed: u64, make: impl Fn(&mut Noise) -> Vec<u8>, http: bool) {
+    let mut stage = serve(&[]);
+    behave(stage.tcp());
+    let address = if http { stage.http() } else { stage.tcp() };
+    let mut noise = Noise::new(seed);
+    for i in 0..TRIES {
+        let bytes = make(&mut noise);
+        let answer = pour(address, &bytes, &mut noise);
+        assert!(answer.is_ok(), "seed {seed}, try {i}: {answer:?} to {bytes:02x?}");
+    }
+    behave(stage.tcp());
+    stage.stop().expect("the server stops in order");
+}
+
+/// A few bytes changed, lost, doubled or made up.
+fn spoil(mut bytes: Vec<u8>, noise: &mut Noise) -> Vec<u8> {
+    for _ in 0..=noise.below(4) {
+        if bytes.is_empty() {
+            return bytes;
+        }
+        let at = noise.below(bytes.len());
+        match noise.below(5) {
+            0 => bytes[at] ^= 1 << noise.below(8),
+            1 => bytes[at] = noise.next() as u8,
+            2 => drop(bytes.remove(at)),
+            3 => bytes.truncate(at),
+            _ => {
+                let end = (at + noise.below(40)).min(bytes.len());
+                let doubled = bytes[at..end].to_vec();
+                bytes.splice(at..at, doubled);
+            }
+        }
+    }
+    bytes
+}
+
+const BODIES: [&str; 5] = [
+    "{}",
+    r#"{"login":"alice","password":"c2VjcmV0"}"#,
+    r#"{"chat_id":"bob","text":"hi","cookie":"c"}"#,
+    r#"{"highest-supported-layer":3}"#,
+    r#"{"chat_id":"bob","id_from":0,"id_till":-1,"count":[[[[{"a":"\ud83d\udc38"}]]]]}"#,
+];
+const TYPES: [&str; 6] =
+    ["HELLO", "AUTH-PLAIN", "MESSAGE-SEND", "CHAT-HISTORY", "REGISTER-INSTRUCTIONS", "NOPE"];
+
+fn frame(noise: &mut Noise) -> Vec<u8> {
+    let (kind, body) = (noise.pick(&TYPES).as_bytes(), noise.pick(&BODIES).as_bytes());
+    let mut session = [0; 32];
+    if noise.one_in(2) {
+        noise.fill(&mut session);
+    }
+    tcp::frame(noise.below(5) as u32, &session, noise.below(3) as u32, kind, 0, body)
+}
+
+fn request(noise: &mut Noise) -> Vec<u8> {
+    let body = *noise.pick(&BODIES);
+    let length = format!("Content-Length: {}\r\n", body.len());
+    let chunked = "Transfer-Encoding: chunked\r\n".to_owned();
+    let (header, body) = match noise.below(4) {
+        0 => (chunked, format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len())),
+        1 => (length + "Connection: close\r\nExpect: 100-continue\r\n", body.to_owned()),
+        2 => (length + "X-Session: 00ff\r\nOrigin: https://a.test\r\n", body.to_owned()),
+        _ => (length, body.to_owned()),
+    };
+    let method = *noise.pick(&["POST", "POST", "POST", "GET", "OPTIONS", "PUT"]);
+    let path = *noise.pick(&["HELLO", "MESSAGE-SEND", "fetch", "ws", "NOPE?x=%00"]);
+    format!("{method} /v3/{path} HTTP/1.1\r\nHost: im.test\r\n{header}\r\n{body}").into_bytes()
+}
+
+fn upgraded(noise: &mut Noise) -> Vec<u8> {
+    let mut bytes = format!(
+        "GET /v3/ws HTTP/1.1\r\nHost: im.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        ws::KEY
+    )
+    .into_bytes();
+    for _ in 0..noise.below(4) {
+        let text = format!(
+            r#"{{"type":"{}","seq":{},"body":{}}}"#,
+            noise.pick(&TYPES),
+            noise.below(3),
+            noise.pick(&BODIES)
+        );
+        let opcode = *noise.pick(&[1, 1, 1, 0, 2, 8, 9, 10, 3]);
+        let frame = ws::frame(!noise.one_in(5), opcode, !noise.one_in(9), text.as_bytes());
+        bytes.extend(if noise.one_in(2) { spoil(frame, noise) } else { frame });
+    }
+    bytes
+}
+
+#[test]
+fn any_bytes_at_the_tcp_door_are_survived() {
+    try_all(Noise::seed(), |noise| noise.bytes(3000), false);
+}
+
+#[test]
+fn any_bytes_at_the_http_door_are_survived() {
+    try_all(Noise::seed(), |noise| noise.bytes(3000), true);
+}
+
+#[test]
+fn frames_that_are_almost_right_are_survived() {
+    let make = |noise: &mut Noise| {
+        let mut bytes: Vec<u8> = (0..noise.below(3)).flat_map(|_| frame(noise)).collect();
+        bytes.extend(spoil(frame(noise), noise));
+        bytes
+    };
+    try_all(Noise::seed(), make, false);
+}
+
+#[test]
+fn requests_that_are_almost_right_are_survived() {
+    let make = |noise: &mut Noise| {
+        let mut bytes: Vec<u8> = (0..noise.below(2)).flat_map(|_| request(noise)).collect();
+        bytes.extend(spoil(request(noise), noise));
+        bytes
+    };
+    try_all(Noise::seed(), make, true);
+}
+
+#[test]
+fn websocket_frames_that_are_almost_right_are_survived() {
+    try_all(Noise::seed(), upgraded, true);
+}
+
+#[test]
+fn every_cut_of_a_good_conversation_is_survived() {
+    let mut stage = serve(&[]);
+    let mut noise = Noise::new(Noise::seed());
+    let whole: Vec<u8> = (0..3).flat_map(|_| frame(&mut noise)).collect();
+    let head: Vec<u8> = request(&mut noise);
+    for at in 0..whole.len().min(400) {
+        pour(stage.tcp(), &whole[..at], &mut noise).expect("it ends");
+    }
+    for at in 0..head.len().min(400) {
+        pour(stage.http(), &head[..at], &mut noise).expect("it ends");
+    }
+    behave(stage.tcp());
+    stage.stop().expect("the server stops in order");
+}
