@@ -12,7 +12,7 @@ use crate::store::marks::raise;
 use crate::store::rows::{self, Named};
 use crate::store::tables::Shelf;
 use crate::store::tx::Ids;
-use crate::store::{StoreError, Tx, open_or_skip, tlv};
+use crate::store::{StoreError, Tx, failure, open_or_skip, tlv};
 
 impl Tx<'_> {
     /// Writes a chat that is not direct, and its address.
@@ -110,9 +110,14 @@ impl Tx<'_> {
         from: AccountNo,
         cookie: &str,
     ) -> Result<Option<Head>, StoreError> {
+        let trace = self.state.chats.trace(from, cookie);
+        let recent = self.state.chats.load(self.tables.messages()?, chat)?;
+        let candidates: Vec<usize> = recent.candidates(trace).collect();
         let table = self.tables.messages()?;
-        let hash = self.state.chats.hash(from, cookie);
-        for id in self.state.chats.load(table, chat)?.candidates(hash) {
+        for newer in candidates {
+            let mut newest_first = table.range((chat.0, 0)..=(chat.0, u64::MAX))?.rev();
+            let Some(key) = newest_first.nth(newer) else { continue };
+            let id = MessageId(key.map_err(failure)?.0.value().1);
             let found = table.row((chat.0, id.0), |fields| {
                 let line = rows::line(fields)?;
                 let same = line.from == from && line.cookie == Some(cookie);

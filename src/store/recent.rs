@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use crate::domain::id::{AccountNo, ChatId, MessageId, Seq};
+use crate::domain::id::{AccountNo, ChatId, MessageId};
 use crate::domain::nouns::{Head, Mark, Message};
 use crate::limits::COOKIE_WINDOW;
 use crate::store::look::head_of;
@@ -18,28 +18,22 @@ use crate::store::{StoreError, open_or_skip};
 /// An author's own last message implies a read mark. Written only once it is so many messages
 /// behind the head: half the window, so that it never leaves the window unwritten.
 pub(super) const IMPLIED_MAX: u32 = COOKIE_WINDOW / 2;
-/// Cookies and authors of all remembered chats together, 24 bytes each, before the half not used
-/// lately is forgotten: at most some 800 KiB.
-const WEIGHT_MAX: usize = 16 * 1024;
-/// What a chat weighs beside those.
-const CHAT_WEIGHT: usize = 8;
+/// What a generation of remembered chats may weigh, in units of four bytes: 1 MiB, the full windows
+/// of 250 chats. Reading a window again costs a thousand records, so fewer would make a busy server
+/// read all the time.
+const WEIGHT_MAX: usize = 256 * 1024;
+/// What a chat weighs without its cookies.
+const CHAT_WEIGHT: usize = 48;
 
 /// One chat.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     pub(super) head: Head,
-    /// Ascending by seq.
-    cookies: VecDeque<Cookie>,
+    /// One a message up to the head: part of the hash of author and cookie, 0 for a message
+    /// without one. The record itself is compared before anything is concluded.
+    cookies: VecDeque<u32>,
     /// Each author's last message in the window, ascending by seq.
     own: VecDeque<(AccountNo, Mark)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Cookie {
-    /// Of author and cookie. The record itself is compared before anything is concluded.
-    hash: u64,
-    id: MessageId,
-    seq: Seq,
 }
 
 impl Recent {
@@ -55,16 +49,17 @@ impl Recent {
             let read = messages.entry(entry, |key, fields| {
                 let line = rows::line(fields)?;
                 let id = MessageId(key.1);
-                if let Some(cookie) = line.cookie {
-                    let hash = hasher.hash_one((line.from, cookie));
-                    recent.cookies.push_front(Cookie { hash, id, seq: line.seq });
-                }
+                let cookie = line.cookie;
+                recent.cookies.push_front(cookie.map_or(0, |c| trace(hasher, line.from, c)));
                 if recent.own(line.from).is_none() {
                     recent.own.push_front((line.from, line.mark(id)));
                 }
                 Ok(Some(()))
             });
-            open_or_skip(read)?;
+            if open_or_skip(read)?.is_none() {
+                // A record that cannot be read keeps its place.
+                recent.cookies.push_front(0);
+            }
         }
         Ok(recent)
     }
@@ -74,26 +69,25 @@ impl Recent {
         self.own.iter().find(|(who, _)| *who == author).map(|(_, mark)| *mark)
     }
 
-    /// Messages that may have this cookie, oldest first.
-    pub(super) fn candidates(&self, hash: u64) -> impl Iterator<Item = MessageId> {
-        let first = self.head.seq.0.saturating_sub(COOKIE_WINDOW);
-        let within = self.cookies.iter().filter(move |c| c.seq.0 > first);
-        within.filter(move |c| c.hash == hash).map(|c| c.id)
+    /// Which messages may have this cookie, oldest first: how many others are newer.
+    pub(super) fn candidates(&self, trace: u32) -> impl Iterator<Item = usize> {
+        let oldest_first = self.cookies.iter().enumerate();
+        let newer = self.cookies.len();
+        oldest_first.filter(move |(_, c)| **c == trace).map(move |(place, _)| newer - place - 1)
     }
 
-    /// Takes in the chat's new last message.
-    fn note(&mut self, message: &Message, hasher: &RandomState) {
+    /// Takes in the chat's new last message. By how much the chat weighs more.
+    fn note(&mut self, message: &Message, hasher: &RandomState) -> usize {
+        let before = self.weight();
         self.head = Head { id: message.id, seq: message.seq, time: message.time };
-        if let Some(cookie) = &message.cookie {
-            let hash = hasher.hash_one((message.from, &**cookie));
-            self.cookies.push_back(Cookie { hash, id: message.id, seq: message.seq });
-        }
-        let first = message.seq.0.saturating_sub(COOKIE_WINDOW);
-        while self.cookies.front().is_some_and(|c| c.seq.0 <= first) {
+        let cookie = message.cookie.as_deref();
+        self.cookies.push_back(cookie.map_or(0, |cookie| trace(hasher, message.from, cookie)));
+        while self.cookies.len() > COOKIE_WINDOW as usize {
             self.cookies.pop_front();
         }
         self.own.retain(|(who, _)| *who != message.from);
         self.own.push_back((message.from, Mark { id: message.id, seq: message.seq }));
+        self.weight().saturating_sub(before)
     }
 
     /// An author whose implied mark has to be written now, if there is one. Each comes once.
@@ -103,8 +97,14 @@ impl Recent {
     }
 
     fn weight(&self) -> usize {
-        CHAT_WEIGHT + self.cookies.len() + self.own.len()
+        const MARK_WEIGHT: usize = size_of::<(AccountNo, Mark)>() / 4;
+        CHAT_WEIGHT + self.cookies.len() + MARK_WEIGHT * self.own.len()
     }
+}
+
+/// What is remembered of a cookie; never 0.
+fn trace(hasher: &RandomState, author: AccountNo, cookie: &str) -> u32 {
+    (hasher.hash_one((author, cookie)) as u32).max(1)
 }
 
 /// The chats in use. Two generations: what is used moves to the young one, and when that is full
@@ -143,14 +143,13 @@ impl Chats {
 
     /// Takes in a new last message of a chat that is loaded.
     pub(super) fn note(&mut self, message: &Message) -> Option<&mut Recent> {
-        self.weight += 1;
         let recent = self.young.get_mut(&message.chat)?;
-        recent.note(message, &self.hasher);
+        self.weight += recent.note(message, &self.hasher);
         Some(recent)
     }
 
-    pub(super) fn hash(&self, author: AccountNo, cookie: &str) -> u64 {
-        self.hasher.hash_one((author, cookie))
+    pub(super) fn trace(&self, author: AccountNo, cookie: &str) -> u32 {
+        trace(&self.hasher, author, cookie)
     }
 
     fn make_room(&mut self, weight: usize) {
