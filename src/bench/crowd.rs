@@ -9,8 +9,9 @@ use smol::{Async, LocalExecutor, Timer, future};
 
 use super::link::{self, Link};
 
-/// Requests under way at once while a row prepares.
-const WIDTH: usize = 256;
+/// Connections made at once while a row prepares: a server may give up TLS handshakes when there
+/// are more than it has room for.
+const WIDTH: usize = 64;
 /// Connections that register accounts.
 const REGISTRARS: usize = 32;
 
