@@ -9,7 +9,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use smol::channel::{Receiver, Sender, bounded};
+
 use crate::metrics::{Carrier, Metrics};
+
+/// So many connections are a crowd: what they leave behind is worth looking for.
+const CROWD: usize = 64;
 
 /// All open connections.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ pub(super) struct Guests {
     room: Mutex<Room>,
     /// Somebody went.
     gone: Condvar,
+    /// Says that a crowd has left; see [`Guests::thinning`].
+    thinned: (Sender<()>, Receiver<()>),
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +36,8 @@ struct Room {
     places: Vec<Option<Waker>>,
     free: Vec<usize>,
     addresses: HashMap<IpAddr, usize>,
+    /// The most that were here since the last time a crowd left.
+    peak: usize,
 }
 
 /// One open connection; its place is free again when this is dropped.
@@ -58,7 +67,14 @@ impl Guests {
             leaving: AtomicBool::new(false),
             room: Mutex::default(),
             gone: Condvar::new(),
+            thinned: bounded(1),
         }
+    }
+
+    /// Hears something each time when fewer than half of a crowd are left. What the allocator keeps
+    /// of their memory can go back to the system then.
+    pub(super) fn thinning(&self) -> Receiver<()> {
+        self.thinned.1.clone()
     }
 
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr, carrier: Carrier) -> Result<Guest, Full> {
@@ -82,6 +98,7 @@ impl Guests {
         if place == room.places.len() {
             room.places.push(None);
         }
+        room.peak = room.peak.max(room.count());
         drop(room);
         self.metrics.connections(carrier).add(1);
         Ok(Guest { guests: self.clone(), place, peer, carrier })
@@ -169,7 +186,15 @@ impl Drop for Guest {
                 count.remove();
             }
         }
+        let thinned = CROWD <= room.peak && room.count() < room.peak / 2;
+        if thinned {
+            room.peak = room.count();
+        }
         drop(room);
+        if thinned {
+            // When that was said before and not yet heard, once is enough.
+            let _ = self.guests.thinned.0.try_send(());
+        }
         // A waker's drop may free a task; not under the lock.
         drop(waker);
         self.guests.metrics.connections(self.carrier).subtract(1);
@@ -214,6 +239,20 @@ mod tests {
         assert_eq!(admit("127.0.0.1").map(|_| ()).err(), None);
         let _last = admit("::1").unwrap();
         assert_eq!(admit("::1").err(), Some(Full::Everywhere));
+    }
+
+    #[test]
+    fn a_crowd_that_leaves_is_noticed() {
+        let guests = guests(200, 1);
+        let thinning = guests.thinning();
+        let mut here: Vec<_> =
+            (0..100).map(|_| guests.admit(address("::1"), Carrier::Tcp).unwrap()).collect();
+        here.truncate(50);
+        assert!(thinning.try_recv().is_err(), "half are left");
+        here.truncate(49);
+        assert!(thinning.try_recv().is_ok());
+        here.clear();
+        assert!(thinning.try_recv().is_err(), "those were no crowd");
     }
 
     #[test]

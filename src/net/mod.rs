@@ -22,17 +22,18 @@ mod tls;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{self, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use async_executor::{Executor, Task};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smol::Async;
-use smol::channel::Sender;
+use smol::channel::{Receiver, Sender};
+use smol::{Async, Timer};
 
 use crate::config::Config;
 use crate::engine::Exchange;
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::wire::House;
 use accept::{Door, accept, open};
@@ -45,6 +46,8 @@ pub use tls::Tls;
 const STACK_BYTES: usize = 512 * 1024;
 /// Descriptors that are not connections: the database, doors, logs, epoll.
 const OTHER_FILES: u64 = 64;
+/// Longer than a crowd takes to leave, and than `memory::trim` waits between two times.
+const GIVE_BACK_AFTER: Duration = Duration::from_secs(60);
 /// What ending the threads may take beyond the conversations.
 const THREADS_END: Duration = Duration::from_millis(500);
 
@@ -53,12 +56,13 @@ pub struct Net {
     executor: Arc<Executor<'static>>,
     guests: Arc<Guests>,
     tls: Option<Arc<Tls>>,
-    doors: Vec<Task<()>>,
+    /// Open doors, and [`give_back`].
+    tasks: Vec<Task<()>>,
     tcp: Option<SocketAddr>,
     http: Option<SocketAddr>,
     /// Dropping it ends the threads.
     running: Sender<()>,
-    ended: Receiver<()>,
+    ended: mpsc::Receiver<()>,
     threads: usize,
 }
 
@@ -132,7 +136,7 @@ impl Net {
                 })
                 .map_err(|error| format!("a thread for connections did not start: {error}"))?;
         }
-        let doors = [(Door::Tcp, tcp), (Door::Http, http)]
+        let mut tasks: Vec<_> = [(Door::Tcp, tcp), (Door::Http, http)]
             .into_iter()
             .filter_map(|(door, listener)| listener.map(|listener| (door, listener)))
             .map(|(door, listener)| {
@@ -140,11 +144,12 @@ impl Net {
                 executor.spawn(accept(door, listener, host, guests, tls.clone(), executor.clone()))
             })
             .collect();
+        tasks.push(executor.spawn(give_back(guests.thinning())));
         Ok(Net {
             executor,
             guests,
             tls,
-            doors,
+            tasks,
             tcp: tcp_address,
             http: http_address,
             running,
@@ -185,9 +190,9 @@ impl Net {
     /// threads end. False when some conversation did not end within `patience`; it is cut.
     pub fn stop(self, patience: Duration) -> bool {
         let end = Instant::now() + patience;
-        for door in self.doors {
-            // The listener goes with the task that holds it.
-            smol::block_on(door.cancel());
+        for task in self.tasks {
+            // A listener goes with the task that holds it.
+            smol::block_on(task.cancel());
         }
         self.guests.send_away();
         let all_gone = self.guests.wait_empty(end.saturating_duration_since(Instant::now()));
@@ -217,6 +222,15 @@ impl Pulse {
             })
             .detach();
         heard.recv_timeout(patience).is_ok()
+    }
+}
+
+/// After a crowd has left, the allocator's free pages go back to the system.
+async fn give_back(thinning: Receiver<()>) {
+    while thinning.recv().await.is_ok() {
+        // The rest of the crowd is leaving, too.
+        Timer::after(GIVE_BACK_AFTER).await;
+        smol::unblock(memory::trim).await;
     }
 }
 

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::domain::id::SessionId;
 use crate::domain::words::{Refusal, Reply};
@@ -50,7 +50,10 @@ pub(super) async fn serve<X: Core>(
     match visit.run().await? {
         End::Gone => Ok(()),
         End::Over => {
-            part(&mut visit.stream, host.patience.linger).await;
+            // Stopping does not wait for the client to see the end.
+            let leaving = visit.guest.is_leaving();
+            let linger = if leaving { Duration::ZERO } else { host.patience.linger };
+            part(&mut visit.stream, linger).await;
             Ok(())
         }
         End::Upgraded { layer, session } => {

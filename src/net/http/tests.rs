@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use smol::future::zip;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
