@@ -179,13 +179,15 @@ fn a_fetch_ends_empty_when_nothing_happens_or_another_takes_over() {
 fn a_fetch_whose_client_has_gone_takes_nothing() {
     let stage = Stage::new(PATIENT);
     let (id, seat) = stage.session(1);
-    visit(&stage, async |mut client| {
+    play(async {
+        let (server, mut client) = pair();
         client.write_all(&get("/v3/fetch", id)).await.unwrap();
-        // The end of the stream and the update come together.
+        // All is there before anything is read: the request, the end, and the update.
         drop(client);
         post(&seat, 1, "kept");
-    })
-    .unwrap();
+        let mut guest = stage.guest();
+        serve(&stage.host, &mut guest, server).await.unwrap();
+    });
     let next = Holder::new();
     seat.hold(next, std::task::Waker::noop());
     assert!(matches!(seat.take(next), Some(Mail::Event { order: 1, .. })));
