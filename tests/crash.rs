@@ -44,14 +44,34 @@ struct Heard {
 
 #[derive(Clone, Debug)]
 enum Said {
-    Registered { login: String },
-    LoggedIn { session: String },
+    Registered {
+        login: String,
+    },
+    LoggedIn {
+        session: String,
+    },
     /// `None`: its removal is under way.
-    Contact { owner: String, id: String, there: Option<bool> },
+    Contact {
+        owner: String,
+        id: String,
+        there: Option<bool>,
+    },
     /// By the answer: the author knows its cookie.
-    Sent { from: String, to: String, id: u64, text: String, cookie: String },
+    Sent {
+        from: String,
+        to: String,
+        id: u64,
+        text: String,
+        cookie: String,
+    },
     /// By the push: the reader knows what came before it.
-    Received { from: String, to: String, id: u64, previous: u64, text: String },
+    Received {
+        from: String,
+        to: String,
+        id: u64,
+        previous: u64,
+        text: String,
+    },
 }
 
 /// What happened, and what the disk was asked for meanwhile.
@@ -312,7 +332,13 @@ fn send(
 }
 
 /// Cuts in order, so that what was synced need be built up only once.
-fn cut_everywhere(record: &Record, cuts: usize, seed: u64, part: usize, parts: usize) -> Vec<String> {
+fn cut_everywhere(
+    record: &Record,
+    cuts: usize,
+    seed: u64,
+    part: usize,
+    parts: usize,
+) -> Vec<String> {
     let mut failures = Vec::new();
     let mut stable = Vec::new();
     let mut synced = 0;
@@ -402,7 +428,8 @@ fn a_disk_that_lies_about_its_syncs_is_caught() {
         let honest = clock - noise.below(clock - record.start + 1);
         let mut stable = Vec::new();
         record.ops[..honest].iter().for_each(|op| apply(&mut stable, op));
-        let bytes = after_cut(&stable, &record.ops[honest..clock], crate::disk::Cut::Torn, &mut noise);
+        let bytes =
+            after_cut(&stable, &record.ops[honest..clock], crate::disk::Cut::Torn, &mut noise);
         caught += usize::from(check(&record, clock, &Disk::holding(bytes)).is_err());
     }
     assert!(caught > tries / 4, "only {caught} of {tries} lies were caught");

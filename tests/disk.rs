@@ -244,12 +244,7 @@ fn shuffled<'a>(pending: &'a [Op], noise: &mut Noise) -> Vec<&'a Op> {
 }
 
 /// Writes those sectors that `keep` chooses.
-fn tear(
-    bytes: &mut Vec<u8>,
-    op: &Op,
-    noise: &mut Noise,
-    keep: impl Fn(usize, &mut Noise) -> bool,
-) {
+fn tear(bytes: &mut Vec<u8>, op: &Op, noise: &mut Noise, keep: impl Fn(usize, &mut Noise) -> bool) {
     let Op::Write { offset, data } = op else { return apply(bytes, op) };
     for (i, sector) in data.chunks(SECTOR).enumerate() {
         if keep(i, noise) {

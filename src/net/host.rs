@@ -10,6 +10,7 @@ use crate::domain::words::Refusal;
 use crate::engine::{Answer, Exchange, Seat};
 use crate::limits::{LINGER_SECS, Limits, NAMELESS_SECS, STUCK_WRITE_SECS, UNFINISHED_SECS};
 use crate::metrics::Metrics;
+use crate::pool::Pool;
 use crate::wire::{Ask, House};
 
 /// The engine as connections see it; a trait so that they can be tried without one.
@@ -48,7 +49,13 @@ pub(super) struct Host<X> {
     pub(super) house: Arc<House>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) patience: Patience,
+    /// What is half read and half written, over all connections, beyond [`SMALL_BYTES`] of each.
+    pub(super) buffers: Pool,
 }
+
+/// What a connection may hold of its peer's bytes without asking for it: an ordinary packet. The
+/// memory of connections is reckoned with that.
+pub(super) const SMALL_BYTES: usize = 2048;
 
 /// How long is waited for what. Tests wait less.
 #[derive(Clone, Copy, Debug)]

@@ -35,6 +35,7 @@ use crate::config::Config;
 use crate::engine::Exchange;
 use crate::memory;
 use crate::metrics::Metrics;
+use crate::pool::Pool;
 use crate::wire::House;
 use accept::{Door, accept, open};
 use guest::Guests;
@@ -97,7 +98,8 @@ impl Net {
         let limits = &config.limits;
         let most = most_connections(budget.connections);
         let guests = Guests::new(metrics.clone(), most, limits.connections_per_address);
-        let host = Host { core: exchange, house, metrics, patience };
+        let buffers = Pool::new(usize::try_from(budget.buffers).unwrap_or(usize::MAX));
+        let host = Host { core: exchange, house, metrics, patience, buffers };
         Net::open(&config, Arc::new(host), Arc::new(guests), tls.map(Arc::new))
     }
 

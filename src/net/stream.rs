@@ -14,6 +14,8 @@ use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use smol::{Async, Timer};
 
 use crate::limits::LINGER_BYTES_MAX;
+use crate::net::host::SMALL_BYTES;
+use crate::pool::Share;
 use crate::wire::Buffer;
 
 /// What is read at once. It lies on the stack of whoever polls, never in a connection's memory;
@@ -152,11 +154,12 @@ pub(super) fn poll_fill(
 }
 
 /// Writes all of `out` and leaves it empty, without memory. Fails when the peer takes nothing for
-/// `stuck`.
+/// `stuck`, or does not keep up while `share` has no room for what waits for it.
 pub(super) async fn send(
     stream: &mut Stream,
     out: &mut Vec<u8>,
     stuck: Duration,
+    share: &mut Share<'_>,
 ) -> io::Result<()> {
     let mut sent = 0;
     let mut timer = None;
@@ -174,7 +177,10 @@ pub(super) async fn send(
                 // No stream takes more than it was given.
                 Poll::Ready(n) => (sent, timer) = (out.len().min(sent + n), None),
                 Poll::Pending => {
-                    // Only a peer that does not keep up costs a timer.
+                    // Only a peer that does not keep up costs a timer, and counts.
+                    if timer.is_none() && SMALL_BYTES < out.len() && !share.resize(out.capacity()) {
+                        return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+                    }
                     // Boxed, because all others are smaller for it.
                     let timer = timer.get_or_insert_with(|| Box::new(Timer::after(stuck)));
                     ready!(Pin::new(timer).poll(cx));

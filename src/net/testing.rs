@@ -18,6 +18,7 @@ use crate::metrics::Carrier;
 use crate::net::guest::{Guest, Guests};
 use crate::net::host::{Core, Host, Patience};
 use crate::net::stream::{Plain, Stream};
+use crate::pool::Pool;
 use crate::wire::{Ask, House};
 
 /// Long enough for any step of a test that goes well.
@@ -83,7 +84,8 @@ impl Stage {
         change(&mut config);
         let core = Fake { asks: tell, known: Mutex::default(), newest: Some((40, 100)) };
         let house = Arc::new(House { name: "im.test".into(), config: Arc::new(config) });
-        let host = Host { core, house, metrics: Arc::default(), patience };
+        let buffers = Pool::new(usize::MAX);
+        let host = Host { core, house, metrics: Arc::default(), patience, buffers };
         let guests = Arc::new(Guests::new(host.metrics.clone(), 100, 100));
         Stage { host, guests, asks }
     }
@@ -91,6 +93,11 @@ impl Stage {
     /// From now on the end of what was lost is not to be had.
     pub(super) fn forget_newest(&mut self) {
         self.host.core.newest = None;
+    }
+
+    /// How much all connections together may hold.
+    pub(super) fn leave_memory(&mut self, bytes: usize) {
+        self.host.buffers = Pool::new(bytes);
     }
 
     pub(super) fn guest(&self) -> Guest {
@@ -160,6 +167,13 @@ pub(super) async fn rest(stream: &mut Client) -> String {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.expect("an end in order");
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The same, where the stream may also end by a reset.
+pub(super) async fn rest_of(stream: &mut Client) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    bytes
 }
 
 /// Reads exactly this much text; fails on anything else.

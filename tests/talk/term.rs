@@ -24,7 +24,10 @@ pub enum Term {
         name: String,
         plus: i64,
     },
-    Above { name: String, follow: bool },
+    Above {
+        name: String,
+        follow: bool,
+    },
     Plain(Value),
     /// A string with names in it, repeated.
     Written {

@@ -23,9 +23,10 @@ use crate::domain::words::{Refusal, Reply};
 use crate::engine::Mail;
 use crate::net::alarm::Alarm;
 use crate::net::guest::Guest;
-use crate::net::host::{Core, Host};
+use crate::net::host::{Core, Host, SMALL_BYTES};
 use crate::net::seats::Seats;
 use crate::net::stream::{Stream, part, poll_fill, send};
+use crate::pool::Share;
 use crate::wire::{Ask, Broken, Buffer, Codec, Dialogue, Farewell, Next, Told, What};
 
 /// Past this, what waits to be written is written before more is said. With one answer on top of it
@@ -72,6 +73,7 @@ where
         out: Vec::new(),
         said: Vec::new(),
         seats: Seats::new(),
+        share: Share::none(&host.buffers),
         nameless: Some(now + host.patience.nameless),
         unfinished: None,
         alarm: Alarm::default(),
@@ -101,6 +103,8 @@ struct Talk<'a, X, C, D: Dialogue> {
     /// Said and not encoded.
     said: Vec<D::Packet>,
     seats: Seats,
+    /// Of the memory for all connections.
+    share: Share<'a>,
     /// By then a session must have been named; `None` once it was.
     nameless: Option<Instant>,
     /// By then the packet that has begun must have ended.
@@ -169,6 +173,9 @@ where
             if turns.is_multiple_of(TURNS) {
                 yield_now().await;
             }
+            if !self.hold() {
+                return Ok(End::Farewell(Farewell::GoingAway));
+            }
             self.alarm.set([self.nameless, self.unfinished, self.beat].into_iter().flatten().min());
             match poll_fn(|cx| self.poll_wake(cx)).await? {
                 Wake::Bytes => {}
@@ -221,7 +228,8 @@ where
 
     async fn send(&mut self) -> io::Result<()> {
         self.host.metrics.bytes_out.add(self.out.len() as u64);
-        send(&mut self.stream, &mut self.out, self.host.patience.stuck).await
+        let stuck = self.host.patience.stuck;
+        send(&mut self.stream, &mut self.out, stuck, &mut self.share).await
     }
 
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Wake>> {
@@ -249,6 +257,14 @@ where
         } else if self.unfinished.is_none() {
             self.unfinished = Some(Instant::now() + self.host.patience.unfinished);
         }
+    }
+
+    /// Counts what is half read. False: there is no room for it, and ending this connection is what
+    /// keeps the others'.
+    fn hold(&mut self) -> bool {
+        let held = self.input.len();
+        // A vector that grows has up to twice the room it needs.
+        self.share.resize(if held <= SMALL_BYTES { 0 } else { 2 * held })
     }
 
     fn on_alarm(&mut self, now: Instant) -> Option<End<C::Packet>> {

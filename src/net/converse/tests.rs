@@ -45,7 +45,7 @@ impl Codec for Lines {
     }
 }
 
-/// `use N` and `login` ask, `bye` ends, everything else is said again.
+/// `use N` and `login` ask, `bye` ends, `long` has a long answer, everything else is said again.
 struct Echo;
 
 impl Dialogue for Echo {
@@ -56,6 +56,10 @@ impl Dialogue for Echo {
             Some(("use", n)) => (Some(session_id(n.parse().unwrap())), What::Attach),
             _ if packet == "login" => {
                 (None, What::LogIn(Credentials { login: None, password: Vec::new() }))
+            }
+            _ if packet == "long" => {
+                out.push("x".repeat(30_000));
+                return Next::Listen;
             }
             _ if packet == "bye" => return Next::HangUp(Farewell::Done),
             _ => {
@@ -306,6 +310,29 @@ fn a_peer_that_reads_nothing_is_given_up_and_its_mail_stays() {
 }
 
 #[test]
+fn without_memory_for_what_is_half_read_or_half_written_a_connection_ends() {
+    let mut stage = Stage::new(PATIENT);
+    stage.leave_memory(20_000);
+    talk(&stage, async |mut client| {
+        client.write_all(&[b'x'; 15_000]).await.unwrap();
+        assert_eq!(rest(&mut client).await, "GoingAway\n");
+    })
+    .unwrap();
+    // Somebody who reads gets long answers all the same.
+    talk(&stage, async |mut client| {
+        for _ in 0..10 {
+            client.write_all(b"long\n").await.unwrap();
+            expect(&mut client, &format!("{}\n", "x".repeat(30_000))).await;
+        }
+    })
+    .unwrap();
+    let end = talk(&stage, async |mut client| while client.write_all(b"long\n").await.is_ok() {});
+    assert_eq!(end.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+    // What was taken was given back.
+    assert!(stage.host.buffers.take(20_000));
+}
+
+#[test]
 fn whoever_has_to_leave_hears_the_answer_under_way_first() {
     let stage = Stage::new(PATIENT);
     let (id, seat) = stage.session(1);
@@ -385,5 +412,5 @@ fn a_conversation_is_small() {
     let talk = converse(&stage.host, &guest, stream, codec, dialogue, Opening::default());
     let size = std::mem::size_of_val(&talk);
     // With the socket, the seat and the allocator's share this is what an idle connection costs.
-    assert!(size <= 720, "{size} bytes");
+    assert!(size <= 736, "{size} bytes");
 }

@@ -17,8 +17,9 @@ use crate::metrics::Carrier;
 use crate::net::alarm::Alarm;
 use crate::net::converse::{Opening, converse};
 use crate::net::guest::Guest;
-use crate::net::host::{Core, Host};
+use crate::net::host::{Core, Host, SMALL_BYTES};
 use crate::net::stream::{Stream, part, poll_fill, send};
+use crate::pool::Share;
 use crate::wire::http::{CONTINUE, Codec, Manner, Method, Request};
 use crate::wire::msim2::http::{self as msim2_http, Door, NO_SUCH_PATH, Voice};
 use crate::wire::msim2::refusal::{self, Wrong};
@@ -29,7 +30,7 @@ use crate::wire::{Buffer, Dialogue as _, Next, Told};
 const PAGE: &str = include_str!("page.html");
 /// Bytes that a client may send after a fetch before that is answered. With more, its going away is
 /// noticed only when the fetch is over.
-const PARKED_INPUT_BYTES: usize = 2048;
+const PARKED_INPUT_BYTES: usize = SMALL_BYTES;
 
 /// Serves requests until either side ends the connection, or it is a WebSocket and that ends.
 pub(super) async fn serve<X: Core>(
@@ -44,6 +45,7 @@ pub(super) async fn serve<X: Core>(
         codec: Codec::new(host.house.config.limits.max_packet_bytes),
         input: Buffer::default(),
         out: Vec::new(),
+        share: Share::none(&host.buffers),
         deadline: None,
         alarm: Alarm::default(),
     };
@@ -57,7 +59,7 @@ pub(super) async fn serve<X: Core>(
             Ok(())
         }
         End::Upgraded { layer, session } => {
-            let Visit { stream, input, .. } = visit;
+            let (stream, input) = visit.leave();
             guest.becomes(Carrier::WebSocket);
             Box::pin(talk(host, guest, stream, input, layer, session)).await
         }
@@ -90,6 +92,8 @@ struct Visit<'a, X> {
     input: Buffer,
     /// Responses that are not sent.
     out: Vec<u8>,
+    /// Of the memory for all connections.
+    share: Share<'a>,
     /// When the request that has begun must have ended, or the next one begun.
     deadline: Option<Deadline>,
     alarm: Alarm,
@@ -199,9 +203,15 @@ impl<X: Core> Visit<'_, X> {
         }
     }
 
+    /// What of it a WebSocket goes on with.
+    fn leave(self) -> (Stream, Buffer) {
+        (self.stream, self.input)
+    }
+
     async fn send(&mut self) -> io::Result<()> {
         self.host.metrics.bytes_out.add(self.out.len() as u64);
-        send(&mut self.stream, &mut self.out, self.host.patience.stuck).await
+        let stuck = self.host.patience.stuck;
+        send(&mut self.stream, &mut self.out, stuck, &mut self.share).await
     }
 
     /// Waits for more bytes; false when none are to be waited for any longer.
@@ -217,6 +227,12 @@ impl<X: Core> Visit<'_, X> {
                 Some(Deadline::Begin(Instant::now() + patience.nameless))
             }
         };
+        let held = self.input.len() + self.codec.held();
+        // A vector that grows has up to twice the room it needs. Without room, ending this
+        // connection is what keeps the others'.
+        if !self.share.resize(if held <= SMALL_BYTES { 0 } else { 2 * held }) {
+            return Ok(false);
+        }
         let at = self.deadline.map(|(Deadline::Begin(at) | Deadline::End(at))| at);
         self.alarm.set(at);
         poll_fn(|cx| {

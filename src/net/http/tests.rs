@@ -318,7 +318,7 @@ fn a_connection_and_its_parked_fetch_are_small() {
     let (server, _client) = pair();
     let mut guest = stage.guest();
     let size = std::mem::size_of_val(&serve(&stage.host, &mut guest, server));
-    assert!(size <= 720, "{size} bytes");
+    assert!(size <= 736, "{size} bytes");
     let (stream, _client) = pair();
     let guest = stage.guest();
     let mut visit = Visit {
@@ -328,10 +328,27 @@ fn a_connection_and_its_parked_fetch_are_small() {
         codec: Codec::new(1),
         input: Buffer::default(),
         out: Vec::new(),
+        share: Share::none(&stage.host.buffers),
         deadline: None,
         alarm: Alarm::default(),
     };
     let asked = Asked { manner: Manner::LAST, origin: None };
     let size = std::mem::size_of_val(&visit.fetch(3, Some(session_id(1)), asked));
-    assert!(size <= 720, "{size} bytes");
+    assert!(size <= 736, "{size} bytes");
+}
+
+#[test]
+fn without_memory_for_a_large_request_its_connection_ends() {
+    let mut stage = Stage::new(PATIENT);
+    stage.leave_memory(50_000);
+    visit(&stage, async |mut client| {
+        let request = "POST /v1/NONE HTTP/1.1\r\nContent-Length: 60000\r\n\r\n";
+        let request = [request.as_bytes(), &[b' '; 55_000]].concat();
+        assert!(client.write_all(&request).await.is_err() || rest_of(&mut client).await.is_empty());
+    })
+    .ok();
+    visit(&stage, async |mut client| {
+        assert_eq!(status(&mut client, "POST /v1/NONE HTTP/1.1\r\n\r\n").await, "501");
+    })
+    .unwrap();
 }

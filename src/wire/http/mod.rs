@@ -110,6 +110,14 @@ impl Codec {
         !input.is_empty() || matches!(self.state, State::Body(_))
     }
 
+    /// Bytes of a request that has begun and that are no longer in the input.
+    pub fn held(&self) -> usize {
+        match &self.state {
+            State::Head(_) => 0,
+            State::Body(partial) => partial.0.head.len() + partial.0.body.len(),
+        }
+    }
+
     /// Whether the client waits for `100 Continue` before it sends the body. True once a request.
     pub fn takes_continue(&mut self) -> bool {
         match &mut self.state {
