@@ -63,10 +63,7 @@ impl Server {
         let (exchange, engine) = engine::start(store, config.clone(), metrics.clone(), mail)
             .map_err(|error| fail(format!("the engine's thread did not start: {error}")))?;
 
-        let house = Arc::new(House {
-            name: config.server_name.to_ascii_lowercase().into(),
-            config: config.clone(),
-        });
+        let house = house(&config);
         let opened = Tls::start(&config)
             .and_then(|tls| Net::start(house, exchange.clone(), tls, metrics.clone()));
         let net = match opened {
@@ -98,12 +95,14 @@ impl Server {
         self.engine.ended()
     }
 
-    /// Takes over what can change while running: limits of the core and the certificate. An error
-    /// says what stayed as it was.
+    /// Takes over what can change while running (see `Config::reloaded`) and reads the certificate
+    /// again. On an error, which is the certificate's, nothing has changed.
     pub fn reload(&self, config: Config) -> Result<(), String> {
+        self.net.reload_tls(&config)?;
         let config = Arc::new(config);
         self.exchange.reload(config.clone());
-        self.net.reload_tls(&config)
+        self.net.reload(house(&config));
+        Ok(())
     }
 
     /// Stops in order: doors, conversations, engine, database. At most `limits::DRAIN_SECS`.
@@ -124,6 +123,10 @@ impl Server {
         }
         closed.is_ok() && Instant::now() <= deadline
     }
+}
+
+fn house(config: &Arc<Config>) -> Arc<House> {
+    Arc::new(House { name: config.server_name.to_ascii_lowercase().into(), config: config.clone() })
 }
 
 /// Opens the management socket, unless it is "off".

@@ -120,8 +120,8 @@ pub(super) async fn serve_tcp<X: Core>(
 ) {
     guest.settle().await;
     let Some(stream) = welcome(&host, socket, tls).await else { return };
-    let codec = msim2::tcp::Codec::new(host.house.config.limits.max_packet_bytes);
-    let dialogue = msim2::Dialogue::new(host.house.clone(), msim2::Carrier::Tcp);
+    let codec = msim2::tcp::Codec::new(host.house().config.limits.max_packet_bytes);
+    let dialogue = msim2::Dialogue::new(host.house(), msim2::Carrier::Tcp);
     let end = converse(&host, &guest, stream, codec, dialogue, Opening::default()).await;
     note(&guest, end);
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::domain::id::SessionId;
@@ -46,7 +46,8 @@ impl Core for Exchange {
 #[derive(Debug)]
 pub(super) struct Host<X> {
     pub(super) core: X,
-    pub(super) house: Arc<House>,
+    /// Replaced by a reload; conversations go on with what they began with.
+    pub(super) present: Arc<Present>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) patience: Patience,
     /// What is half read and half written, over all connections, beyond [`SMALL_BYTES`] of each.
@@ -56,6 +57,26 @@ pub(super) struct Host<X> {
 /// What a connection may hold of its peer's bytes without asking for it: an ordinary packet. The
 /// memory of connections is reckoned with that.
 pub(super) const SMALL_BYTES: usize = 2048;
+
+/// The house as it is now: a reload replaces it, and conversations go on with what they began with.
+#[derive(Debug)]
+pub(super) struct Present(RwLock<Arc<House>>);
+
+impl Present {
+    pub(super) fn new(house: Arc<House>) -> Arc<Present> {
+        Arc::new(Present(RwLock::new(house)))
+    }
+
+    pub(super) fn replace(&self, house: Arc<House>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = house;
+    }
+}
+
+impl<X> Host<X> {
+    pub(super) fn house(&self) -> Arc<House> {
+        self.present.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// How long is waited for what. Tests wait less.
 #[derive(Clone, Copy, Debug)]

@@ -39,7 +39,7 @@ use crate::pool::Pool;
 use crate::wire::House;
 use accept::{Door, accept, open};
 use guest::Guests;
-use host::{Host, Patience};
+use host::{Host, Patience, Present};
 pub use tls::Tls;
 
 /// Of each thread. A TLS handshake in a debug build takes the most, some 100 KiB; pages that are
@@ -57,6 +57,7 @@ pub struct Net {
     executor: Arc<Executor<'static>>,
     guests: Arc<Guests>,
     tls: Option<Arc<Tls>>,
+    present: Arc<Present>,
     /// Open doors, and [`give_back`].
     tasks: Vec<Task<()>>,
     tcp: Option<SocketAddr>,
@@ -99,7 +100,8 @@ impl Net {
         let most = most_connections(budget.connections);
         let guests = Guests::new(metrics.clone(), most, limits.connections_per_address);
         let buffers = Pool::new(usize::try_from(budget.buffers).unwrap_or(usize::MAX));
-        let host = Host { core: exchange, house, metrics, patience, buffers };
+        let host =
+            Host { core: exchange, present: Present::new(house), metrics, patience, buffers };
         Net::open(&config, Arc::new(host), Arc::new(guests), tls.map(Arc::new))
     }
 
@@ -117,6 +119,7 @@ impl Net {
         let http = door("listen.http", &config.listen.http)?;
         let (tcp_address, http_address) = (address(&tcp), address(&http));
 
+        let present = host.present.clone();
         let executor = Arc::new(Executor::new());
         let (running, stopped) = smol::channel::bounded::<()>(1);
         let (tell_end, ended) = channel();
@@ -151,6 +154,7 @@ impl Net {
             executor,
             guests,
             tls,
+            present,
             tasks,
             tcp: tcp_address,
             http: http_address,
@@ -176,6 +180,11 @@ impl Net {
 
     pub fn pulse(&self) -> Pulse {
         Pulse(self.executor.clone())
+    }
+
+    /// What new conversations and requests go by from now on.
+    pub fn reload(&self, house: Arc<House>) {
+        self.present.replace(house);
     }
 
     /// Reads the certificate again; those who are connected keep theirs. An error says what stays

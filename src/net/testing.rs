@@ -83,9 +83,10 @@ impl Stage {
         let mut config = Config::for_tests();
         change(&mut config);
         let core = Fake { asks: tell, known: Mutex::default(), newest: Some((40, 100)) };
-        let house = Arc::new(House { name: "im.test".into(), config: Arc::new(config) });
+        let house = House { name: "im.test".into(), config: Arc::new(config) };
+        let present = crate::net::host::Present::new(Arc::new(house));
         let buffers = Pool::new(usize::MAX);
-        let host = Host { core, house, metrics: Arc::default(), patience, buffers };
+        let host = Host { core, present, metrics: Arc::default(), patience, buffers };
         let guests = Arc::new(Guests::new(host.metrics.clone(), 100, 100));
         Stage { host, guests, asks }
     }

@@ -120,7 +120,7 @@ fn start_with(patience: Patience, change: impl FnOnce(&mut Config, &Path)) -> Ru
         config.data_dir = directory.path().join("data");
         change(config, directory.path());
     });
-    let config = (*stage.host.house.config).clone();
+    let config = (*stage.host.house().config).clone();
     let tls = Tls::start(&config).unwrap().map(Arc::new);
     let Stage { host, .. } = stage;
     let guests = Guests::new(host.metrics.clone(), 1000, 1000);

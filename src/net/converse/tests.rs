@@ -407,7 +407,7 @@ fn a_conversation_is_small() {
     let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let stream = Stream::Plain(Plain::new(smol::Async::new(socket).unwrap()));
     let guest = stage.guest();
-    let dialogue = msim2::Dialogue::new(stage.host.house.clone(), msim2::Carrier::Tcp);
+    let dialogue = msim2::Dialogue::new(stage.host.house(), msim2::Carrier::Tcp);
     let codec = msim2::tcp::Codec::new(65_536);
     let talk = converse(&stage.host, &guest, stream, codec, dialogue, Opening::default());
     let size = std::mem::size_of_val(&talk);

@@ -24,7 +24,7 @@ use crate::wire::http::{CONTINUE, Codec, Manner, Method, Request};
 use crate::wire::msim2::http::{self as msim2_http, Door, NO_SUCH_PATH, Voice};
 use crate::wire::msim2::refusal::{self, Wrong};
 use crate::wire::msim2::{self, Dialogue, Packet, in_force};
-use crate::wire::{Buffer, Dialogue as _, Next, Told};
+use crate::wire::{Buffer, Dialogue as _, House, Next, Told};
 
 /// What `/` shows.
 const PAGE: &str = include_str!("page.html");
@@ -38,11 +38,13 @@ pub(super) async fn serve<X: Core>(
     guest: &mut Guest,
     stream: Stream,
 ) -> io::Result<()> {
+    let house = host.house();
     let mut visit = Visit {
         host,
         guest,
         stream,
-        codec: Codec::new(host.house.config.limits.max_packet_bytes),
+        codec: Codec::new(house.config.limits.max_packet_bytes),
+        house,
         input: Buffer::default(),
         out: Vec::new(),
         share: Share::none(&host.buffers),
@@ -74,8 +76,8 @@ async fn talk<X: Core>(
     layer: u32,
     session: Option<SessionId>,
 ) -> io::Result<()> {
-    let codec = msim2::ws::Codec::new(layer, host.house.config.limits.max_packet_bytes);
-    let house = host.house.clone();
+    let codec = msim2::ws::Codec::new(layer, host.house().config.limits.max_packet_bytes);
+    let house = host.house();
     let dialogue = match session {
         Some(session) => Dialogue::with_session(house, msim2::Carrier::WebSocket, session),
         None => Dialogue::new(house, msim2::Carrier::WebSocket),
@@ -89,6 +91,7 @@ struct Visit<'a, X> {
     guest: &'a Guest,
     stream: Stream,
     codec: Codec,
+    house: Arc<House>,
     input: Buffer,
     /// Responses that are not sent.
     out: Vec<u8>,
@@ -257,12 +260,12 @@ impl<X: Core> Visit<'_, X> {
 
     fn origin(&self, request: &Request) -> Option<u16> {
         let origin = request.field("origin")?;
-        let known = &self.host.house.config.http.origins;
+        let known = &self.house.config.http.origins;
         known.iter().position(|known| **known == *origin).and_then(|n| u16::try_from(n).ok())
     }
 
     fn voice(&mut self, asked: Asked) -> Voice<'_> {
-        let known = &self.host.house.config.http.origins;
+        let known = &self.house.config.http.origins;
         let origin = asked.origin.and_then(|n| known.get(usize::from(n)).map(|o| o.as_str()));
         let keep_alive = asked.manner.keep_alive && !self.guest.is_leaving();
         let manner = Manner { keep_alive, ..asked.manner };
@@ -318,7 +321,7 @@ impl<X: Core> Visit<'_, X> {
 
     /// One packet, one answer; a dialogue of its own. True: the connection is kept.
     async fn ask(&mut self, packet: Packet, asked: Asked) -> io::Result<bool> {
-        let mut dialogue = Dialogue::new(self.host.house.clone(), msim2::Carrier::Http);
+        let mut dialogue = Dialogue::new(self.house.clone(), msim2::Carrier::Http);
         let mut said = Vec::new();
         let mut refused = None;
         match dialogue.on_packet(packet, &mut said) {

@@ -326,6 +326,7 @@ fn a_connection_and_its_parked_fetch_are_small() {
         guest: &guest,
         stream,
         codec: Codec::new(1),
+        house: stage.host.house(),
         input: Buffer::default(),
         out: Vec::new(),
         share: Share::none(&stage.host.buffers),
