@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -109,10 +109,18 @@ impl Daemon {
         None
     }
 
+    fn proc(&self, name: &str) -> PathBuf {
+        Path::new("/proc").join(self.child.id().to_string()).join(name)
+    }
+
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(self.proc("fd")).expect("/proc tells of a child of this test").count()
+    }
+
     /// Resident memory in bytes.
     pub fn memory(&self) -> u64 {
-        let path = Path::new("/proc").join(self.child.id().to_string()).join("status");
-        let text = std::fs::read_to_string(path).expect("/proc tells of a child of this test");
+        let text = std::fs::read_to_string(self.proc("status"))
+            .expect("/proc tells of a child of this test");
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok());
         kib.expect("a number of KiB") * 1024

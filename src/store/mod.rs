@@ -16,8 +16,8 @@ mod backend;
 mod backup;
 mod chat;
 mod contact;
-#[doc(hidden)]
-pub mod crash;
+#[cfg(test)]
+mod crash;
 mod create;
 mod look;
 mod marks;

@@ -47,6 +47,10 @@ impl Line {
     pub fn connect(address: SocketAddr) -> Result<Line, String> {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)
             .map_err(|e| format!("cannot connect to {address}: {e}"))?;
+        Line::over(stream)
+    }
+
+    pub fn over(stream: TcpStream) -> Result<Line, String> {
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
         Ok(Line { stream, ahead: Vec::new() })
@@ -95,28 +99,20 @@ impl Line {
 
     /// Everything until the stream ends.
     pub fn rest(&mut self) -> Result<Vec<u8>, String> {
-        let deadline = Instant::now() + PATIENCE;
-        while self.fill(deadline)? {}
-        Ok(std::mem::take(&mut self.ahead))
+        self.rest_within(PATIENCE)
     }
 
-    /// Whether anything has arrived that was not taken, without waiting.
-    pub fn has_bytes(&mut self) -> bool {
-        if self.ahead.is_empty() && self.stream.set_nonblocking(true).is_ok() {
-            let mut scratch = [0; 4096];
-            if let Ok(n) = self.stream.read(&mut scratch) {
-                self.ahead.extend_from_slice(&scratch[..n]);
-            }
-            let _ = self.stream.set_nonblocking(false);
-        }
-        !self.ahead.is_empty()
+    pub fn rest_within(&mut self, time: Duration) -> Result<Vec<u8>, String> {
+        let deadline = Instant::now() + time;
+        while self.fill(deadline)? {}
+        Ok(std::mem::take(&mut self.ahead))
     }
 
     /// False at the end of the stream. A reset counts as the end: what was read stays valid.
     fn fill(&mut self, deadline: Instant) -> Result<bool, String> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(format!("nothing came within {PATIENCE:?}"));
+            return Err("nothing came in time".into());
         }
         self.stream.set_read_timeout(Some(left)).map_err(|e| e.to_string())?;
         let mut scratch = [0; 16 * 1024];
@@ -128,7 +124,7 @@ impl Line {
             }
             Err(e) if e.kind() == ErrorKind::ConnectionReset => Ok(false),
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Err(format!("nothing came within {PATIENCE:?}"))
+                Err("nothing came in time".into())
             }
             Err(e) if e.kind() == ErrorKind::Interrupted => Ok(true),
             Err(e) => Err(format!("cannot read: {e}")),

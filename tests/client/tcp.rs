@@ -36,7 +36,11 @@ pub fn frame(
 
 impl Tcp {
     pub fn connect(address: SocketAddr) -> Result<Tcp, String> {
-        Ok(Tcp { line: Line::connect(address)?, seq: 0 })
+        Ok(Tcp::over(Line::connect(address)?))
+    }
+
+    pub fn over(line: Line) -> Tcp {
+        Tcp { line, seq: 0 }
     }
 
     /// Sends a packet and returns its number.

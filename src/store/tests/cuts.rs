@@ -107,9 +107,9 @@ fn every_cut(trace: &Trace, step: usize, mut each: impl FnMut(&mut Cuts<'_>, usi
     }
 }
 
-/// `MSIMD_CUTS=20 cargo test cuts` runs twenty times as many.
+/// `MSIMD_CUT_ROUNDS=20 cargo test cuts` runs twenty times as many.
 fn rounds() -> u64 {
-    std::env::var("MSIMD_CUTS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
+    std::env::var("MSIMD_CUT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
 }
 
 #[test]
