@@ -200,6 +200,7 @@ impl Wrong {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::msim2::http;
 
     const ALL: [Refusal; 28] = [
         Refusal::NoSession,
@@ -281,7 +282,14 @@ mod tests {
     fn every_token_is_in_the_protocol_document() {
         let document = include_str!("../../../../docs/msim2.md");
         let own = [MALFORMED, PACKET_TOO_LARGE, UNKNOWN_TYPE, ABOVE_LAYER, BAD_LAYER, INTERNAL];
-        for wrong in ALL.map(Wrong::from).into_iter().chain(own) {
+        let http = [
+            http::NO_SUCH_PATH,
+            http::METHOD_NOT_ALLOWED,
+            http::UPGRADE_REQUIRED,
+            http::HEAD_TOO_LARGE,
+            http::ORIGIN_NOT_ALLOWED,
+        ];
+        for wrong in ALL.map(Wrong::from).into_iter().chain(own).chain(http) {
             let row = format!("| {} | `{}` |", wrong.status, wrong.reason);
             assert!(document.contains(&row), "{row}");
             let first = wrong.message.chars().next().expect("a sentence");
