@@ -172,7 +172,7 @@ fn contact(scribe: &Scribe<'_>, user: &mut User, owner: &str, id: &str, round: u
     let note = |there| scribe.note(Said::Contact { owner: owner.into(), id: id.into(), there });
     user.get("CONTACTS-ADD", &json!({ "id": id, "name": "a friend" })).expect("a contact");
     note(Some(true));
-    if round % 3 == 0 {
+    if round.is_multiple_of(3) {
         note(None);
         user.get("CONTACTS-DELETE", &json!({ "id": id })).expect("no contact");
         note(Some(false));

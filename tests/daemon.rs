@@ -113,8 +113,13 @@ impl Daemon {
         Path::new("/proc").join(self.child.id().to_string()).join(name)
     }
 
-    pub fn open_files(&self) -> usize {
-        std::fs::read_dir(self.proc("fd")).expect("/proc tells of a child of this test").count()
+    /// What it has open, as `/proc` names it.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.proc("fd"));
+        entries
+            .expect("/proc tells of a child of this test")
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .collect()
     }
 
     /// Resident memory in bytes.

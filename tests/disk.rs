@@ -85,10 +85,6 @@ impl Disk {
         self.state().log.clone()
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
-        self.state().bytes.clone()
-    }
-
     pub fn trouble(&self, trouble: Option<Trouble>) {
         self.state().trouble = trouble;
     }

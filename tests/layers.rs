@@ -20,7 +20,17 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("engine", &["domain", "store", "wire", "config", "limits", "metrics", "pool"]),
     (
         "net",
-        &["wire", "engine", "domain::id", "domain::words", "config", "limits", "metrics", "pool"],
+        &[
+            "wire",
+            "engine",
+            "domain::id",
+            "domain::words",
+            "config",
+            "limits",
+            "metrics",
+            "pool",
+            "memory",
+        ],
     ),
 ];
 

@@ -1,6 +1,8 @@
 //! All integration tests in one program: every promise of the protocol's pages, seen from outside,
 //! and the promises of the code about itself.
 
+#![expect(unreachable_pub, reason = "in one program `pub` means: for the other tests")]
+
 mod client;
 mod codec;
 mod crash;

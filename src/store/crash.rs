@@ -37,7 +37,7 @@ const SECTOR: usize = 512;
 
 /// See the module. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
-pub struct Disk {
+pub(super) struct Disk {
     platter: Arc<Mutex<Platter>>,
 }
 
@@ -62,40 +62,40 @@ enum Step {
 
 impl Disk {
     /// An empty one.
-    pub fn new() -> Disk {
+    pub(super) fn new() -> Disk {
         Disk::default()
     }
 
     /// One that holds what a cut left.
-    pub fn holding(image: Vec<u8>) -> Disk {
+    pub(super) fn holding(image: Vec<u8>) -> Disk {
         let platter = Platter { base: image.clone(), now: image, ..Platter::default() };
         Disk { platter: Arc::new(Mutex::new(platter)) }
     }
 
     /// From now on syncs are answered and not done.
-    pub fn lie(&self) {
+    pub(super) fn lie(&self) {
         self.lock().lying = true;
     }
 
     /// How many writes, changes of length and syncs there were: a cut at this position has seen all
     /// of them and nothing later.
-    pub fn position(&self) -> usize {
+    pub(super) fn position(&self) -> usize {
         self.lock().steps.len()
     }
 
     /// Everything fails after `steps` more of them, reading too, until [`Disk::heal`].
-    pub fn fail_after(&self, steps: usize) {
+    pub(super) fn fail_after(&self, steps: usize) {
         let mut platter = self.lock();
         platter.fails_at = Some(platter.steps.len() + steps);
     }
 
     /// Ends what [`Disk::fail_after`] began. What was written before is there.
-    pub fn heal(&self) {
+    pub(super) fn heal(&self) {
         self.lock().fails_at = None;
     }
 
     /// What was recorded so far.
-    pub fn trace(&self) -> Trace {
+    pub(super) fn trace(&self) -> Trace {
         let platter = self.lock();
         let mut steps = platter.steps.clone();
         if platter.lying {
@@ -200,25 +200,24 @@ fn outside() -> io::Error {
 
 /// Everything a disk was asked for.
 #[derive(Clone)]
-pub struct Trace {
+pub(super) struct Trace {
     base: Vec<u8>,
     steps: Vec<Step>,
 }
 
 impl Trace {
     /// How many steps: a cut is possible at `0..=len()`.
-    #[expect(clippy::len_without_is_empty, reason = "an empty one has a cut, too")]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.steps.len()
     }
 
-    pub fn cuts(&self) -> Cuts<'_> {
+    pub(super) fn cuts(&self) -> Cuts<'_> {
         Cuts { trace: self, durable: self.base.clone(), synced: 0 }
     }
 }
 
 /// The images that cuts leave. Fast where positions ascend.
-pub struct Cuts<'t> {
+pub(super) struct Cuts<'t> {
     trace: &'t Trace,
     /// What is certainly there after the first `synced` steps, the last of which is a sync.
     durable: Vec<u8>,
@@ -231,7 +230,7 @@ impl<'t> Cuts<'t> {
     /// # Panics
     ///
     /// When there are fewer steps.
-    pub fn image(&mut self, position: usize, chance: &mut Chance) -> Vec<u8> {
+    pub(super) fn image(&mut self, position: usize, chance: &mut Chance) -> Vec<u8> {
         let pending = self.advance(position);
         let mut image = self.durable.clone();
         let mut waiting = Vec::new();
@@ -324,15 +323,14 @@ impl Fate {
 
 /// Chance that can be repeated: the same seed, the same fate (splitmix64).
 #[derive(Clone, Debug)]
-pub struct Chance(u64);
+pub(super) struct Chance(u64);
 
 impl Chance {
-    pub fn new(seed: u64) -> Chance {
+    pub(super) fn new(seed: u64) -> Chance {
         Chance(seed)
     }
 
-    #[expect(clippy::should_implement_trait, reason = "it never ends")]
-    pub fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -341,11 +339,11 @@ impl Chance {
     }
 
     /// A number below `end`, which is not 0.
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
-    pub fn one_in(&mut self, count: usize) -> bool {
+    pub(super) fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 
