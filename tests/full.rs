@@ -6,8 +6,8 @@ use std::sync::Arc;
 use msimd::store::Place;
 use serde_json::{Value, json};
 
-use crate::client::Packet;
 use crate::client::tcp::User;
+use crate::client::{PATIENCE, Packet};
 use crate::disk::{Disk, Trouble, What};
 use crate::talk::stage::Stage;
 
@@ -161,5 +161,27 @@ fn below_the_floor_of_free_space_nothing_is_stored_and_everything_is_read() {
     let again = alice.ask("MESSAGE-SEND", &message(1)).expect("an answer");
     assert_eq!((again.status, &again.body["message_id"]), (201, &sent["message_id"]));
     alice.get("MESSAGE-SEND", &message(2)).expect("there is room again");
+    stage.stop().expect("the server stops in order");
+}
+
+#[test]
+fn a_disk_that_stays_broken_is_admitted_and_loses_nothing() {
+    let (disk, mut stage, mut alice, _bob) = set_up();
+    let sent = alice.get("MESSAGE-SEND", &message(1)).expect("all is well");
+    disk.trouble(Some(Trouble { what: What::All, after: 0, times: u32::MAX }));
+    let answer = alice.ask("MESSAGE-SEND", &message(2));
+    assert!(answer.as_ref().is_ok_and(|a| a.status == 500), "{answer:?}");
+    // What the service manager is to be told of, so that it starts another.
+    assert!(stage.fails_within(PATIENCE), "the server does not notice");
+    stage.crash().expect("it can be left");
+
+    disk.trouble(None);
+    let mut stage = Stage::at(Place::Backend(Arc::new(disk)));
+    stage.start().expect("another one starts");
+    let mut alice = User::resume(stage.tcp(), &alice.session).expect("alice comes back");
+    let again = alice.ask("MESSAGE-SEND", &message(1)).expect("an answer");
+    assert_eq!((again.status, &again.body["message_id"]), (201, &sent["message_id"]));
+    let second = alice.ask("MESSAGE-SEND", &message(2)).expect("an answer");
+    assert!(matches!(second.status, 200 | 201), "{second:?}");
     stage.stop().expect("the server stops in order");
 }

@@ -27,11 +27,13 @@
 //! talk does not mention.
 
 mod bytes;
+mod expect;
 mod line;
 mod operator;
 mod peer;
 pub mod stage;
 mod term;
+mod words;
 
 use std::fs;
 use std::path::Path;

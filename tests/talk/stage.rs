@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use msimd::config::Config;
 use msimd::server::Server;
@@ -115,6 +116,18 @@ impl Stage {
         self.socket = socket;
         drop(self.server.take());
         Ok(())
+    }
+
+    /// Whether it admits to have failed for good.
+    pub fn fails_within(&self, time: Duration) -> bool {
+        let Some(server) = &self.server else { return false };
+        let failed = server.failed();
+        let told = async { failed.recv().await.is_err() };
+        let late = async {
+            smol::Timer::after(time).await;
+            false
+        };
+        smol::block_on(smol::future::or(told, late))
     }
 
     pub fn tcp(&self) -> SocketAddr {
