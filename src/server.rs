@@ -16,7 +16,8 @@ use crate::net::{Net, Tls};
 use crate::store::{Options, Place, Reader, Store};
 use crate::wire::House;
 
-/// A running server. Dropping it without [`Server::stop`] ends it like a crash would.
+/// A running server. End it with [`Server::stop`]: dropping it leaves the engine's thread, and with
+/// it the database's lock, to the end of the process.
 #[derive(Debug)]
 pub struct Server {
     doors: Doors,

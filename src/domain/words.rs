@@ -261,7 +261,7 @@ pub enum Refusal {
     TooManyRequests {
         retry_after: u32,
     },
-    /// 64 sessions on one connection, or `sessions_per_account`.
+    /// 64 sessions on one connection.
     TooManySessions,
     TooManyContacts,
     NoSuchAccount,

@@ -25,6 +25,9 @@ use crate::wire::msim2;
 /// Connections that the kernel keeps until they are accepted. std asks for 128, with which a crowd
 /// that comes back after a restart waits for its retransmissions.
 const BACKLOG: i32 = 1024;
+/// What the kernel keeps for a peer that does not read (it doubles this for its own books). Left to
+/// itself it takes up to 4 MB a connection, which no ceiling of ours would know of.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
 /// The first wait after a failed accept, and the longest.
 const BACK_OFF: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
@@ -161,6 +164,7 @@ fn set_up(socket: &TcpStream) -> io::Result<()> {
     // Everything is written in one piece; waiting for more would only delay it.
     socket.set_nodelay(true)?;
     sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER_BYTES)?;
     sockopt::set_tcp_keepidle(socket, KEEPALIVE_IDLE)?;
     sockopt::set_tcp_keepintvl(socket, KEEPALIVE_EVERY)?;
     sockopt::set_tcp_keepcnt(socket, KEEPALIVE_PROBES)?;

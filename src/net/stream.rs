@@ -162,8 +162,15 @@ pub(super) async fn send(
     share: &mut Share<'_>,
 ) -> io::Result<()> {
     let mut sent = 0;
-    let mut timer = None;
+    let mut timer: Option<Box<Timer>> = None;
     poll_fn(|cx| -> Poll<io::Result<()>> {
+        // Before the write: the kernel may take a little by then although the peer took nothing,
+        // which would start its time anew.
+        if let Some(timer) = &mut timer
+            && Pin::new(timer).poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         let mut stream = Pin::new(&mut *stream);
         loop {
             let rest = &out[sent..];
