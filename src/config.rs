@@ -180,12 +180,19 @@ impl Config {
     }
 
     /// The management socket.
+    ///
+    /// Where it is "off" this is the path at which nobody listens.
     pub fn admin_socket(&self) -> PathBuf {
-        if self.admin.socket.as_os_str().is_empty() {
+        if self.admin.socket.as_os_str().is_empty() || !self.has_admin() {
             self.data_dir.join("admin.sock")
         } else {
             self.admin.socket.clone()
         }
+    }
+
+    /// Whether there is a management socket.
+    pub fn has_admin(&self) -> bool {
+        self.admin.socket != Path::new("off")
     }
 
     /// The loopback address that also serves metrics.

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -139,7 +138,7 @@ fn manage(
     metrics: Arc<Metrics>,
     net: &Net,
 ) -> Result<Option<Admin>, String> {
-    if config.admin.socket == Path::new("off") {
+    if !config.has_admin() {
         return Ok(None);
     }
     let pulse = net.pulse();

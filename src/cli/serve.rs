@@ -173,7 +173,9 @@ fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
         let scheme = if doors.pin.is_some() { "wss" } else { "ws" };
         text.push_str(&format!("  WebSocket  {scheme}://{at}/v3/ws\n"));
     }
-    text.push_str(&format!("  admin      {}\n", config.admin_socket().display()));
+    if config.has_admin() {
+        text.push_str(&format!("  admin      {}\n", config.admin_socket().display()));
+    }
     if let Some(http) = doors.http {
         let at = shown(http, &config.server_name);
         let url = if doors.pin.is_some() { "-k https://" } else { "http://" };

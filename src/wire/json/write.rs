@@ -127,16 +127,14 @@ fn escaped_len(byte: u8) -> usize {
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let bytes = text.as_bytes();
-    out.reserve(bytes.len() + 2);
+    let mut rest = text.as_bytes();
+    out.reserve(rest.len() + 2);
     out.push(b'"');
-    let mut plain = 0;
-    for (i, &byte) in bytes.iter().enumerate() {
-        if escaped_len(byte) == 1 {
-            continue;
-        }
-        out.extend_from_slice(&bytes[plain..i]);
-        plain = i + 1;
+    loop {
+        let (plain, from) = rest.split_at(plain_run(rest));
+        out.extend_from_slice(plain);
+        let Some((&byte, after)) = from.split_first() else { break };
+        rest = after;
         match byte {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
@@ -148,8 +146,28 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
             }
         }
     }
-    out.extend_from_slice(&bytes[plain..]);
     out.push(b'"');
+}
+
+/// How many bytes there are before the first that must be escaped. Most texts have none, and they
+/// are most of what a page of history is: eight bytes are looked at in one word (the usual tests
+/// for a zero byte and for a byte below a bound, which never miss the first).
+fn plain_run(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let mut run = 0;
+    while let Some(chunk) = bytes[run..].first_chunk::<8>() {
+        let word = u64::from_ne_bytes(*chunk);
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let quote = zero(word ^ (ONES * u64::from(b'"')));
+        let slash = zero(word ^ (ONES * u64::from(b'\\')));
+        if (control | quote | slash) & HIGHS != 0 {
+            break;
+        }
+        run += 8;
+    }
+    run + bytes[run..].iter().take_while(|byte| escaped_len(**byte) == 1).count()
 }
 
 fn write_number(mut number: u64, out: &mut Vec<u8>) {
@@ -170,6 +188,22 @@ fn write_number(mut number: u64, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_run_ends_at_the_first_byte_to_escape_wherever_it_stands() {
+        for length in 0..40 {
+            let plain = vec![0xC3; length];
+            assert_eq!(plain_run(&plain), length);
+            for place in 0..length {
+                for byte in 0..=255 {
+                    let mut bytes = plain.clone();
+                    bytes[place] = byte;
+                    let expected = if escaped_len(byte) == 1 { length } else { place };
+                    assert_eq!(plain_run(&bytes), expected, "{byte} at {place} of {length}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn objects_close_themselves_and_commas_stand_between() {

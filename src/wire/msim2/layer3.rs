@@ -241,7 +241,15 @@ pub(super) fn messages(messages: &[MessageView], more: bool, take: Take, body: &
 
 /// How many of these messages one answer holds, and about how long it becomes: it ends with the
 /// one that passes its limit.
-fn fitting<'v>(messages: impl Iterator<Item = &'v MessageView>) -> (usize, usize) {
+fn fitting<'v>(messages: impl Iterator<Item = &'v MessageView> + Clone) -> (usize, usize) {
+    // Counting what must be escaped reads every text once more; an ordinary page fits even if all
+    // of it had to be.
+    let (count, raw) = messages.clone().fold((0, 0), |(count, raw), view| {
+        (count + 1, raw + MESSAGE_FRAME_BYTES + texts_len(view))
+    });
+    if raw.saturating_mul(ESCAPED_MOST) <= ANSWER_BYTES_MAX {
+        return (count, raw);
+    }
     let (mut fitting, mut bytes) = (0, 0);
     for view in messages {
         if ANSWER_BYTES_MAX < bytes {
@@ -255,6 +263,15 @@ fn fitting<'v>(messages: impl Iterator<Item = &'v MessageView>) -> (usize, usize
 
 /// A message's field names, punctuation and three numbers of at most twenty digits.
 const MESSAGE_FRAME_BYTES: usize = 160;
+
+/// What one byte becomes at most: \u00xx.
+const ESCAPED_MOST: usize = 6;
+
+/// The bytes of a message's texts as they are.
+fn texts_len(view: &MessageView) -> usize {
+    let cookie = view.cookie.as_deref().map_or(0, str::len);
+    view.chat.len() + view.from.len() + view.text.len() + cookie
+}
 
 /// About how long a message becomes; never less than it does.
 fn message_len(view: &MessageView) -> usize {
@@ -281,8 +298,7 @@ fn message(view: &MessageView, mut object: ObjectWriter<'_>) {
 
 /// The body of MESSAGE-RECEIVE.
 pub(super) fn received(view: &MessageView, body: &mut Vec<u8>) {
-    let texts = view.text.len() + view.chat.len() + view.from.len();
-    body.reserve(MESSAGE_FRAME_BYTES + texts);
+    body.reserve(MESSAGE_FRAME_BYTES + texts_len(view));
     message(view, ObjectWriter::new(body));
 }
 
