@@ -223,8 +223,8 @@ mod tests {
         assert!(more && ids(&rewound) == all[5..5 + fitting]);
         // What is left fits.
         let (rest, more) =
-            world.history(alice, "bob", range(all[20], u64::MAX, 9, Take::First)).unwrap();
-        assert!(!more && ids(&rest) == all[21..]);
+            world.history(alice, "bob", range(all[90], u64::MAX, 9, Take::First)).unwrap();
+        assert!(!more && ids(&rest) == all[91..]);
     }
 
     #[test]
