@@ -13,6 +13,11 @@ pub const HOST_BYTES_MAX: usize = 253;
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 /// A cookie: room for any UUID or hash its client likes.
 pub const COOKIE_BYTES_MAX: usize = 128;
+/// App passwords of one account: a challenge is tried against every one, and as often where there
+/// are fewer.
+pub const APP_PASSWORDS_MAX: usize = 16;
+/// What its owner calls one.
+pub const APP_PASSWORD_NAME_BYTES_MAX: usize = 64;
 /// A contact's name, note, and groups.
 pub const CONTACT_NAME_BYTES_MAX: usize = 256;
 pub const CONTACT_NOTE_BYTES_MAX: usize = 1024;
@@ -63,6 +68,10 @@ pub const INBOX_COMMANDS_MAX: usize = 2048;
 pub const COOKIE_WINDOW: u32 = 1000;
 /// Ids are reserved in `meta` so many at a time; a crash skips the rest of the block.
 pub const ID_BLOCK: u64 = 65_536;
+/// The same for the numbers of salts, so that a challenge costs no write.
+pub const SALT_BLOCK: u64 = 65_536;
+/// Sixteen digits, a hyphen, and the largest number there could be.
+pub const SALT_BYTES_MAX: usize = 16 + 1 + 20;
 /// Ids are JSON numbers: beyond this a double is no longer exact.
 pub const ID_MAX: u64 = 1 << 53;
 /// Marks are on the disk after at most this (mSIM 2, decision 3).

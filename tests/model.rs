@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex};
 use msimd::domain::id::{AccountNo, Address, Login, MessageId, SessionId, SessionKey, Timestamp};
 use msimd::domain::nouns::{Contact, ContactState, Session};
 use msimd::domain::words::{
-    Actor, Command, ContactDraft, Draft, Kind, Order, Query, Range, SessionKind, Take, Verifier,
+    Actor, Command, ContactDraft, Digest, Draft, Envelope, KeyId, Kind, Order, Query, Range,
+    Sealed, SessionKind, Take, Verifier,
 };
 use msimd::domain::{Context, Registration, apply, read};
 use msimd::limits::Limits;
@@ -246,8 +247,13 @@ impl Run {
         let Some(no) = self.model.active(login) else { return };
         let key = SessionId::new(self.dice.bytes()).key();
         let used = Timestamp(self.now);
-        let session =
-            Session { account: AccountNo(no), kind: SessionKind::Person, created: used, used };
+        let session = Session {
+            account: AccountNo(no),
+            kind: SessionKind::Person,
+            created: used,
+            used,
+            app: None,
+        };
         self.store().write(|tx| tx.put_session(key, &session)).unwrap();
         self.model.add_session(no, key.0);
     }
@@ -336,7 +342,7 @@ impl Run {
 
     fn some_order(&mut self) -> (Who, Op) {
         let login = self.model.some_login(self.dice.roll());
-        let order = match self.dice.below(12) {
+        let order = match self.dice.below(16) {
             0 if self.model.active_count() > 4 => naive::Order::RemoveUser(login),
             1 if self.model.active_count() > 4 => naive::Order::DisableUser(login),
             0..=5 => naive::Order::EnableUser(login),
@@ -350,6 +356,18 @@ impl Run {
             8 => naive::Order::AddUser(login),
             9 => naive::Order::SetPassword(login),
             10 => return (Who::Nobody, Op::Order(naive::Order::Users)),
+            11 => naive::Order::Apps(login),
+            12..=14 => {
+                // Mostly of one account, so that the limit is passed.
+                let login = if self.dice.once_in(3) { login } else { "alice".into() };
+                let name = format!("a{}", self.dice.below(24));
+                match self.dice.below(8) {
+                    0 => naive::Order::RevokeApp { login, name },
+                    1 => naive::Order::RevokeApp { login, name: "app-1".into() },
+                    2 => naive::Order::AddApp { login, name: None },
+                    _ => naive::Order::AddApp { login, name: Some(name) },
+                }
+            }
             _ => naive::Order::Users,
         };
         (Who::Operator, Op::Order(order))
@@ -457,7 +475,9 @@ fn command(op: &Op) -> Command {
         Op::ChangeContact(draft) => Command::ChangeContact(contact(draft)),
         Op::RemoveContact(who) => Command::RemoveContact { who: address(who) },
         Op::LogOut => Command::LogOut,
-        Op::Register(name) => Command::Register { login: login(name), verifier, invite: None },
+        Op::Register(name) => {
+            Command::Register { login: login(name), verifier, invite: None, envelope: None }
+        }
         Op::Order(order) => Command::Operator(match order {
             naive::Order::AddUser(name) => Order::AddUser { login: login(name), verifier },
             naive::Order::SetPassword(name) => Order::SetPassword { login: login(name), verifier },
@@ -465,6 +485,19 @@ fn command(op: &Op) -> Command {
             naive::Order::EnableUser(name) => Order::EnableUser { login: login(name) },
             naive::Order::RemoveUser(name) => Order::RemoveUser { login: login(name) },
             naive::Order::Users => Order::Users,
+            naive::Order::AddApp { login: of, name } => Order::AddAppPassword {
+                login: login(of),
+                name: name.as_deref().map(Into::into),
+                digest: Digest([0; 32]),
+                envelope: Envelope::new(|_, name| Sealed {
+                    key: KeyId(7),
+                    bytes: name.as_bytes().into(),
+                }),
+            },
+            naive::Order::Apps(name) => Order::AppPasswords { login: login(name) },
+            naive::Order::RevokeApp { login: of, name } => {
+                Order::RevokeAppPassword { login: login(of), name: name.as_str().into() }
+            }
         }),
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::domain::words::{Order, Refusal, Reply, Verifier};
+use crate::engine::vault::Vault;
 use crate::engine::{Exchange, password};
 use crate::limits::ENGINE_STUCK_SECS;
 use crate::memory;
@@ -23,6 +24,8 @@ pub trait Desk: Send + Sync {
     fn order(&self, order: Order) -> Result<Reply, Refusal>;
     /// A new password's verifier; `None` when the system has no randomness.
     fn hash(&self, password: &[u8]) -> Option<Verifier>;
+    /// Where app passwords come from.
+    fn vault(&self) -> &Vault;
     fn status(&self) -> Result<Value, StoreError>;
     /// Writes a verified copy to `path`, which must not exist.
     fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError>;
@@ -61,8 +64,14 @@ impl Desk for Office {
         password::hash(password, &self.config.password)
     }
 
+    fn vault(&self) -> &Vault {
+        self.exchange.vault()
+    }
+
     fn status(&self) -> Result<Value, StoreError> {
         let accounts = self.reader.read(|snapshot| Ok(snapshot.accounts()?.len()))?;
+        let vault = self.vault();
+        let (kept, readable) = self.reader.read(|here| here.sealed_counts(vault.key_id()))?;
         let m = &self.metrics;
         let work = m.work();
         let connections: serde_json::Map<String, Value> = Carrier::ALL
@@ -80,6 +89,11 @@ impl Desk for Office {
                 "end_cert": self.doors.pin,
             },
             "accounts": accounts,
+            "sealed_passwords": {
+                "kept": kept,
+                "readable": readable,
+                "key": vault.describe(kept, readable),
+            },
             "sessions": m.sessions.get(),
             "connections": connections,
             "messages": m.messages.get(),

@@ -7,6 +7,9 @@
 //! | `POST /users` | login, password | `{}` |
 //! | `POST /users/password` | login, password | `{}` |
 //! | `POST /users/disable`, `enable`, `remove` | login | `{}` |
+//! | `POST /users/app-passwords` | login | `{"app_passwords":[…],"trouble":…}` |
+//! | `POST /users/app-passwords/add` | login, name or none | `{"name","password"}`, told once |
+//! | `POST /users/app-passwords/revoke` | login, name | `{}` |
 //! | `POST /invites` | uses | `{"code":…}` |
 //! | `POST /backup` | path | what was copied |
 //! | `POST /verify` | | what was found |
@@ -19,8 +22,9 @@ use serde_json::{Value, json};
 
 use super::desk::Desk;
 use crate::domain::id::Login;
-use crate::domain::words::{Order, Refusal, Reply, UserView, Verifier};
-use crate::limits::PASSWORD_BYTES_MAX;
+use crate::domain::words::{AppPasswordView, Order, Refusal, Reply, UserView, Verifier};
+use crate::engine::vault::AppPassword;
+use crate::limits::{APP_PASSWORDS_MAX, PASSWORD_BYTES_MAX};
 use crate::store::{StoreError, Verdict};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -40,8 +44,16 @@ pub fn answer(
     let allowed = match path {
         "/status" => "GET",
         "/users" => "GET, POST",
-        "/users/password" | "/users/disable" | "/users/enable" | "/users/remove" | "/invites"
-        | "/backup" | "/verify" => "POST",
+        "/users/password"
+        | "/users/disable"
+        | "/users/enable"
+        | "/users/remove"
+        | "/users/app-passwords"
+        | "/users/app-passwords/add"
+        | "/users/app-passwords/revoke"
+        | "/invites"
+        | "/backup"
+        | "/verify" => "POST",
         _ => return error(404, "not-found", &format!("there is nothing at {path}")),
     };
     if !allowed.split(", ").any(|a| a == method) {
@@ -71,6 +83,11 @@ pub fn refusal_text(refusal: Refusal) -> String {
         }
         Refusal::LoginTaken => "the login is taken, or was and is not given again".into(),
         Refusal::NoSuchAccount => "there is no account with this login".into(),
+        Refusal::TooManyAppPasswords => {
+            format!("an account has at most {APP_PASSWORDS_MAX} app passwords; revoke one")
+        }
+        Refusal::NoSuchAppPassword => "there is no app password of this name".into(),
+        Refusal::AlreadyThere => "there is one of this name already".into(),
         Refusal::DiskFull => {
             "the disk has less free space than must stay (limits.free_space); make room".into()
         }
@@ -93,7 +110,6 @@ pub fn refusal_text(refusal: Refusal) -> String {
         | Refusal::TooManySessions
         | Refusal::TooManyContacts
         | Refusal::NoSuchContact
-        | Refusal::AlreadyThere
         | Refusal::NoSuchChat
         | Refusal::NoSuchMessage
         | Refusal::BadRange
@@ -143,6 +159,12 @@ fn post(
         "/users/disable" => order(desk, Order::DisableUser { login: login(&body)? }),
         "/users/enable" => order(desk, Order::EnableUser { login: login(&body)? }),
         "/users/remove" => order(desk, Order::RemoveUser { login: login(&body)? }),
+        "/users/app-passwords" => order(desk, Order::AppPasswords { login: login(&body)? }),
+        "/users/app-passwords/add" => add_app_password(desk, &body),
+        "/users/app-passwords/revoke" => {
+            let (login, name) = (login(&body)?, text(&body, "name")?.into());
+            order(desk, Order::RevokeAppPassword { login, name })
+        }
         "/invites" => order(desk, Order::Invite { uses: uses(&body)? }),
         "/backup" => {
             let path = Path::new(text(&body, "path")?);
@@ -168,14 +190,44 @@ fn order(desk: &dyn Desk, order: Order) -> Result<Value, Answer> {
             Ok(json!({ "users": users }))
         }
         Reply::Invite(code) => Ok(json!({ "code": code })),
+        Reply::AppPasswords(passwords) => {
+            let key = desk.vault().key_id();
+            let readable = |p: &AppPasswordView| Some(p.sealed_under) == key;
+            let fitting = passwords.iter().filter(|p| readable(p)).count() as u64;
+            let list: Vec<Value> = passwords
+                .iter()
+                .map(|p| {
+                    let created = p.created.secs();
+                    json!({ "name": p.name, "created": created, "readable": readable(p) })
+                })
+                .collect();
+            let trouble = desk.vault().trouble(passwords.len() as u64, fitting);
+            Ok(json!({ "app_passwords": list, "trouble": trouble }))
+        }
+        Reply::AppPassword(name) => Ok(json!({ "name": name })),
         Reply::Done
         | Reply::LoggedIn { .. }
         | Reply::Contacts { .. }
         | Reply::Chats { .. }
         | Reply::Messages { .. }
         | Reply::Sent { .. }
-        | Reply::Newest(_) => Ok(json!({})),
+        | Reply::Newest(_)
+        | Reply::Challenge { .. } => Ok(json!({})),
     }
+}
+
+/// The one time that an app password is told.
+fn add_app_password(desk: &dyn Desk, body: &Value) -> Result<Value, Answer> {
+    let login = login(body)?;
+    let name = match body.get("name") {
+        Some(Value::Null) | None => None,
+        Some(_) => Some(text(body, "name")?.into()),
+    };
+    let new = desk.vault().new_app_password().map_err(|why| error(500, "no-key", &why))?;
+    let AppPassword { text, digest, envelope } = new;
+    let mut answer = order(desk, Order::AddAppPassword { login, name, digest, envelope })?;
+    answer["password"] = text.as_str().into();
+    Ok(answer)
 }
 
 fn user_json(user: &UserView) -> Value {
@@ -232,6 +284,9 @@ fn refused(refusal: Refusal) -> Answer {
         Refusal::BadPassword => (400, "bad-password"),
         Refusal::LoginTaken => (409, "login-taken"),
         Refusal::NoSuchAccount => (404, "no-such-account"),
+        Refusal::TooManyAppPasswords => (409, "too-many-app-passwords"),
+        Refusal::NoSuchAppPassword => (404, "no-such-app-password"),
+        Refusal::AlreadyThere => (409, "already-there"),
         Refusal::DiskFull => (507, "disk-full"),
         Refusal::Unavailable => (503, "unavailable"),
         Refusal::TooManyAttempts { .. } | Refusal::TooManyRequests { .. } => (429, "too-many"),
@@ -246,7 +301,6 @@ fn refused(refusal: Refusal) -> Answer {
         | Refusal::TooManySessions
         | Refusal::TooManyContacts
         | Refusal::NoSuchContact
-        | Refusal::AlreadyThere
         | Refusal::NoSuchChat
         | Refusal::NoSuchMessage
         | Refusal::BadRange

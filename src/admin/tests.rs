@@ -9,17 +9,32 @@ use std::sync::mpsc;
 use serde_json::json;
 
 use crate::domain::id::{AccountNo, Timestamp};
-use crate::domain::words::{Order, Refusal, Reply, UserView, Verifier};
+use crate::domain::words::{AppPasswordView, Order, Refusal, Reply, UserView, Verifier};
+use crate::engine::vault::Vault;
 use crate::store::{StoreError, Verdict};
 
 /// A server that is not there: remembers what it was told, and can be stuck.
-#[derive(Default)]
 pub(crate) struct Fake {
     users: Mutex<Vec<String>>,
     /// Orders wait here until somebody sends or the sender is gone.
     gate: Option<Mutex<mpsc::Receiver<()>>>,
     sick: Arc<AtomicBool>,
     pub(crate) damaged: bool,
+    apps: Mutex<Vec<AppPasswordView>>,
+    vault: Vault,
+}
+
+impl Default for Fake {
+    fn default() -> Fake {
+        Fake {
+            users: Mutex::default(),
+            gate: None,
+            sick: Arc::default(),
+            damaged: false,
+            apps: Mutex::default(),
+            vault: Vault::of(None),
+        }
+    }
 }
 
 impl Desk for Fake {
@@ -49,6 +64,27 @@ impl Desk for Fake {
                 Ok(Reply::Users(users.iter().enumerate().map(view).collect()))
             }
             Order::Invite { uses } => Ok(Reply::Invite(format!("code-for-{uses}").into())),
+            Order::AddAppPassword { login, name, envelope, .. } => {
+                let at = users.iter().position(|u| u == login.as_str());
+                let at = at.ok_or(Refusal::NoSuchAccount)?;
+                let name = name.unwrap_or("app-1".into());
+                let sealed = envelope.seal(AccountNo(at as u32 + 1), &name);
+                self.apps.lock().unwrap().push(AppPasswordView {
+                    name: name.clone(),
+                    created: Timestamp::from_secs(1_700_000_000),
+                    sealed_under: sealed.key,
+                });
+                Ok(Reply::AppPassword(name))
+            }
+            Order::AppPasswords { .. } => {
+                Ok(Reply::AppPasswords(self.apps.lock().unwrap().clone()))
+            }
+            Order::RevokeAppPassword { name, .. } => {
+                let mut apps = self.apps.lock().unwrap();
+                let at = apps.iter().position(|app| app.name == name);
+                apps.remove(at.ok_or(Refusal::NoSuchAppPassword)?);
+                Ok(Reply::Done)
+            }
             Order::SetPassword { login, .. }
             | Order::DisableUser { login }
             | Order::EnableUser { login }
@@ -61,6 +97,10 @@ impl Desk for Fake {
 
     fn hash(&self, password: &[u8]) -> Option<Verifier> {
         Some(Verifier(format!("hash of {} bytes", password.len()).into()))
+    }
+
+    fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     fn status(&self) -> Result<Value, StoreError> {
@@ -136,6 +176,33 @@ fn users_are_managed_over_the_socket() {
         ask(&socket, "POST", "/invites", r#"{"uses":3}"#),
         (200, json!({ "code": "code-for-3" }))
     );
+    admin.stop();
+}
+
+#[test]
+fn an_app_password_is_told_once() {
+    let (_directory, socket, admin) = start(Fake::default());
+    ask(&socket, "POST", "/users", r#"{"login":"alice","password":"secret"}"#);
+    let add = "/users/app-passwords/add";
+    let (status, made) = ask(&socket, "POST", add, r#"{"login":"alice","name":"phone"}"#);
+    assert_eq!((status, made["name"].as_str()), (200, Some("phone")));
+    let password = made["password"].as_str().unwrap().to_owned();
+    assert!(password.len() == 29 && password.split('-').all(|group| group.len() == 4));
+    let (status, list) = ask(&socket, "POST", "/users/app-passwords", r#"{"login":"alice"}"#);
+    assert_eq!(status, 200);
+    assert!(!list.to_string().contains(&password));
+    assert_eq!(
+        list,
+        json!({ "app_passwords": [{ "name": "phone", "created": 1_700_000_000, "readable": true }],
+                "trouble": null })
+    );
+    assert_eq!(ask(&socket, "POST", add, r#"{"login":"alice"}"#).1["name"], "app-1");
+    assert_eq!(ask(&socket, "POST", add, r#"{"login":"bob"}"#).0, 404);
+    assert_eq!(ask(&socket, "POST", add, r#"{"login":"alice","name":5}"#).0, 400);
+    let revoke = "/users/app-passwords/revoke";
+    assert_eq!(ask(&socket, "POST", revoke, r#"{"login":"alice","name":"phone"}"#).0, 200);
+    assert_eq!(ask(&socket, "POST", revoke, r#"{"login":"alice","name":"phone"}"#).0, 404);
+    assert_eq!(ask(&socket, "POST", revoke, r#"{"login":"alice"}"#).0, 400);
     admin.stop();
 }
 

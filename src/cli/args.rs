@@ -70,6 +70,8 @@ pub(super) enum UserAction {
     Disable(UserDisable),
     Enable(UserEnable),
     Remove(UserRemove),
+    AppPassword(UserAppPassword),
+    AppPasswords(UserAppPasswords),
 }
 
 /// Make an account.
@@ -90,7 +92,7 @@ pub(super) struct UserList {
     pub(super) json: bool,
 }
 
-/// Give an account a new password; its sessions end.
+/// Give an account a new password; its sessions and app passwords stay.
 #[derive(Debug, FromArgs)]
 #[argh(subcommand, name = "passwd")]
 pub(super) struct UserPasswd {
@@ -125,6 +127,37 @@ pub(super) struct UserRemove {
     /// the account
     #[argh(positional)]
     pub(super) login: String,
+}
+
+/// Make a random password for one device or script, shown once; or take one back with --revoke.
+/// It works wherever the account's own does, and answers challenges.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "app-password")]
+pub(super) struct UserAppPassword {
+    /// the account
+    #[argh(positional)]
+    pub(super) login: String,
+    /// what to call it, app-1 or the like if not given
+    #[argh(option)]
+    pub(super) name: Option<String>,
+    /// take the one of this name back; what was logged in with it ends
+    #[argh(option)]
+    pub(super) revoke: Option<String>,
+    /// as JSON
+    #[argh(switch)]
+    pub(super) json: bool,
+}
+
+/// List an account's app passwords, without the passwords.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "app-passwords")]
+pub(super) struct UserAppPasswords {
+    /// the account
+    #[argh(positional)]
+    pub(super) login: String,
+    /// as JSON
+    #[argh(switch)]
+    pub(super) json: bool,
 }
 
 /// Make an invitation code for registering.

@@ -18,6 +18,7 @@ use crate::domain::id::Timestamp;
 use crate::domain::words::{Actor, Command, Order, Refusal, Reply, Verifier};
 use crate::domain::{self, Context};
 use crate::engine::password;
+use crate::engine::vault::Vault;
 use crate::store::{OpenError, Options, Place, Store, StoreError, Verdict};
 
 /// The database's name in its directory.
@@ -36,6 +37,7 @@ pub(super) struct File {
     config: Config,
     /// Of one thread only; the desk's users share it by reference.
     store: Mutex<Store>,
+    vault: Vault,
 }
 
 impl Desk {
@@ -56,7 +58,8 @@ impl Desk {
         }
         let store = open(&config.data_dir, options(config)?)
             .map_err(|error| Failure::Failed(open_error(&database, &error)))?;
-        Ok(Desk::File(Box::new(File { config: config.clone(), store: Mutex::new(store) })))
+        let vault = Vault::of(store.directory());
+        Ok(Desk::File(Box::new(File { config: config.clone(), store: Mutex::new(store), vault })))
     }
 
     /// The body of a good answer; a sentence otherwise.
@@ -184,6 +187,10 @@ impl admin::Desk for File {
         password::hash(password, &self.config.password)
     }
 
+    fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
     fn status(&self) -> Result<Value, StoreError> {
         Ok(json!({ "running": false }))
     }
@@ -248,6 +255,36 @@ mod tests {
         let busy = Desk::find(&config, false).unwrap_err();
         assert!(matches!(busy, Failure::Failed(why) if why.contains("in use by another process")));
         held.close().unwrap();
+    }
+
+    #[test]
+    fn app_passwords_are_made_and_taken_back_on_the_file_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: directory.path().join("data"), ..Config::for_tests() };
+        let ask = |path: &str, body: Value| {
+            Desk::find(&config, true).unwrap().ask_once("POST", path, &body)
+        };
+        ask("/users", json!({ "login": "alice", "password": "secret" })).unwrap();
+        let phone = json!({ "login": "alice", "name": "phone" });
+        let made = ask("/users/app-passwords/add", phone.clone()).unwrap();
+        assert_eq!(
+            (made["name"].as_str(), made["password"].as_str().map(str::len)),
+            (Some("phone"), Some(29))
+        );
+        let again = ask("/users/app-passwords/add", phone.clone()).unwrap_err();
+        assert!(matches!(again, Failure::Failed(why) if why.contains("of this name already")));
+        let list = || ask("/users/app-passwords", json!({ "login": "alice" })).unwrap();
+        assert_eq!(list()["app_passwords"][0]["readable"], true);
+        assert_eq!(list()["trouble"], Value::Null);
+        let key = config.data_dir.join("secrets.key");
+        std::fs::remove_file(key).unwrap();
+        assert_eq!(list()["app_passwords"][0]["readable"], false);
+        let trouble = list()["trouble"].as_str().unwrap().to_owned();
+        assert!(trouble.contains("secrets.key is missing, so 1 of 1"), "{trouble}");
+        ask("/users/app-passwords/revoke", phone.clone()).unwrap();
+        let gone = ask("/users/app-passwords/revoke", phone).unwrap_err();
+        assert!(matches!(gone, Failure::Failed(why) if why.contains("no app password")));
+        assert_eq!(list(), json!({ "app_passwords": [], "trouble": null }));
     }
 
     #[test]

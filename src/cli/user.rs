@@ -2,10 +2,15 @@
 
 use serde_json::{Value, json};
 
+mod app;
+
 use super::args::{User, UserAction};
 use super::desk::Desk;
 use super::table::Table;
 use super::{Done, Failure, configuration, password, say, when};
+use crate::admin::refusal_text;
+use crate::domain::id::Login;
+use crate::domain::words::Refusal;
 
 pub(super) fn run(args: &User) -> Done {
     crate::log::set_up("warn");
@@ -17,6 +22,8 @@ pub(super) fn run(args: &User) -> Done {
             show(users.unwrap_or_default(), list.json);
             return Ok(());
         }
+        UserAction::AppPassword(app) => return app::one(app, &config),
+        UserAction::AppPasswords(list) => return app::list(list, &config),
         UserAction::Add(add) => ("/users", &add.login, "added"),
         UserAction::Passwd(passwd) => ("/users/password", &passwd.login, "has a new password"),
         UserAction::Disable(disable) => ("/users/disable", &disable.login, "is disabled"),
@@ -24,9 +31,7 @@ pub(super) fn run(args: &User) -> Done {
         UserAction::Remove(remove) => ("/users/remove", &remove.login, "is removed"),
     };
     // Before a password is asked for in vain.
-    let bad =
-        |_| Failure::Usage(crate::admin::refusal_text(crate::domain::words::Refusal::BadLogin));
-    let login = crate::domain::id::Login::parse(login).map_err(bad)?;
+    let login = parsed(login)?;
     let adds = matches!(args.action, UserAction::Add(_));
     let desk = Desk::find(&config, adds)?;
     let mut body = json!({ "login": login.as_str() });
@@ -36,6 +41,10 @@ pub(super) fn run(args: &User) -> Done {
     desk.ask_once("POST", path, &body)?;
     say(&format!("{login}@{} {done}", config.server_name));
     Ok(())
+}
+
+fn parsed(login: &str) -> Result<Login, Failure> {
+    Login::parse(login).map_err(|_| Failure::Usage(refusal_text(Refusal::BadLogin)))
 }
 
 fn show(users: &[Value], json: bool) {

@@ -6,9 +6,9 @@
 use crate::domain::id::{AccountNo, Address, Login, SessionKey};
 use crate::domain::invite::{self, Ticket};
 use crate::domain::nouns::{Account, AccountState};
-use crate::domain::session;
-use crate::domain::words::{Order, Refusal, Reply, UserView, Verifier};
+use crate::domain::words::{Envelope, Order, Refusal, Reply, UserView, Verifier};
 use crate::domain::{Context, Fault, Registration};
+use crate::domain::{secret, session};
 use crate::store::{Look, StoreError, Tx};
 
 /// Contacts removed at a time with their owner.
@@ -22,6 +22,7 @@ pub(in crate::domain) fn register(
     login: Login,
     verifier: Verifier,
     code: Option<&str>,
+    envelope: Option<Envelope>,
 ) -> Result<Reply, Fault> {
     let ticket = match (context.registration, code) {
         // A code that is not needed is not used up.
@@ -31,7 +32,10 @@ pub(in crate::domain) fn register(
             return Err(Refusal::RegistrationClosed.into());
         }
     };
-    create(tx, context, login, verifier)?;
+    let no = create(tx, context, login, verifier)?;
+    if let Some(envelope) = envelope {
+        secret::keep_own(tx, context, no, envelope)?;
+    }
     ticket.map_or(Ok(()), |ticket: Ticket| ticket.spend(tx))?;
     Ok(Reply::Done)
 }
@@ -44,12 +48,19 @@ pub(in crate::domain) fn obey(
     ended: &mut Vec<SessionKey>,
 ) -> Result<Reply, Fault> {
     match order {
-        Order::AddUser { login, verifier } => create(tx, context, login, verifier)?,
+        Order::AddUser { login, verifier } => drop(create(tx, context, login, verifier)?),
         Order::Users => return users(tx),
         Order::SetPassword { login, verifier } => set_password(tx, context, login, verifier)?,
         Order::DisableUser { login } => disable(tx, context, login, ended)?,
         Order::EnableUser { login } => enable(tx, context, login)?,
         Order::RemoveUser { login } => remove(tx, context, login, ended)?,
+        Order::AddAppPassword { login, name, digest, envelope } => {
+            return secret::add(tx, context, login, name, digest, envelope);
+        }
+        Order::AppPasswords { login } => return secret::list(tx, context, login),
+        Order::RevokeAppPassword { login, name } => {
+            secret::revoke(tx, context, login, &name, ended)?;
+        }
         Order::Invite { uses } => return invite::create(tx, context, uses),
     }
     Ok(Reply::Done)
@@ -60,7 +71,7 @@ fn create(
     context: &Context<'_>,
     login: Login,
     verifier: Verifier,
-) -> Result<(), Fault> {
+) -> Result<AccountNo, Fault> {
     let address = Address::local(login, context.home);
     if tx.account_by_address(&address)?.is_some() || tx.chat_by_address(&address)?.is_some() {
         return Err(Refusal::LoginTaken.into());
@@ -75,7 +86,7 @@ fn create(
         public_id: public_id(&context.chance),
     };
     tx.put_account(&account)?;
-    Ok(())
+    Ok(no)
 }
 
 fn public_id(chance: &[u8; 32]) -> u64 {
@@ -105,7 +116,8 @@ fn users(tx: &Tx<'_>) -> Result<Reply, Fault> {
     Ok(Reply::Users(users))
 }
 
-/// Sessions stay: a forgotten password is the common case, and disabling the account ends them.
+/// Sessions and app passwords stay: a forgotten password is the common case, and disabling the
+/// account ends the sessions. The old password answers no challenge any more.
 fn set_password(
     tx: &mut Tx<'_>,
     context: &Context<'_>,
@@ -113,6 +125,7 @@ fn set_password(
     verifier: Verifier,
 ) -> Result<(), Fault> {
     let account = user(tx, context, login)?;
+    secret::drop_own(tx, account.no)?;
     tx.put_account(&Account { verifier: Some(verifier), ..account })?;
     Ok(())
 }
@@ -141,7 +154,7 @@ fn enable(tx: &mut Tx<'_>, context: &Context<'_>, login: Login) -> Result<(), Fa
 }
 
 /// Leaves the name, so that nobody else gets it, and the messages, which belong to those who got
-/// them as well. Password, sessions and contacts go.
+/// them as well. Passwords, sessions and contacts go.
 fn remove(
     tx: &mut Tx<'_>,
     context: &Context<'_>,
@@ -151,6 +164,7 @@ fn remove(
     let account = user(tx, context, login)?;
     let no = account.no;
     tx.put_account(&Account { state: AccountState::Removed, verifier: None, ..account })?;
+    secret::remove_all(tx, no)?;
     session::end_all(tx, no, ended)?;
     loop {
         let contacts = tx.contacts(no, None, SLICE)?;
@@ -164,7 +178,11 @@ fn remove(
 }
 
 /// The account with a login of this server, unless it was removed.
-fn user(tx: &Tx<'_>, context: &Context<'_>, login: Login) -> Result<Account, Fault> {
+pub(in crate::domain) fn user(
+    tx: &Tx<'_>,
+    context: &Context<'_>,
+    login: Login,
+) -> Result<Account, Fault> {
     let address = Address::local(login, context.home);
     let Some(no) = tx.account_by_address(&address)? else {
         return Err(Refusal::NoSuchAccount.into());
@@ -198,7 +216,10 @@ mod tests {
         let mut world = World::new();
         let register = |world: &mut World| {
             let (login, verifier) = (login("alice"), verifier("v"));
-            world.apply(Actor::Nobody, Command::Register { login, verifier, invite: None })
+            world.apply(
+                Actor::Nobody,
+                Command::Register { login, verifier, invite: None, envelope: None },
+            )
         };
         assert!(matches!(register(&mut world).reply, Ok(Reply::Done)));
         let account = account_of(&world, "alice");
@@ -217,7 +238,7 @@ mod tests {
         world.registration = Registration::Closed;
         for name in ["alice", "bob"] {
             let (login, verifier) = (login(name), verifier("v"));
-            let command = Command::Register { login, verifier, invite: None };
+            let command = Command::Register { login, verifier, invite: None, envelope: None };
             let refusal = refused(&world.apply(Actor::Nobody, command));
             assert_eq!(refusal, Refusal::RegistrationClosed);
         }

@@ -136,6 +136,22 @@ impl fmt::Debug for SessionId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionKey(pub [u8; 16]);
 
+/// Letters and digits that nobody confuses (Crockford's base 32: no i, l, o, u).
+const SPELLING: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Random bytes as people can read them aloud and type them: five bits of each, in groups of four,
+/// `k7wq-3mxp-0h2d-v9ta`.
+pub fn spelled(chance: &[u8]) -> String {
+    let mut text = String::with_capacity(chance.len() + chance.len() / 4);
+    for (i, byte) in chance.iter().enumerate() {
+        if i > 0 && i % 4 == 0 {
+            text.push('-');
+        }
+        text.push(char::from(SPELLING[usize::from(byte & 31)]));
+    }
+    text
+}
+
 /// The part of an address before the `@`, as RFC 8265 UsernameCaseMapped prepares it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Login(Box<str>);

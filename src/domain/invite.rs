@@ -2,7 +2,7 @@
 //!
 //! Only a code's hash is kept, so that a copied database invites nobody.
 
-use crate::domain::id::Timestamp;
+use crate::domain::id::{Timestamp, spelled};
 use crate::domain::nouns::Invite;
 use crate::domain::words::{Refusal, Reply};
 use crate::domain::{Context, Fault};
@@ -11,8 +11,6 @@ use crate::store::{Look, Tx};
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// 80 random bits: beyond guessing, still short enough to be read aloud.
 const CODE_CHARS: usize = 16;
-/// Letters and digits that nobody confuses (Crockford's base 32: no i, l, o, u).
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// A code that was found good, with what is left of it.
 #[derive(Debug)]
@@ -30,7 +28,7 @@ pub(in crate::domain) fn create(
     if uses == 0 {
         return Err(Refusal::BadField.into());
     }
-    let code = code(&context.chance);
+    let code = spelled(&context.chance[..CODE_CHARS]);
     let lifetime = context.limits.invite_ttl.saturating_mul(DAY_MS);
     let expires = Timestamp(context.now.0.saturating_add(lifetime));
     tx.put_invite(&code_hash(&code), &Invite { uses, expires })?;
@@ -64,18 +62,6 @@ impl Ticket {
     }
 }
 
-/// Four groups of four, `k7wq-3mxp-0h2d-v9ta`.
-fn code(chance: &[u8; 32]) -> String {
-    let mut code = String::with_capacity(CODE_CHARS + 3);
-    for (i, byte) in chance.iter().take(CODE_CHARS).enumerate() {
-        if i > 0 && i % 4 == 0 {
-            code.push('-');
-        }
-        code.push(char::from(ALPHABET[usize::from(byte & 31)]));
-    }
-    code
-}
-
 /// People type codes with capitals, spaces or without the hyphens: only letters and digits count.
 fn code_hash(code: &str) -> [u8; 16] {
     let mut essence = String::with_capacity(CODE_CHARS);
@@ -105,7 +91,12 @@ mod tests {
 
     fn register(world: &mut World, name: &str, code: Option<&str>) -> Outcome {
         let invite = code.map(Into::into);
-        let command = Command::Register { login: login(name), verifier: verifier("v"), invite };
+        let command = Command::Register {
+            login: login(name),
+            verifier: verifier("v"),
+            invite,
+            envelope: None,
+        };
         world.apply(Actor::Nobody, command)
     }
 

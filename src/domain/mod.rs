@@ -21,6 +21,7 @@ mod mark;
 mod merge;
 mod message;
 mod read;
+mod secret;
 mod session;
 #[cfg(test)]
 mod testing;
@@ -95,9 +96,10 @@ fn decide(
     let me = || caller.as_ref().map_err(|refusal| Fault::Refused(*refusal));
     let Outcome { news, ended, .. } = outcome;
     match command {
-        Command::Register { login, verifier, invite } => {
-            account::register(tx, context, login, verifier, invite.as_deref())
+        Command::Register { login, verifier, invite, envelope } => {
+            account::register(tx, context, login, verifier, invite.as_deref(), envelope)
         }
+        Command::Challenge => session::challenge(tx, context),
         Command::LogIn(proof) => session::log_in(tx, context, &proof, ended),
         Command::LogOut => session::log_out(tx, me()?, ended),
         Command::AddContact(draft) => contact::add(tx, context, me()?, draft, news),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::domain::id::{AccountNo, Address, ChatId, Login, MessageId, Seq, Timestamp};
-use crate::domain::words::{Kind, SessionKind, Verifier};
+use crate::domain::words::{Digest, Kind, Sealed, SessionKind, Verifier};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -43,6 +43,20 @@ pub struct Session {
     pub created: Timestamp,
     /// Written at most once a day: it only decides when an unused session expires.
     pub used: Timestamp,
+    /// The app password it was made with.
+    pub app: Option<Box<str>>,
+}
+
+/// A password of an account that the server can read back, to answer challenges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// Empty for the account's own password, else that of an app password.
+    pub name: Box<str>,
+    pub sealed: Sealed,
+    /// What an app password is checked against where it is sent as it is; the account's own has a
+    /// verifier instead.
+    pub digest: Option<Digest>,
+    pub created: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

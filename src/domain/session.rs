@@ -50,6 +50,14 @@ pub fn session_is_live(session: &Session, now: Timestamp, limits: &Limits) -> bo
     unused < limits.session_ttl.saturating_mul(DAY_MS).saturating_add(DAY_MS)
 }
 
+/// A salt for a challenge. Nobody's login is looked at, so a salt tells nothing of anybody.
+pub(in crate::domain) fn challenge(tx: &mut Tx<'_>, context: &Context<'_>) -> Result<Reply, Fault> {
+    let mut random = [0; 8];
+    random.copy_from_slice(&context.chance[..8]);
+    let salt = format!("{:016x}-{}", u64::from_be_bytes(random), tx.next_salt()?);
+    Ok(Reply::Challenge { salt: salt.into() })
+}
+
 /// A new session. Past `sessions_per_account` the one that went unused longest ends for it: who
 /// has just proven the password gets in, and nobody is locked out by devices they no longer have.
 pub(in crate::domain) fn log_in(
@@ -63,6 +71,12 @@ pub(in crate::domain) fn log_in(
         Some(account) if account.state == AccountState::Active => {}
         Some(_) | None => return Err(Refusal::WrongCredentials.into()),
     }
+    // As its app password may have been revoked.
+    if let Some(name) = &proof.app
+        && !tx.has_secret(proof.account, name)?
+    {
+        return Err(Refusal::WrongCredentials.into());
+    }
     make_room(tx, context, proof.account, ended)?;
     let id = SessionId::new(context.chance);
     let session = Session {
@@ -70,6 +84,7 @@ pub(in crate::domain) fn log_in(
         kind: proof.kind,
         created: context.now,
         used: context.now,
+        app: proof.app.clone(),
     };
     tx.put_session(id.key(), &session)?;
     Ok(Reply::LoggedIn { session: id, account: proof.account })
@@ -122,6 +137,22 @@ pub(in crate::domain) fn end_all(
     for key in tx.sessions_of(account)? {
         tx.remove_session(key)?;
         ended.push(key);
+    }
+    Ok(())
+}
+
+/// Ends the sessions that were made with an app password.
+pub(in crate::domain) fn end_of_app(
+    tx: &mut Tx<'_>,
+    account: AccountNo,
+    name: &str,
+    ended: &mut Vec<SessionKey>,
+) -> Result<(), StoreError> {
+    for key in tx.sessions_of(account)? {
+        if tx.session(key)?.is_some_and(|session| session.app.as_deref() == Some(name)) {
+            tx.remove_session(key)?;
+            ended.push(key);
+        }
     }
     Ok(())
 }

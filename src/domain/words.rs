@@ -11,14 +11,18 @@ use crate::domain::id::{
 };
 
 /// What a client, or the operator, wants changed or told by the one thread that changes anything.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Command {
     /// A new account. The password is hashed before this is said.
     Register {
         login: Login,
         verifier: Verifier,
         invite: Option<Box<str>>,
+        /// The password again, where it is to answer challenges.
+        envelope: Option<Envelope>,
     },
+    /// A salt that was never given before, for logging in by challenge.
+    Challenge,
     /// A new session for an account whose password was proven; see `engine::auth`.
     LogIn(Proof),
     /// Ends the session that says it.
@@ -54,7 +58,7 @@ pub enum Command {
 }
 
 /// What only the operator may ask, over the management socket or on the file itself.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Order {
     AddUser {
         login: Login,
@@ -75,6 +79,22 @@ pub enum Order {
     /// The login is never given again; the messages stay with those who got them.
     RemoveUser {
         login: Login,
+    },
+    /// A random password for one device, which can be taken back; see `engine::vault`.
+    AddAppPassword {
+        login: Login,
+        /// A name is found where none is given.
+        name: Option<Box<str>>,
+        digest: Digest,
+        envelope: Envelope,
+    },
+    AppPasswords {
+        login: Login,
+    },
+    /// Ends the sessions that were made with it, too.
+    RevokeAppPassword {
+        login: Login,
+        name: Box<str>,
     },
     /// A code that lets `uses` people register, with the expiry that the context's limits set.
     Invite {
@@ -173,17 +193,75 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
+/// The SHA-256 of an app password. Enough for one: with 120 random bits nobody finds it by trying,
+/// however fast that goes, while slow hashes are for passwords that people think of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Digest(pub [u8; 32]);
+
+impl std::fmt::Debug for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Digest(..)")
+    }
+}
+
+/// Which key something was sealed under. Tells nothing of the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyId(pub u32);
+
+/// A password as only the holder of a key can read it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    pub key: KeyId,
+    pub bytes: Box<[u8]>,
+}
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sealed({:?}, ..)", self.key)
+    }
+}
+
+/// A password on its way to being sealed. What is sealed is bound to its account and its name, and
+/// the rules are the first to know these.
+pub struct Envelope(Seal);
+
+type Seal = Box<dyn FnOnce(AccountNo, &str) -> Sealed + Send + Sync>;
+
+impl Envelope {
+    pub fn new(seal: impl FnOnce(AccountNo, &str) -> Sealed + Send + Sync + 'static) -> Envelope {
+        Envelope(Box::new(seal))
+    }
+
+    /// Once only: sealing takes random bytes that must not serve twice.
+    pub fn seal(self, account: AccountNo, name: &str) -> Sealed {
+        (self.0)(account, name)
+    }
+}
+
+impl std::fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Envelope(..)")
+    }
+}
+
 /// That somebody's password was checked just now. Only `engine::auth` can make one.
 #[derive(Clone, Debug)]
 pub struct Proof {
     pub(in crate::domain) account: AccountNo,
     pub(in crate::domain) kind: SessionKind,
+    /// The app password that it was.
+    pub(in crate::domain) app: Option<Box<str>>,
 }
 
 impl Proof {
     /// For `engine::auth`, after a verifier has matched, and for tests of the rules.
     pub(crate) fn of(account: AccountNo, kind: SessionKind) -> Proof {
-        Proof { account, kind }
+        Proof { account, kind, app: None }
+    }
+
+    /// The same for the app password of this name.
+    pub(crate) fn of_app(account: AccountNo, name: Box<str>) -> Proof {
+        Proof { account, kind: SessionKind::Application, app: Some(name) }
     }
 
     pub fn account(&self) -> AccountNo {
@@ -236,8 +314,15 @@ pub enum Reply {
         repeated: bool,
     },
     Newest(MessageId),
+    /// 16 random hexadecimal digits, `-`, and a number that only grows, over restarts too.
+    Challenge {
+        salt: Box<str>,
+    },
     Users(Vec<UserView>),
     Invite(Box<str>),
+    /// The name of a new one.
+    AppPassword(Box<str>),
+    AppPasswords(Vec<AppPasswordView>),
 }
 
 /// Why a command is not done. No text: each protocol has its own words for it.
@@ -264,8 +349,10 @@ pub enum Refusal {
     /// 64 sessions on one connection.
     TooManySessions,
     TooManyContacts,
+    TooManyAppPasswords,
     NoSuchAccount,
     NoSuchContact,
+    NoSuchAppPassword,
     AlreadyThere,
     NoSuchChat,
     NoSuchMessage,
@@ -329,6 +416,13 @@ pub struct UserView {
     pub last_seen: Option<Timestamp>,
     pub disabled: bool,
     pub sessions: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppPasswordView {
+    pub name: Box<str>,
+    pub created: Timestamp,
+    pub sealed_under: KeyId,
 }
 
 /// Something that happened, in the words of one who hears it.

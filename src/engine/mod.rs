@@ -6,6 +6,7 @@
 
 mod attempts;
 mod auth;
+mod challenge;
 mod inbox;
 pub mod password;
 mod rate;
@@ -14,6 +15,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 mod turn;
+pub mod vault;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,16 +26,18 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use smol::lock::Semaphore;
+use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::domain::id::{AccountNo, Login, SessionId, SessionKey, Timestamp};
-use crate::domain::words::{Actor, Command, Order, Query, Refusal, Reply};
+use crate::domain::words::{Actor, Command, Order, Proof, Query, Refusal, Reply};
 use crate::domain::{self, Registration};
 use crate::engine::auth::Auth;
 use crate::engine::inbox::Inbox;
 use crate::engine::rate::{Asker, Rates};
 use crate::engine::slot::slot;
 use crate::engine::turn::{End, Engine, Input, Told};
+use crate::engine::vault::Vault;
 use crate::limits::{LONG_READS_MAX, SHORT_READ_COUNT};
 use crate::metrics::Metrics;
 use crate::pool::Pool;
@@ -96,7 +100,7 @@ pub fn start(
     mail_bytes: usize,
 ) -> std::io::Result<(Exchange, Running)> {
     let core = Arc::new(Core {
-        auth: Auth::new(&config),
+        auth: Auth::new(&config, Vault::of(store.directory())),
         config: RwLock::new(config),
         inbox: Inbox::new(),
         seats: RwLock::new(HashMap::new()),
@@ -107,6 +111,7 @@ pub fn start(
         mail: Arc::new(Pool::new(mail_bytes)),
         order: AtomicU64::new(0),
     });
+    core.look_at_secrets();
     let (tell_end, ended) = smol::channel::bounded(1);
     let thread = std::thread::Builder::new().name("engine".into()).spawn({
         let core = core.clone();
@@ -198,15 +203,23 @@ impl Exchange {
             }
             What::LogIn(credentials) => {
                 let told = Box::pin(self.log_in(peer, credentials)).await;
-                if let (Ok(Reply::LoggedIn { session, .. }), Some(seat)) = (&told.reply, &told.seat)
-                {
-                    seat.set_layer(ask.layer);
-                    answer.seat = Some((*session, seat.clone()));
-                }
+                answer.log_in(told, ask.layer);
+            }
+            What::Register { credentials, invite, sealed } => {
+                answer.reply = Box::pin(self.register(peer, credentials, invite, sealed)).await;
+            }
+            // What is not looked at cannot show.
+            What::Challenge { login: _ } => {
+                let told = self.tell(Actor::Nobody, Command::Challenge).await;
                 (answer.reply, answer.order) = (told.reply, told.order);
             }
-            What::Register { credentials, invite } => {
-                answer.reply = Box::pin(self.register(peer, credentials, invite)).await;
+            What::LogInByChallenge { login, salt, hash } => {
+                let config = self.core.config();
+                let (auth, reader) = (&self.core.auth, &self.core.reader);
+                let login = login.as_ref();
+                let proof = auth.prove_by_challenge(login, &salt, &hash, peer, &config, reader);
+                let told = self.begin_session(proof).await;
+                answer.log_in(told, ask.layer);
             }
         }
         answer
@@ -246,6 +259,14 @@ impl Exchange {
 
     pub fn reload(&self, config: Arc<Config>) {
         *self.core.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        // A key file may have been put in its place.
+        self.core.auth.vault().look();
+        self.core.look_at_secrets();
+    }
+
+    /// Where sealed passwords are made and read.
+    pub fn vault(&self) -> &Vault {
+        self.core.auth.vault()
     }
 
     pub fn reader(&self) -> &Reader {
@@ -300,6 +321,10 @@ impl Exchange {
     async fn log_in(&self, peer: IpAddr, credentials: Credentials) -> Told {
         let config = self.core.config();
         let proof = self.core.auth.prove(credentials, peer, &config, &self.core.reader).await;
+        self.begin_session(proof).await
+    }
+
+    async fn begin_session(&self, proof: Result<Proof, Refusal>) -> Told {
         match proof {
             Ok(proof) => self.tell(Actor::Nobody, Command::LogIn(proof)).await,
             Err(refusal) => {
@@ -314,6 +339,7 @@ impl Exchange {
         _peer: IpAddr,
         credentials: Credentials,
         invite: Option<Box<str>>,
+        sealed: bool,
     ) -> Result<Reply, Refusal> {
         let config = self.core.config();
         // What can be refused without the cost of a hash is.
@@ -329,8 +355,14 @@ impl Exchange {
             Ok(Some(_)) => return Err(Refusal::LoginTaken),
             Err(error) => return Err(unreadable(&error)),
         }
+        let copy = sealed.then(|| Zeroizing::new(credentials.password.clone()));
         let verifier = self.core.auth.hash(credentials.password, &config).await?;
-        let command = Command::Register { login, verifier, invite };
+        let vault = self.core.auth.vault();
+        let envelope = copy.map(|password| vault.enclose(password)).transpose().map_err(|why| {
+            log::error!("a password cannot be sealed: {why}");
+            Refusal::Unavailable
+        })?;
+        let command = Command::Register { login, verifier, invite, envelope };
         self.tell(Actor::Nobody, command).await.reply
     }
 
@@ -343,7 +375,30 @@ impl Exchange {
     }
 }
 
+impl Answer {
+    fn log_in(&mut self, told: Told, layer: u32) {
+        if let (Ok(Reply::LoggedIn { session, .. }), Some(seat)) = (&told.reply, &told.seat) {
+            seat.set_layer(layer);
+            self.seat = Some((*session, seat.clone()));
+        }
+        (self.reply, self.order) = (told.reply, told.order);
+    }
+}
+
 impl Core {
+    /// Says so where passwords are sealed that cannot be read.
+    fn look_at_secrets(&self) {
+        let vault = self.auth.vault();
+        match self.reader.read(|snapshot| snapshot.sealed_counts(vault.key_id())) {
+            Ok((kept, fitting)) => {
+                if let Some(trouble) = vault.trouble(kept, fitting) {
+                    log::warn!("{trouble}");
+                }
+            }
+            Err(error) => log::error!("the sealed passwords could not be looked at: {error}"),
+        }
+    }
+
     fn config(&self) -> Arc<Config> {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,12 +1,14 @@
 //! The engine from its carriers' side: questions in, answers and mail out, in one order.
 
+mod challenges;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::task::Waker;
 
 use super::*;
 use crate::domain::id::{Address, Login, MessageId};
-use crate::domain::words::{Draft, Event, Kind};
+use crate::domain::words::{Draft, Event, Kind, SessionKind};
 use crate::store::{Options, Place};
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -26,17 +28,22 @@ struct Guest<'a> {
 
 impl House {
     fn new(change: impl FnOnce(&mut Config)) -> House {
+        House::at(Place::Memory, change)
+    }
+
+    fn at(place: Place, change: impl FnOnce(&mut Config)) -> House {
         let mut config = Config::for_tests();
         change(&mut config);
         let options = Options { cache_bytes: 1 << 20, free_space: 0 };
-        let store = Store::open(Place::Memory, options).expect("memory opens");
+        let store = Store::open(place, options).expect("it opens");
         let (exchange, running) =
             start(store, Arc::new(config), Arc::default(), 1 << 20).expect("a thread starts");
         House { exchange, running }
     }
 
     fn register(&self, login: &str) {
-        let what = What::Register { credentials: credentials(login, "pw"), invite: None };
+        let credentials = credentials(login, "pw");
+        let what = What::Register { credentials, invite: None, sealed: false };
         let answer = self.ask(None, what);
         assert!(matches!(answer.reply, Ok(Reply::Done)), "{:?}", answer.reply);
     }

@@ -417,7 +417,11 @@ fn join(
 /// Random bytes for the commands that make a secret; the others are spared the system call.
 fn chance(random: &SystemRandom, command: &Command) -> [u8; 32] {
     let mut bytes = [0; 32];
-    if let Command::Register { .. } | Command::LogIn(_) | Command::Operator(_) = command {
+    if let Command::Register { .. }
+    | Command::Challenge
+    | Command::LogIn(_)
+    | Command::Operator(_) = command
+    {
         // The system's randomness does not fail once the process runs (getrandom(2)).
         random.fill(&mut bytes).expect("the system has randomness");
     }
@@ -433,7 +437,9 @@ fn stores(command: &Command) -> bool {
         | Command::AddContact(_)
         | Command::ChangeContact(_)
         | Command::Send(_) => true,
-        Command::LogOut
+        // Its number is written once in many thousand times.
+        Command::Challenge
+        | Command::LogOut
         | Command::RemoveContact { .. }
         | Command::Chats { .. }
         | Command::Unread { .. }
@@ -441,8 +447,10 @@ fn stores(command: &Command) -> bool {
         | Command::MarkRead { .. }
         | Command::Newest => false,
         Command::Operator(order) => match order {
-            Order::AddUser { .. } | Order::Invite { .. } => true,
+            Order::AddUser { .. } | Order::AddAppPassword { .. } | Order::Invite { .. } => true,
             Order::Users
+            | Order::AppPasswords { .. }
+            | Order::RevokeAppPassword { .. }
             | Order::SetPassword { .. }
             | Order::DisableUser { .. }
             | Order::EnableUser { .. }

@@ -69,6 +69,7 @@ impl Reader {
         copy.table(from.sessions_by_account()?, tables::SESSIONS_BY_ACCOUNT, only_check)?;
         copy.table(from.seen()?, tables::SEEN, only_check)?;
         copy.table(from.invites()?, tables::INVITES, only_check)?;
+        copy.table(from.secrets()?, tables::SECRETS, only_check)?;
         let Findings { verdict, records } = copy.findings;
         progress(records);
         transaction.set_quick_repair(true);

@@ -7,7 +7,7 @@ use redb::Value;
 use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
 use crate::domain::nouns::{Chat, Head, Mark, Member, Message};
 use crate::domain::words::Kind;
-use crate::limits::{COOKIE_WINDOW, ID_BLOCK, ID_MAX};
+use crate::limits::{COOKIE_WINDOW, ID_BLOCK, ID_MAX, SALT_BLOCK};
 use crate::store::marks::raise;
 use crate::store::rows::{self, Named};
 use crate::store::tables::Shelf;
@@ -179,29 +179,55 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The next message id. Whatever becomes of this transaction, no other message gets it: a
-    /// block's end is on the disk before the first id of the block.
     fn next_id(&mut self) -> Result<MessageId, StoreError> {
-        let mut ids = match self.state.ids {
-            Some(ids) => ids,
-            None => {
-                let end = self.tables.meta()?.row("ids", rows::one)?;
-                let end =
-                    end.ok_or_else(|| StoreError::Damaged("meta \"ids\": it is gone".into()))?;
-                Ids { next: end, end }
-            }
+        let missing = || StoreError::Damaged("meta \"ids\": it is gone".into());
+        let known = match self.state.ids {
+            Some(ids) => Some(ids),
+            None => self.unreserved("ids")?,
         };
-        if ids.next == ids.end {
-            ids.end += ID_BLOCK;
-            if ids.end > ID_MAX {
-                return Err(StoreError::Io("every message id was given".into()));
+        let (id, rest) = self.take_number("ids", known.ok_or_else(missing)?, ID_BLOCK)?;
+        self.state.ids = Some(rest);
+        Ok(MessageId(id))
+    }
+
+    /// The number of the next salt; one that was given before is never given again. Writes once in
+    /// `SALT_BLOCK` times.
+    pub fn next_salt(&mut self) -> Result<u64, StoreError> {
+        let known = match self.state.salts {
+            Some(salts) => Some(salts),
+            None => self.unreserved("salts")?,
+        };
+        // A database from before there were salts has given none.
+        let (number, rest) =
+            self.take_number("salts", known.unwrap_or(Ids { next: 1, end: 1 }), SALT_BLOCK)?;
+        self.state.salts = Some(rest);
+        Ok(number)
+    }
+
+    /// Where the numbers begin that no block on the disk holds.
+    fn unreserved(&self, name: &'static str) -> Result<Option<Ids>, StoreError> {
+        let end = self.tables.meta()?.row(name, rows::one)?;
+        Ok(end.map(|end| Ids { next: end, end }))
+    }
+
+    /// The next of a row of numbers, and what is left. Whatever becomes of this transaction, the
+    /// number is not taken again: a block's end is on the disk before the first number of the block.
+    fn take_number(
+        &mut self,
+        name: &'static str,
+        mut numbers: Ids,
+        block: u64,
+    ) -> Result<(u64, Ids), StoreError> {
+        if numbers.next == numbers.end {
+            numbers.end += block;
+            if numbers.end > ID_MAX {
+                return Err(StoreError::Io(format!("every number of {name} was given")));
             }
+            self.begin()?;
             let meta = self.tables.meta_mut()?;
-            meta.put("ids", rows::NUMBER_TAGS, |out| rows::put_one(ids.end, out))?;
+            meta.put(name, rows::NUMBER_TAGS, |out| rows::put_one(numbers.end, out))?;
         }
-        let id = MessageId(ids.next);
-        ids.next += 1;
-        self.state.ids = Some(ids);
-        Ok(id)
+        numbers.next += 1;
+        Ok((numbers.next - 1, numbers))
     }
 }

@@ -9,13 +9,13 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use redb::Database;
 use redb::backends::FileBackend;
+use redb::{Database, ReadableDatabase};
 
 use crate::store::backend::{SCHEMA, TwoSlots};
 use crate::store::meter::Metered;
 use crate::store::open::{FILE, start, unfit};
-use crate::store::tables::Tables;
+use crate::store::tables::{TABLES, Tables};
 use crate::store::{OpenError, Options, StoreError, failure, rows, tlv};
 
 /// redb's cache while a database is made: there is next to nothing in it.
@@ -99,6 +99,19 @@ pub(super) fn schema(database: &Database) -> Result<(), StoreError> {
     let server = server_uuid()?;
     meta.put("server", rows::NUMBER_TAGS, |out| tlv::put_bytes(out, 1, &server))?;
     drop(tables);
+    transaction.commit().map_err(failure)
+}
+
+/// Makes the tables that were added since the database was made: a new table is no new schema.
+pub(super) fn missing_tables(database: &Database) -> Result<(), StoreError> {
+    let there = database.begin_read().map_err(failure)?.list_tables().map_err(failure)?.count();
+    if TABLES <= there {
+        return Ok(());
+    }
+    let mut transaction = database.begin_write().map_err(failure)?;
+    Tables::write(&transaction).open_all()?;
+    // It stays as quick to open as it was.
+    transaction.set_quick_repair(true);
     transaction.commit().map_err(failure)
 }
 

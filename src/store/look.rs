@@ -5,13 +5,15 @@ use std::ops::Bound;
 use redb::Value;
 
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, SessionKey, Timestamp};
-use crate::domain::nouns::{Account, Chat, Contact, Head, Invite, Member, Message, Session};
-use crate::domain::words::{Range, Take};
+use crate::domain::nouns::{
+    Account, Chat, Contact, Head, Invite, Member, Message, Secret, Session,
+};
+use crate::domain::words::{KeyId, Range, Take};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::store::rows::{self, Line, Named};
 use crate::store::tables::{Opened, Shelf};
 use crate::store::tlv::{self, Flaw};
-use crate::store::{Look, StoreError, failure};
+use crate::store::{Look, StoreError, failure, open_or_skip};
 
 /// Whoever has tables, and perhaps knows some answers without them.
 pub(super) trait Books {
@@ -86,7 +88,7 @@ impl<B: Books> Look for B {
         };
         let table = self.tables().contacts()?;
         let mut contacts = Vec::new();
-        for entry in table.range((start, end_of_contacts(owner)))?.take(count) {
+        for entry in table.range((start, end_of(owner)))?.take(count) {
             let contact = table.entry(entry, |key, fields| {
                 rows::contact(rows::address_of(key.1.as_bytes())?, fields)
             })?;
@@ -99,7 +101,7 @@ impl<B: Books> Look for B {
         let table = self.tables().contacts()?;
         let start = Bound::Included((owner.0, ""));
         let mut count = 0;
-        for entry in table.range((start, end_of_contacts(owner)))? {
+        for entry in table.range((start, end_of(owner)))? {
             entry.map_err(failure)?;
             count += 1;
         }
@@ -166,6 +168,41 @@ impl<B: Books> Look for B {
 
     fn invite(&self, code_hash: &[u8; 16]) -> Result<Option<Invite>, StoreError> {
         self.tables().invites()?.row(code_hash, rows::invite)
+    }
+
+    fn has_secret(&self, owner: AccountNo, name: &str) -> Result<bool, StoreError> {
+        self.tables().secrets()?.has((owner.0, name))
+    }
+
+    fn secret_names(&self, owner: AccountNo) -> Result<Vec<Box<str>>, StoreError> {
+        let table = self.tables().secrets()?;
+        let mut names = Vec::new();
+        for entry in table.range((Bound::Included((owner.0, "")), end_of(owner)))? {
+            names.push(entry.map_err(failure)?.0.value().1.into());
+        }
+        Ok(names)
+    }
+
+    fn secrets(&self, owner: AccountNo) -> Result<Vec<Secret>, StoreError> {
+        let table = self.tables().secrets()?;
+        let mut secrets = Vec::new();
+        for entry in table.range((Bound::Included((owner.0, "")), end_of(owner)))? {
+            let row = table.entry(entry, |key, fields| rows::secret(key.1, fields));
+            secrets.extend(open_or_skip(row.map(Some))?);
+        }
+        Ok(secrets)
+    }
+
+    fn sealed_counts(&self, key: Option<KeyId>) -> Result<(u64, u64), StoreError> {
+        let table = self.tables().secrets()?;
+        let (mut all, mut fitting) = (0, 0);
+        for entry in table.range(..)? {
+            let row = table.entry(entry, |name, fields| rows::secret(name.1, fields));
+            let secret = open_or_skip(row.map(Some))?;
+            all += 1;
+            fitting += u64::from(secret.is_some_and(|secret| Some(secret.sealed.key) == key));
+        }
+        Ok((all, fitting))
     }
 }
 
@@ -256,7 +293,8 @@ fn named(tables: &impl Shelf, address: &Address) -> Result<Option<Named>, StoreE
     tables.addresses()?.row(&address.to_string(), rows::name)
 }
 
-fn end_of_contacts(owner: AccountNo) -> Bound<(u32, &'static str)> {
+/// Behind everything of an account in a table with a text as the second half of its key.
+fn end_of(owner: AccountNo) -> Bound<(u32, &'static str)> {
     match owner.0.checked_add(1) {
         Some(next) => Bound::Excluded((next, "")),
         None => Bound::Unbounded,

@@ -7,7 +7,7 @@
 //! its commit has reached the card.
 //!
 //! From the disk upwards: `backend` (two headers) → redb → `tables` → `tlv` and `rows` (records) →
-//! `look` (questions), `tx` with `account`, `contact` and `chat` (changes). `recent` and `marks` are
+//! `look` (questions), `tx` with `account`, `secret`, `contact` and `chat` (changes). `recent` and `marks` are
 //! what the engine's thread remembers; `create`, `open`, `space`, `backup` and `verify` are the life
 //! of the file; `crash` is a disk for tests that loses power.
 
@@ -25,6 +25,7 @@ mod meter;
 mod open;
 mod recent;
 mod rows;
+mod secret;
 mod space;
 mod tables;
 mod tlv;
@@ -36,15 +37,17 @@ mod tests;
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{Database, ReadableDatabase};
 
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, SessionKey, Timestamp};
-use crate::domain::nouns::{Account, Chat, Contact, Head, Invite, Member, Message, Session};
-use crate::domain::words::Range;
+use crate::domain::nouns::{
+    Account, Chat, Contact, Head, Invite, Member, Message, Secret, Session,
+};
+use crate::domain::words::{KeyId, Range};
 use crate::store::look::Books;
 use crate::store::meter::Meter;
 use crate::store::open::{Fresh, Origin};
@@ -293,6 +296,14 @@ impl Store {
         self.space.drop_ballast()
     }
 
+    /// Where the database lies, unless that is nowhere or a single file.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::Directory(directory) => Some(directory),
+            Origin::File(_) | Origin::Memory(_) | Origin::Backend(_) => None,
+        }
+    }
+
     pub fn reader(&self) -> Reader {
         Reader { shared: self.shared.clone() }
     }
@@ -399,6 +410,13 @@ pub trait Look {
     fn messages(&self, chat: ChatId, range: &Range) -> Result<(Vec<Message>, bool), StoreError>;
     fn last_seen(&self, account: AccountNo) -> Result<Option<Timestamp>, StoreError>;
     fn invite(&self, code_hash: &[u8; 16]) -> Result<Option<Invite>, StoreError>;
+    fn has_secret(&self, owner: AccountNo, name: &str) -> Result<bool, StoreError>;
+    /// Those of damaged records, too.
+    fn secret_names(&self, owner: AccountNo) -> Result<Vec<Box<str>>, StoreError>;
+    /// By name. One damaged record costs nobody the others.
+    fn secrets(&self, owner: AccountNo) -> Result<Vec<Secret>, StoreError>;
+    /// How many secrets there are, and how many of them are sealed under this key.
+    fn sealed_counts(&self, key: Option<KeyId>) -> Result<(u64, u64), StoreError>;
 }
 
 impl fmt::Display for StoreError {

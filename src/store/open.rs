@@ -139,6 +139,7 @@ pub(super) fn open_slots(
     if schema > SCHEMA {
         return Err(OpenError::Newer { found: schema, known: SCHEMA });
     }
+    create::missing_tables(&fresh.database).map_err(OpenError::Store)?;
     Ok(fresh)
 }
 

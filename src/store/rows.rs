@@ -8,19 +8,20 @@ use std::sync::Arc;
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, Timestamp};
 use crate::domain::nouns::{
     Access, Account, AccountState, Chat, ChatKind, Contact, ContactState, Invite, Mark, Member,
-    Message, Session,
+    Message, Secret, Session,
 };
-use crate::domain::words::{Kind, SessionKind, Verifier};
+use crate::domain::words::{Digest, KeyId, Kind, Sealed, SessionKind, Verifier};
 use crate::store::tlv::{Fields, Flaw, number, number8, number32, put_bytes, put_number, text};
 
 pub(super) const NUMBER_TAGS: u8 = 1;
 pub(super) const ACCOUNT_TAGS: u8 = 5;
 pub(super) const NAME_TAGS: u8 = 2;
-pub(super) const SESSION_TAGS: u8 = 4;
+pub(super) const SESSION_TAGS: u8 = 5;
 pub(super) const CONTACT_TAGS: u8 = 5;
 pub(super) const CHAT_TAGS: u8 = 4;
 pub(super) const MEMBER_TAGS: u8 = 7;
 pub(super) const INVITE_TAGS: u8 = 2;
+pub(super) const SECRET_TAGS: u8 = 4;
 
 /// A record of `meta` that is one number, and a row of `seen`.
 pub(super) fn put_one(one: u64, out: &mut Vec<u8>) {
@@ -94,23 +95,26 @@ pub(super) fn put_session(session: &Session, out: &mut Vec<u8>) {
     put_number(out, 2, session.kind as u64);
     put_number(out, 3, session.created.0);
     put_number(out, 4, session.used.0);
+    put_bytes(out, 5, session.app.as_deref().unwrap_or("").as_bytes());
 }
 
 pub(super) fn session(mut fields: Fields<'_>) -> Result<Session, Flaw> {
     let mut account = None;
     let mut kind = SessionKind::default();
     let (mut created, mut used) = (0, 0);
+    let mut app = None;
     while let Some((tag, bytes)) = fields.next()? {
         match tag {
             1 => account = Some(AccountNo(number32(bytes)?)),
             2 => kind = session_kind(number8(bytes)?)?,
             3 => created = number(bytes)?,
             4 => used = number(bytes)?,
+            5 => app = Some(text(bytes)?.into()),
             _later => {}
         }
     }
     let account = account.ok_or("it has no account")?;
-    Ok(Session { account, kind, created: Timestamp(created), used: Timestamp(used) })
+    Ok(Session { account, kind, created: Timestamp(created), used: Timestamp(used), app })
 }
 
 pub(super) fn put_contact(contact: &Contact, out: &mut Vec<u8>) {
@@ -217,6 +221,28 @@ pub(super) fn invite(mut fields: Fields<'_>) -> Result<Invite, Flaw> {
         }
     }
     Ok(Invite { uses, expires: Timestamp(expires) })
+}
+
+pub(super) fn put_secret(secret: &Secret, out: &mut Vec<u8>) {
+    put_number(out, 1, u64::from(secret.sealed.key.0));
+    put_bytes(out, 2, &secret.sealed.bytes);
+    put_bytes(out, 3, secret.digest.as_ref().map_or(&[], |digest| &digest.0));
+    put_number(out, 4, secret.created.0);
+}
+
+pub(super) fn secret(name: &str, mut fields: Fields<'_>) -> Result<Secret, Flaw> {
+    let (mut key, mut sealed, mut digest, mut created) = (0, [].into(), None, 0);
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => key = number32(bytes)?,
+            2 => sealed = bytes.into(),
+            3 => digest = Some(Digest(bytes.try_into().map_err(|_| "its digest is too short")?)),
+            4 => created = number(bytes)?,
+            _later => {}
+        }
+    }
+    let sealed = Sealed { key: KeyId(key), bytes: sealed };
+    Ok(Secret { name: name.into(), sealed, digest, created: Timestamp(created) })
 }
 
 /// A message's record, its texts still where they lie.
@@ -394,6 +420,7 @@ mod tests {
             kind: SessionKind::Application,
             created: Timestamp(5),
             used: Timestamp(6),
+            app: Some("phone".into()),
         };
         assert_eq!(round(|o| put_session(&session, o), super::session), session);
 
@@ -429,6 +456,15 @@ mod tests {
 
         let invite = Invite { uses: 3, expires: Timestamp(9) };
         assert_eq!(round(|o| put_invite(&invite, o), super::invite), invite);
+        let secret = Secret {
+            name: "phone".into(),
+            sealed: Sealed { key: KeyId(u32::MAX), bytes: vec![0, 1, 2].into() },
+            digest: Some(Digest([7; 32])),
+            created: Timestamp(9),
+        };
+        assert_eq!(round(|o| put_secret(&secret, o), |f| super::secret("phone", f)), secret);
+        let own = Secret { name: "".into(), digest: None, ..secret };
+        assert_eq!(round(|o| put_secret(&own, o), |f| super::secret("", f)), own);
         for named in [Named::Account(AccountNo(1)), Named::Chat(ChatId(u64::MAX))] {
             assert_eq!(round(|o| put_name(named, o), name), named);
         }

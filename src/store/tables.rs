@@ -19,7 +19,8 @@ use crate::store::{StoreError, failure};
 pub(super) type Record = &'static [u8];
 type Definition<K> = TableDefinition<'static, K, Record>;
 
-/// `schema`, `ids` (the first message id that is not reserved), `server` (16 random bytes).
+/// `schema`, `ids` (the first message id that is not reserved), `salts` (the same for the numbers of
+/// salts, from the first of them on), `server` (16 random bytes).
 pub(super) const META: Definition<&str> = TableDefinition::new("meta");
 /// Account number.
 pub(super) const ACCOUNTS: Definition<u32> = TableDefinition::new("accounts");
@@ -42,6 +43,10 @@ pub(super) const SESSIONS_BY_ACCOUNT: Definition<(u32, &[u8; 16])> =
 pub(super) const SEEN: Definition<u32> = TableDefinition::new("seen");
 /// Hash of the invitation's code.
 pub(super) const INVITES: Definition<&[u8; 16]> = TableDefinition::new("invites");
+/// Account, name: what the server can read back.
+pub(super) const SECRETS: Definition<(u32, &str)> = TableDefinition::new("secrets");
+/// How many there are.
+pub(super) const TABLES: usize = 12;
 
 /// One table of one transaction.
 pub(super) struct Opened<'a, K: Key + 'static> {
@@ -184,6 +189,7 @@ pub(super) struct Tables<'a> {
     sessions_by_account: OnceCell<Opened<'a, (u32, &'static [u8; 16])>>,
     seen: OnceCell<Opened<'a, u32>>,
     invites: OnceCell<Opened<'a, &'static [u8; 16]>>,
+    secrets: OnceCell<Opened<'a, (u32, &'static str)>>,
 }
 
 impl<'a> Tables<'a> {
@@ -213,6 +219,7 @@ impl<'a> Tables<'a> {
             sessions_by_account: OnceCell::new(),
             seen: OnceCell::new(),
             invites: OnceCell::new(),
+            secrets: OnceCell::new(),
         }
     }
 
@@ -229,6 +236,7 @@ impl<'a> Tables<'a> {
         self.sessions_by_account()?;
         self.seen()?;
         self.invites()?;
+        self.secrets()?;
         Ok(())
     }
 
@@ -272,6 +280,11 @@ impl<'a> Tables<'a> {
     pub(super) fn invites_mut(&mut self) -> Result<&mut Opened<'a, &'static [u8; 16]>, StoreError> {
         self.source.open_mut(&mut self.invites, "invites", INVITES)
     }
+    pub(super) fn secrets_mut(
+        &mut self,
+    ) -> Result<&mut Opened<'a, (u32, &'static str)>, StoreError> {
+        self.source.open_mut(&mut self.secrets, "secrets", SECRETS)
+    }
 }
 
 /// What can be read of a set of tables. A trait of its own, because [`Tables`] itself is invariant in
@@ -288,6 +301,7 @@ pub(super) trait Shelf {
     fn sessions_by_account(&self) -> Result<&Opened<'_, (u32, &'static [u8; 16])>, StoreError>;
     fn seen(&self) -> Result<&Opened<'_, u32>, StoreError>;
     fn invites(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError>;
+    fn secrets(&self) -> Result<&Opened<'_, (u32, &'static str)>, StoreError>;
 }
 
 impl Shelf for Tables<'_> {
@@ -323,6 +337,9 @@ impl Shelf for Tables<'_> {
     }
     fn invites(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError> {
         self.source.open(&self.invites, "invites", INVITES)
+    }
+    fn secrets(&self) -> Result<&Opened<'_, (u32, &'static str)>, StoreError> {
+        self.source.open(&self.secrets, "secrets", SECRETS)
     }
 }
 

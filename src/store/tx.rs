@@ -13,19 +13,21 @@ use crate::store::recent::Chats;
 use crate::store::tables::Tables;
 use crate::store::{StoreError, failure};
 
-/// What the engine's thread knows beside the disk. All of it can be forgotten: `ids` is read again,
+/// What the engine's thread knows beside the disk. All of it can be forgotten: `ids` and `salts` are read again,
 /// the rest is derived or lost by agreement (marks).
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// `None` until the first is needed.
     pub(super) ids: Option<Ids>,
+    /// The numbers of salts, likewise.
+    pub(super) salts: Option<Ids>,
     /// The largest account number handed out since the start.
     pub(super) account: AccountNo,
     pub(super) chats: Chats,
     pub(super) marks: Marks,
 }
 
-/// Message ids that are reserved and not used yet.
+/// Numbers that are reserved and not used yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ids {
     pub(super) next: u64,
@@ -61,6 +63,15 @@ impl<'a> Tx<'a> {
 
     pub(super) fn writes(&self) -> bool {
         self.transaction.get().is_some()
+    }
+
+    /// Makes the database one from before there was this table.
+    #[cfg(test)]
+    pub(super) fn drop_table(&mut self, table: impl redb::TableHandle) -> Result<(), StoreError> {
+        self.begin()?;
+        let transaction = self.transaction.get().expect("it has just begun");
+        assert!(transaction.delete_table(table).map_err(failure)?);
+        Ok(())
     }
 
     /// Writes the waiting marks with this transaction.

@@ -72,6 +72,11 @@ impl Reader {
         })?;
         walk.over::<u32>(Shelf::seen, |_, _, fields, _| rows::one(fields?).map(drop))?;
         walk.over::<&[u8; 16]>(Shelf::invites, |_, _, f, _| rows::invite(f?).map(drop))?;
+        walk.over::<(u32, &str)>(Shelf::secrets, |_, key, fields, here| {
+            rows::secret(key.1, fields?)?;
+            let there = here.tables.accounts().and_then(|table| table.has(key.0));
+            exists(there, "its account is gone")
+        })?;
         Ok(walk.findings.verdict)
     }
 }

@@ -109,7 +109,6 @@ pub struct Ask {
     pub what: Result<What, Refusal>,
 }
 
-#[derive(Debug)]
 pub enum What {
     Command(Command),
     Query(Query),
@@ -117,9 +116,38 @@ pub enum What {
     Register {
         credentials: Credentials,
         invite: Option<Box<str>>,
+        /// The password is also kept sealed, so that it can answer challenges.
+        sealed: bool,
+    },
+    /// A salt for [`What::LogInByChallenge`]: the same form at the same cost for every login,
+    /// whether anybody has it or not. Answered with `Reply::Challenge`.
+    Challenge {
+        login: Option<Login>,
+    },
+    /// Logs in by the SHA-256 of salt and password. That the salt is one this connection was given,
+    /// and still unused, is the dialogue's to see to; the core looks at its form only.
+    LogInByChallenge {
+        login: Option<Login>,
+        salt: Box<str>,
+        hash: [u8; 32],
     },
     /// Nothing is asked: the packet only names its session. Answered with `Reply::Done`.
     Attach,
+}
+
+impl std::fmt::Debug for What {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            What::Command(command) => write!(f, "Command({command:?})"),
+            What::Query(query) => write!(f, "Query({query:?})"),
+            What::LogIn(credentials) => write!(f, "LogIn({credentials:?})"),
+            What::Register { credentials, .. } => write!(f, "Register({credentials:?}, ..)"),
+            What::Challenge { login } => write!(f, "Challenge({login:?})"),
+            // With the salt, passwords could be tried against the hash.
+            What::LogInByChallenge { login, .. } => write!(f, "LogInByChallenge({login:?}, ..)"),
+            What::Attach => f.write_str("Attach"),
+        }
+    }
 }
 
 /// A name and a password that nobody has checked yet.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use msimd::domain::id::{AccountNo, MessageId, Seq, Timestamp};
 use msimd::domain::words::{
-    ChatView, ContactView, Event, Kind, MessageView, News, Outcome, Query, Range, Refusal, Reply,
-    Take, UserView,
+    AppPasswordView, ChatView, ContactView, Event, KeyId, Kind, MessageView, News, Outcome, Query,
+    Range, Refusal, Reply, Take, UserView,
 };
 
 /// Who says something.
@@ -43,6 +43,9 @@ pub(super) enum Order {
     EnableUser(String),
     RemoveUser(String),
     Users,
+    AddApp { login: String, name: Option<String> },
+    Apps(String),
+    RevokeApp { login: String, name: String },
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +72,32 @@ struct Person {
     created: u64,
     seen: Option<u64>,
     sessions: Vec<[u8; 16]>,
+    /// Name and time of each app password.
+    apps: BTreeMap<String, u64>,
+}
+
+impl Person {
+    fn add_app(&mut self, name: Option<&str>, now: u64) -> Result<Expected, Refusal> {
+        let free = (1..).map(|n| format!("app-{n}")).find(|name| !self.apps.contains_key(name));
+        let name = name.map_or(free.unwrap_or_default(), str::to_owned);
+        if self.apps.contains_key(&name) {
+            return Err(Refusal::AlreadyThere);
+        }
+        if self.apps.len() == 16 {
+            return Err(Refusal::TooManyAppPasswords);
+        }
+        self.apps.insert(name.clone(), now);
+        Ok(plain(Reply::AppPassword(name.into())))
+    }
+
+    fn list_apps(&self) -> Reply {
+        let view = |(name, created): (&String, &u64)| AppPasswordView {
+            name: name.as_str().into(),
+            created: Timestamp(*created),
+            sealed_under: KeyId(7),
+        };
+        Reply::AppPasswords(self.apps.iter().map(view).collect())
+    }
 }
 
 #[derive(Debug)]
@@ -339,16 +368,34 @@ impl Model {
             Order::EnableUser(login) => (login, Some(State::Active)),
             Order::RemoveUser(login) => (login, Some(State::Removed)),
             Order::Users => return Ok(plain(self.users())),
+            Order::AddApp { login, .. } | Order::Apps(login) | Order::RevokeApp { login, .. } => {
+                (login, None)
+            }
         };
         let no = self.number(login).filter(|no| self.person(*no).state != State::Removed);
         let no = no.ok_or(Refusal::NoSuchAccount)?;
         let person = self.person_mut(no);
+        match order {
+            Order::AddApp { name, .. } => return person.add_app(name.as_deref(), now),
+            Order::Apps(_) => return Ok(plain(person.list_apps())),
+            Order::RevokeApp { name, .. } => {
+                person.apps.remove(name).ok_or(Refusal::NoSuchAppPassword)?;
+                return Ok(plain(Reply::Done));
+            }
+            Order::AddUser(_)
+            | Order::SetPassword(_)
+            | Order::DisableUser(_)
+            | Order::EnableUser(_)
+            | Order::RemoveUser(_)
+            | Order::Users => {}
+        }
         person.state = state.unwrap_or(person.state);
         let mut ended = Vec::new();
         if matches!(state, Some(State::Disabled | State::Removed)) {
             ended = std::mem::take(&mut person.sessions);
         }
         if state == Some(State::Removed) {
+            self.person_mut(no).apps.clear();
             self.contacts.retain(|(owner, _), _| *owner != no);
         }
         Ok(Expected { ended, ..plain(Reply::Done) })
@@ -364,6 +411,7 @@ impl Model {
             created: now,
             seen: None,
             sessions: Vec::new(),
+            apps: BTreeMap::new(),
         });
         Ok(plain(Reply::Done))
     }

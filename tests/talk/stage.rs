@@ -109,6 +109,10 @@ impl Stage {
             let failed = |e: std::io::Error| format!("no copy of {}: {e}", old.display());
             std::fs::create_dir(&data).map_err(failed)?;
             std::fs::copy(old.join("msimd.redb"), data.join("msimd.redb")).map_err(failed)?;
+            // Made with the first password that is sealed.
+            if old.join("secrets.key").exists() {
+                std::fs::copy(old.join("secrets.key"), data.join("secrets.key")).map_err(failed)?;
+            }
             self.place = Place::Directory(data.clone());
         }
         let socket = self.directory.path().join(format!("admin{}.sock", self.crashes));

@@ -11,6 +11,8 @@ struct Told {
     messages: Vec<(usize, Message)>,
     /// Bob's read mark: never further back than this.
     marks: Vec<(usize, Mark)>,
+    /// Numbers of salts: each larger than all before.
+    salts: Vec<(usize, u64)>,
 }
 
 fn on(disk: &Disk) -> Store {
@@ -34,6 +36,10 @@ fn work(disk: &Disk, told: &mut Told, turns: usize, chance: &mut Chance) {
             store.write(|tx| tx.move_marks(BOB, chat(), last, last)).unwrap();
             store.flush().unwrap();
             told.marks.push((disk.position(), last));
+        }
+        if chance.one_in(3) {
+            let salt = store.write(|tx| tx.next_salt()).unwrap();
+            told.salts.push((disk.position(), salt));
         }
         if chance.one_in(8) {
             store.seal().unwrap();
@@ -84,6 +90,11 @@ fn missing(after: &Disk, told: &Told, position: usize) -> Option<String> {
     }
     if told.messages.iter().any(|(at, m)| *at <= position && m.id == next.id) {
         return Some(format!("id {} is given twice", next.id.0));
+    }
+    let salt = store.write(|tx| tx.next_salt()).unwrap();
+    let told = told.salts.iter().filter(|(at, _)| *at <= position).map(|(_, salt)| *salt).max();
+    if told.is_some_and(|told| salt <= told) {
+        return Some(format!("salt {salt} after {told:?}"));
     }
     store.reader().verify(&mut |_| {}).unwrap().faults.into_iter().next()
 }

@@ -28,6 +28,7 @@ fn filled(store: &mut Store, count: u32) {
                     kind: SessionKind::Person,
                     created: Timestamp(1),
                     used: Timestamp(1),
+                    app: None,
                 };
                 tx.put_session(SessionKey([no.0 as u8; 16]), &session)?;
             }

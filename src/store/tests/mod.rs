@@ -5,6 +5,7 @@ mod cuts;
 mod keeping;
 mod nouns;
 mod places;
+mod secrets;
 
 use std::sync::Arc;
 

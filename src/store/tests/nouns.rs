@@ -85,6 +85,7 @@ fn sessions_are_listed_by_account_and_end_in_both_tables() {
         kind: SessionKind::Person,
         created: Timestamp(1),
         used: Timestamp(2),
+        app: None,
     };
     let key = |n| SessionKey([n; 16]);
     store

@@ -172,7 +172,12 @@ impl Dialogue {
                 status = if repeated { 201 } else { 200 };
                 layer3::sent(id, time, cookie, &mut body);
             }
-            Reply::Newest(_) | Reply::Users(_) | Reply::Invite(_) => return Err(refusal::INTERNAL),
+            Reply::Newest(_)
+            | Reply::Challenge { .. }
+            | Reply::Users(_)
+            | Reply::Invite(_)
+            | Reply::AppPassword(_)
+            | Reply::AppPasswords(_) => return Err(refusal::INTERNAL),
         }
         Ok((status, body))
     }

@@ -223,7 +223,9 @@ fn a_login_elsewhere_or_impossible_is_refused_like_a_wrong_password() {
 #[test]
 fn registering_takes_the_whole_address_and_an_invitation() {
     let body = r#"{"login":"Alice@im.test","password":"YQ","invite":"x-1"}"#;
-    let Ok(What::Register { credentials, invite }) = ask("REGISTER-PLAIN", body).what else {
+    let Ok(What::Register { credentials, invite, sealed: false }) =
+        ask("REGISTER-PLAIN", body).what
+    else {
         panic!("not a registration")
     };
     assert_eq!(credentials.login.map(|l| l.to_string()).as_deref(), Some("alice"));

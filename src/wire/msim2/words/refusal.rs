@@ -80,8 +80,10 @@ pub fn retry_after(refusal: Refusal) -> Option<u32> {
         | Refusal::WrongCredentials
         | Refusal::TooManySessions
         | Refusal::TooManyContacts
+        | Refusal::TooManyAppPasswords
         | Refusal::NoSuchAccount
         | Refusal::NoSuchContact
+        | Refusal::NoSuchAppPassword
         | Refusal::AlreadyThere
         | Refusal::NoSuchChat
         | Refusal::NoSuchMessage
@@ -143,6 +145,8 @@ impl From<Refusal> for Wrong {
                 wrong(404, "no-such-account", "this server has no such account")
             }
             Refusal::NoSuchContact => wrong(404, "no-such-contact", "there is no such contact"),
+            // No packet of these layers asks for what these refuse.
+            Refusal::TooManyAppPasswords | Refusal::NoSuchAppPassword => INTERNAL,
             Refusal::AlreadyThere => wrong(409, "already-there", "it is already there"),
             Refusal::NoSuchChat => wrong(404, "no-such-chat", "there is no such chat"),
             Refusal::NoSuchMessage => {
@@ -202,7 +206,7 @@ mod tests {
     use super::*;
     use crate::wire::msim2::http;
 
-    const ALL: [Refusal; 28] = [
+    const ALL: [Refusal; 30] = [
         Refusal::NoSession,
         Refusal::UnknownSession,
         Refusal::BadField,
@@ -217,8 +221,10 @@ mod tests {
         Refusal::TooManyRequests { retry_after: 0 },
         Refusal::TooManySessions,
         Refusal::TooManyContacts,
+        Refusal::TooManyAppPasswords,
         Refusal::NoSuchAccount,
         Refusal::NoSuchContact,
+        Refusal::NoSuchAppPassword,
         Refusal::AlreadyThere,
         Refusal::NoSuchChat,
         Refusal::NoSuchMessage,
@@ -251,8 +257,10 @@ mod tests {
             (429, "too-many-requests"),
             (403, "too-many-sessions"),
             (403, "too-many-contacts"),
+            (500, "internal"),
             (404, "no-such-account"),
             (404, "no-such-contact"),
+            (500, "internal"),
             (409, "already-there"),
             (404, "no-such-chat"),
             (404, "no-such-message"),
