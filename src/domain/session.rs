@@ -5,7 +5,7 @@
 //! those that only listen.
 
 use crate::domain::id::{AccountNo, SessionId, SessionKey, Timestamp};
-use crate::domain::nouns::{AccountState, Session};
+use crate::domain::nouns::{Account, AccountState, Session};
 use crate::domain::words::{Actor, Proof, Refusal, Reply};
 use crate::domain::{Context, Fault};
 use crate::limits::Limits;
@@ -66,9 +66,11 @@ pub(in crate::domain) fn log_in(
     proof: &Proof,
     ended: &mut Vec<SessionKey>,
 ) -> Result<Reply, Fault> {
-    // The account may have been disabled while its password was being hashed.
+    // While the password was being hashed the account may have been disabled, or got another one.
+    let changed =
+        |account: &Account| proof.verifier.is_some() && account.verifier != proof.verifier;
     match tx.account(proof.account)? {
-        Some(account) if account.state == AccountState::Active => {}
+        Some(account) if account.state == AccountState::Active && !changed(&account) => {}
         Some(_) | None => return Err(Refusal::WrongCredentials.into()),
     }
     // As its app password may have been revoked.
@@ -193,6 +195,27 @@ mod tests {
         for actor in [Actor::Nobody, Actor::Operator] {
             assert_eq!(refused(&world.apply(actor, Command::Newest)), Refusal::NoSession);
         }
+    }
+
+    #[test]
+    fn a_password_that_was_replaced_while_it_was_checked_opens_nothing() {
+        let (mut world, [alice]) = World::of(["alice"]);
+        let proof = |world: &World| {
+            let account = world.store.reader().read(|s| s.account(alice.account));
+            let verifier = account.unwrap().unwrap().verifier.unwrap();
+            Command::LogIn(Proof::by(alice.account, verifier))
+        };
+        let (early, late) = (proof(&world), proof(&world));
+        assert!(world.apply(Actor::Nobody, early).reply.is_ok());
+        world.force(|tx| {
+            let mut account = tx.account(alice.account)?.unwrap();
+            account.verifier = Some(crate::domain::words::Verifier("another".into()));
+            tx.put_account(&account)
+        });
+        let outcome = world.apply(Actor::Nobody, late);
+        assert_eq!(refused(&outcome), Refusal::WrongCredentials);
+        let fresh = proof(&world);
+        assert!(world.apply(Actor::Nobody, fresh).reply.is_ok());
     }
 
     fn use_now(world: &mut World, me: Me) {

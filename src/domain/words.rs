@@ -251,17 +251,24 @@ pub struct Proof {
     pub(in crate::domain) kind: SessionKind,
     /// The app password that it was.
     pub(in crate::domain) app: Option<Box<str>>,
+    /// What the password matched, where it was the account's own.
+    pub(in crate::domain) verifier: Option<Verifier>,
 }
 
 impl Proof {
     /// For `engine::auth`, after a verifier has matched, and for tests of the rules.
     pub(crate) fn of(account: AccountNo, kind: SessionKind) -> Proof {
-        Proof { account, kind, app: None }
+        Proof { account, kind, app: None, verifier: None }
+    }
+
+    /// The same for a password that matched this verifier: it counts only while it is the account's.
+    pub(crate) fn by(account: AccountNo, verifier: Verifier) -> Proof {
+        Proof { verifier: Some(verifier), ..Proof::of(account, SessionKind::Person) }
     }
 
     /// The same for the app password of this name.
     pub(crate) fn of_app(account: AccountNo, name: Box<str>) -> Proof {
-        Proof { account, kind: SessionKind::Application, app: Some(name) }
+        Proof { account, kind: SessionKind::Application, app: Some(name), verifier: None }
     }
 
     pub fn account(&self) -> AccountNo {

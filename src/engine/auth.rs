@@ -86,10 +86,11 @@ impl Auth {
             Some((no, verifier)) => (Some(no), verifier),
             None => (None, self.decoy.clone()),
         };
+        let tried = verifier.clone();
         let matches = password.len() <= PASSWORD_BYTES_MAX
-            && smol::unblock(move || password::verify(&password, &verifier)).await;
+            && smol::unblock(move || password::verify(&password, &tried)).await;
         drop(permit);
-        let proof = no.filter(|_| matches).map(|no| Proof::of(no, SessionKind::Person));
+        let proof = no.filter(|_| matches).map(|no| Proof::by(no, verifier));
         self.settle(name, peer, proof)
     }
 
