@@ -249,7 +249,7 @@ impl Config {
             listen: Listen {
                 tcp: free(),
                 http: free(),
-                line: off(),
+                line: free(),
                 tags: off(),
                 files: off(),
                 tinode: off(),

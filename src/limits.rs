@@ -27,6 +27,11 @@ pub const CONTACT_GROUP_BYTES_MAX: usize = 64;
 pub const TYPE_BYTES_MAX: usize = 64;
 /// How deep JSON may nest: packets use three levels, free JSON of other protocols some more.
 pub const JSON_DEPTH_MAX: usize = 32;
+/// Pairs in one line of the line carrier: no packet has a quarter of them, and each is compared
+/// with those before it.
+pub const LINE_PAIRS_MAX: usize = 64;
+/// What a client of the line carrier puts on a request to find its answer by.
+pub const LINE_SEQ_BYTES_MAX: usize = 64;
 /// Messages in one answer; also the count where a packet names none.
 pub const HISTORY_COUNT_MAX: u32 = 500;
 /// Unread messages in one answer: clients are told not to ask where there are more.

@@ -81,16 +81,18 @@ pub enum Carrier {
     Tcp,
     Http,
     WebSocket,
+    Line,
 }
 
 impl Carrier {
-    pub const ALL: [Carrier; 3] = [Carrier::Tcp, Carrier::Http, Carrier::WebSocket];
+    pub const ALL: [Carrier; 4] = [Carrier::Tcp, Carrier::Http, Carrier::WebSocket, Carrier::Line];
 
     pub fn name(self) -> &'static str {
         match self {
             Carrier::Tcp => "tcp",
             Carrier::Http => "http",
             Carrier::WebSocket => "websocket",
+            Carrier::Line => "line",
         }
     }
 }

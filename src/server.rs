@@ -31,6 +31,7 @@ pub struct Server {
 pub struct Doors {
     pub tcp: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
+    pub line: Option<SocketAddr>,
     /// The pin of the certificate (`end-cert=` of an address) when TLS is on.
     pub pin: Option<String>,
 }
@@ -70,7 +71,12 @@ impl Server {
             Ok(net) => net,
             Err(why) => return Err(give_up(engine, why)),
         };
-        let doors = Doors { tcp: net.tcp_address(), http: net.http_address(), pin: net.pin() };
+        let doors = Doors {
+            tcp: net.tcp_address(),
+            http: net.http_address(),
+            line: net.line_address(),
+            pin: net.pin(),
+        };
         let admin = match manage(&config, &doors, &exchange, reader, metrics, &net) {
             Ok(admin) => admin,
             Err(why) => {

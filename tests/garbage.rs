@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::client::tcp::{self, User};
 use crate::client::{Line, ws};
 use crate::noise::Noise;
-use crate::talk::stage::serve;
+use crate::talk::stage::{Stage, serve};
 
 /// Connections of noise each test makes at each door.
 const TRIES: usize = 250;
@@ -39,10 +39,10 @@ fn pour(address: SocketAddr, bytes: &[u8], noise: &mut Noise) -> Result<Vec<u8>,
     line.rest()
 }
 
-fn try_all(seed: u64, make: impl Fn(&mut Noise) -> Vec<u8>, http: bool) {
+fn try_all(seed: u64, make: impl Fn(&mut Noise) -> Vec<u8>, door: fn(&Stage) -> SocketAddr) {
     let mut stage = serve(&[]);
     behave(stage.tcp());
-    let address = if http { stage.http() } else { stage.tcp() };
+    let address = door(&stage);
     let mut noise = Noise::new(seed);
     for i in 0..TRIES {
         let bytes = make(&mut noise);
@@ -130,14 +130,44 @@ fn upgraded(noise: &mut Noise) -> Vec<u8> {
     bytes
 }
 
+fn typed(noise: &mut Noise) -> Vec<u8> {
+    const LINES: [&str; 8] = [
+        "HELLO highest-supported-layer=3",
+        "CONNECT login=alice",
+        "CONNECT-CONTINUE hash=00ff",
+        "REGISTER login=\"x y\" password='\\u0000'",
+        "MESSAGE to=bob, text=\"hi \\\"there\\\"\" cookie=1",
+        "CONTACTS-ADD id=bob group=[a, \"b c\", {\"d\":[1]}]",
+        "CHAT-HISTORY seq=1 session=00 chat_id=bob id_from=0 id_till=-1",
+        "",
+    ];
+    let mut bytes = Vec::new();
+    for _ in 0..noise.below(5) {
+        let line = noise.pick(&LINES).as_bytes().to_vec();
+        bytes.extend(if noise.one_in(2) { spoil(line, noise) } else { line });
+        bytes.extend_from_slice(if noise.one_in(2) { b"\n" } else { b"\r\n" });
+    }
+    bytes
+}
+
+#[test]
+fn any_bytes_at_the_line_door_are_survived() {
+    try_all(Noise::seed(), |noise| noise.bytes(3000), Stage::line);
+}
+
+#[test]
+fn lines_that_are_almost_right_are_survived() {
+    try_all(Noise::seed(), typed, Stage::line);
+}
+
 #[test]
 fn any_bytes_at_the_tcp_door_are_survived() {
-    try_all(Noise::seed(), |noise| noise.bytes(3000), false);
+    try_all(Noise::seed(), |noise| noise.bytes(3000), Stage::tcp);
 }
 
 #[test]
 fn any_bytes_at_the_http_door_are_survived() {
-    try_all(Noise::seed(), |noise| noise.bytes(3000), true);
+    try_all(Noise::seed(), |noise| noise.bytes(3000), Stage::http);
 }
 
 #[test]
@@ -147,7 +177,7 @@ fn frames_that_are_almost_right_are_survived() {
         bytes.extend(spoil(frame(noise), noise));
         bytes
     };
-    try_all(Noise::seed(), make, false);
+    try_all(Noise::seed(), make, Stage::tcp);
 }
 
 #[test]
@@ -157,12 +187,12 @@ fn requests_that_are_almost_right_are_survived() {
         bytes.extend(spoil(request(noise), noise));
         bytes
     };
-    try_all(Noise::seed(), make, true);
+    try_all(Noise::seed(), make, Stage::http);
 }
 
 #[test]
 fn websocket_frames_that_are_almost_right_are_survived() {
-    try_all(Noise::seed(), upgraded, true);
+    try_all(Noise::seed(), upgraded, Stage::http);
 }
 
 #[test]

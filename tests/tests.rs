@@ -12,6 +12,7 @@ mod full;
 mod garbage;
 mod kill;
 mod layers;
+mod line;
 mod model;
 mod noise;
 mod slow;

@@ -119,7 +119,7 @@ fn reload(server: &Server, started: &Config, args: &Serve) {
 }
 
 fn warn_of(config: &Config) {
-    let open = [&config.listen.tcp, &config.listen.http]
+    let open = [&config.listen.tcp, &config.listen.http, &config.listen.line]
         .into_iter()
         .filter_map(|text| text.parse::<SocketAddr>().ok())
         .find(|address| !address.ip().is_loopback());
@@ -173,6 +173,11 @@ fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
         let scheme = if doors.pin.is_some() { "wss" } else { "ws" };
         text.push_str(&format!("  WebSocket  {scheme}://{at}/v3/ws\n"));
     }
+    if let Some(line) = doors.line {
+        let at = shown(line, &config.server_name);
+        let tls = if doors.pin.is_some() { " (TLS)" } else { "" };
+        text.push_str(&format!("  line       {at}{tls}\n"));
+    }
     if config.has_admin() {
         text.push_str(&format!("  admin      {}\n", config.admin_socket().display()));
     }
@@ -202,7 +207,12 @@ mod tests {
     use super::*;
 
     fn doors(tcp: &str, http: &str, pin: Option<&str>) -> Doors {
-        Doors { tcp: tcp.parse().ok(), http: http.parse().ok(), pin: pin.map(str::to_owned) }
+        Doors {
+            tcp: tcp.parse().ok(),
+            http: http.parse().ok(),
+            line: "127.0.0.1:3216".parse().ok(),
+            pin: pin.map(str::to_owned),
+        }
     }
 
     #[test]
@@ -214,6 +224,7 @@ mod tests {
             "  TCP        127.0.0.1:3217\n",
             "  HTTP       http://127.0.0.1:3218\n",
             "ws://127.0.0.1:3218/v3/ws",
+            "  line       127.0.0.1:3216\n",
             "curl -d '{}' http://127.0.0.1:3218/v3/HELLO\n",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
@@ -228,6 +239,7 @@ mod tests {
         let text = greeting(&config, &doors("0.0.0.0:3217", "[::]:3218", Some("abc=")), false);
         assert!(text.contains("msim-tcp://im.test:3217?end-cert=abc=\n"), "{text}");
         assert!(text.contains("msim-http://im.test:3218/?end-cert=abc=\n"), "{text}");
+        assert!(text.contains("  line       127.0.0.1:3216 (TLS)\n"), "{text}");
         assert!(text.contains("curl -d '{}' -k https://im.test:3218/v3/HELLO"), "{text}");
     }
 }

@@ -117,8 +117,8 @@ fn doors(config: &Config) -> Result<(), Fault> {
             return Err(fault(key, format!("{text} is taken by {other}; expected another port")));
         }
     }
-    if listen.tcp.is_empty() && listen.http.is_empty() {
-        let problem = "both tcp and http are turned off, and no other door is served yet".into();
+    if listen.tcp.is_empty() && listen.http.is_empty() && listen.line.is_empty() {
+        let problem = "tcp, http and line are turned off, and no other door is served yet".into();
         return Err(fault("listen.tcp", problem));
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::domain::id::{AccountNo, Address, Timestamp};
 use crate::domain::nouns::{AccountState, Contact, ContactState};
 use crate::domain::session::Caller;
-use crate::domain::words::{ContactDraft, ContactView, Event, News, Refusal, Reply};
+use crate::domain::words::{Changed, ContactDraft, ContactView, Event, News, Refusal, Reply};
 use crate::domain::{Context, Fault, account};
 use crate::limits::{
     CONTACT_GROUP_BYTES_MAX, CONTACT_GROUPS_MAX, CONTACT_NAME_BYTES_MAX, CONTACT_NOTE_BYTES_MAX,
@@ -77,8 +77,14 @@ pub(in crate::domain) fn change(
         return Ok(Reply::Done);
     }
     tx.put_contact(me.account, &new)?;
-    let view = view(tx, context.home, &viewer(tx, me.account)?, new, context.now)?;
-    news.push(to_my_others(me, Event::ContactUpdated(view)));
+    let changed = Changed {
+        name: new.name != old.name,
+        group: new.group != old.group,
+        note: new.note != old.note,
+        dialog: new.dialog != old.dialog,
+    };
+    let contact = view(tx, context.home, &viewer(tx, me.account)?, new, context.now)?;
+    news.push(to_my_others(me, Event::ContactUpdated { contact, changed }));
     Ok(Reply::Done)
 }
 
@@ -245,7 +251,8 @@ mod tests {
         assert_eq!((&*view.name, view.note.as_deref()), ("Robert", Some("plays black")));
         assert_eq!((view.group.len(), view.dialog), (2, true));
         let heard = heard_by(&outcome, alice.account, Some(alice.key));
-        assert_eq!(*heard[0], Event::ContactUpdated(view.clone()));
+        let changed = Changed { name: true, ..Changed::default() };
+        assert_eq!(*heard[0], Event::ContactUpdated { contact: view.clone(), changed });
 
         // What changes nothing is no news.
         for draft in [renamed, contact("bob")] {

@@ -415,6 +415,15 @@ pub struct ContactView {
     pub last_seen: Option<Timestamp>,
 }
 
+/// Which fields of a contact have changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    pub name: bool,
+    pub group: bool,
+    pub note: bool,
+    pub dialog: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserView {
     pub account: AccountNo,
@@ -437,7 +446,10 @@ pub struct AppPasswordView {
 pub enum Event {
     Message(MessageView),
     ContactCreated(ContactView),
-    ContactUpdated(ContactView),
+    ContactUpdated {
+        contact: ContactView,
+        changed: Changed,
+    },
     ContactRemoved {
         who: Arc<str>,
     },

@@ -173,7 +173,12 @@ impl Exchange {
             answer.reply = Err(Refusal::NoSession);
             return answer;
         }
-        if let Err(refusal) = self.admit(peer, answer.seat.as_ref().map(|(_, s)| s.account)) {
+        // Whoever leaves is never told to stay a little longer.
+        let leaves = matches!(ask.what, Ok(What::Command(Command::LogOut)));
+        let admitted = self.admit(peer, answer.seat.as_ref().map(|(_, s)| s.account));
+        if let Err(refusal) = admitted
+            && !leaves
+        {
             answer.reply = Err(refusal);
             return answer;
         }

@@ -251,7 +251,7 @@ fn weight(event: &Event) -> usize {
     FIXED
         + match event {
             Event::Message(m) => m.text.len() + m.chat.len() + m.from.len(),
-            Event::ContactCreated(c) | Event::ContactUpdated(c) => {
+            Event::ContactCreated(c) | Event::ContactUpdated { contact: c, .. } => {
                 c.who.len()
                     + c.name.len()
                     + c.note.as_ref().map_or(0, |n| n.len())

@@ -20,7 +20,7 @@ use crate::net::host::{Core, Host};
 use crate::net::http;
 use crate::net::stream::{Plain, Stream};
 use crate::net::tls::Tls;
-use crate::wire::msim2;
+use crate::wire::{line, msim2};
 
 /// Connections that the kernel keeps until they are accepted. std asks for 128, with which a crowd
 /// that comes back after a restart waits for its retransmissions.
@@ -46,6 +46,7 @@ const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
 pub(super) enum Door {
     Tcp,
     Http,
+    Line,
 }
 
 /// Opens a door. An error is a sentence with what to do.
@@ -99,13 +100,15 @@ pub(super) async fn accept<X: Core>(
         let (carrier, host, tls) = match door {
             Door::Tcp => (Carrier::Tcp, host.clone(), tls.clone()),
             Door::Http => (Carrier::Http, host.clone(), tls.clone()),
+            Door::Line => (Carrier::Line, host.clone(), tls.clone()),
         };
         match guests.admit(peer.ip(), carrier) {
             Ok(guest) => match door {
                 Door::Tcp => executor.spawn(serve_tcp(host, guest, socket, tls)).detach(),
                 Door::Http => executor.spawn(serve_http(host, guest, socket, tls)).detach(),
+                Door::Line => executor.spawn(serve_line(host, guest, socket, tls)).detach(),
             },
-            // Closing it is the answer: neither protocol has a word before the first packet.
+            // Closing it is the answer: no protocol has a word before the first packet.
             Err(why) => complaint.turned_away(peer.ip(), why),
         }
         count = count.wrapping_add(1);
@@ -138,6 +141,20 @@ pub(super) async fn serve_http<X: Core>(
     guest.settle().await;
     let Some(stream) = welcome(&host, socket, tls).await else { return };
     let end = http::serve(&host, &mut guest, stream).await;
+    note(&guest, end);
+}
+
+pub(super) async fn serve_line<X: Core>(
+    host: Arc<Host<X>>,
+    guest: Guest,
+    socket: Async<TcpStream>,
+    tls: Option<Arc<Tls>>,
+) {
+    guest.settle().await;
+    let Some(stream) = welcome(&host, socket, tls).await else { return };
+    let codec = line::Codec::new(host.house().config.limits.max_packet_bytes);
+    let dialogue = line::Dialogue::new(host.house());
+    let end = converse(&host, &guest, stream, codec, dialogue, Opening::default()).await;
     note(&guest, end);
 }
 

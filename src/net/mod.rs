@@ -62,6 +62,7 @@ pub struct Net {
     tasks: Vec<Task<()>>,
     tcp: Option<SocketAddr>,
     http: Option<SocketAddr>,
+    line: Option<SocketAddr>,
     /// Dropping it ends the threads.
     running: Sender<()>,
     ended: mpsc::Receiver<()>,
@@ -70,7 +71,11 @@ pub struct Net {
 
 impl fmt::Debug for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Net").field("tcp", &self.tcp).field("http", &self.http).finish()
+        f.debug_struct("Net")
+            .field("tcp", &self.tcp)
+            .field("http", &self.http)
+            .field("line", &self.line)
+            .finish()
     }
 }
 
@@ -117,7 +122,9 @@ impl Net {
         };
         let tcp = door("listen.tcp", &config.listen.tcp)?;
         let http = door("listen.http", &config.listen.http)?;
+        let line = door("listen.line", &config.listen.line)?;
         let (tcp_address, http_address) = (address(&tcp), address(&http));
+        let line_address = address(&line);
 
         let present = host.present.clone();
         let executor = Arc::new(Executor::new());
@@ -141,7 +148,7 @@ impl Net {
                 })
                 .map_err(|error| format!("a thread for connections did not start: {error}"))?;
         }
-        let mut tasks: Vec<_> = [(Door::Tcp, tcp), (Door::Http, http)]
+        let mut tasks: Vec<_> = [(Door::Tcp, tcp), (Door::Http, http), (Door::Line, line)]
             .into_iter()
             .filter_map(|(door, listener)| listener.map(|listener| (door, listener)))
             .map(|(door, listener)| {
@@ -158,6 +165,7 @@ impl Net {
             tasks,
             tcp: tcp_address,
             http: http_address,
+            line: line_address,
             running,
             ended,
             threads,
@@ -171,6 +179,10 @@ impl Net {
 
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    pub fn line_address(&self) -> Option<SocketAddr> {
+        self.line
     }
 
     /// The pin of the certificate; `None` without TLS.

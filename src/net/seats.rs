@@ -68,6 +68,18 @@ impl Seats {
         })
         .await;
     }
+
+    /// Gives up every seat but that of `session`.
+    pub(super) fn leave_all_but(&mut self, session: &SessionId) {
+        let holder = self.holder;
+        self.held.retain(|(id, seat)| {
+            let stays = id == session;
+            if !stays {
+                seat.release(holder);
+            }
+            stays
+        });
+    }
 }
 
 impl Drop for Seats {

@@ -274,7 +274,7 @@ fn tls_is_off_by_itself_only_while_nobody_else_can_listen() {
 #[test]
 fn the_tasks_of_connections_are_small() {
     let stage = Stage::new(PATIENT);
-    let (guest, other) = (stage.guest(), stage.guest());
+    let (guest, other, third) = (stage.guest(), stage.guest(), stage.guest());
     let host = Arc::new(stage.host);
     let socket = || {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -282,5 +282,9 @@ fn the_tasks_of_connections_are_small() {
     };
     let tcp = size_of_val(&accept::serve_tcp(host.clone(), guest, socket(), None));
     let http = size_of_val(&accept::serve_http(host.clone(), other, socket(), None));
+    let line = size_of_val(&accept::serve_line(host.clone(), third, socket(), None));
     assert!(tcp <= 900 && http <= 900, "{tcp}, {http} bytes");
+    // What being logged in by the draft adds on the heap: a login of usual length.
+    let draft = 32;
+    assert!(line + draft <= tcp, "{line} + {draft} bytes, {tcp} over TCP");
 }

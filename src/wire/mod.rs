@@ -8,12 +8,13 @@
 pub mod buffer;
 pub mod http;
 pub mod json;
+pub mod line;
 pub mod msim2;
 
 pub use buffer::Buffer;
 
 use crate::config::Config;
-use crate::domain::id::{Login, MessageId, SessionId};
+use crate::domain::id::{Address, Login, MessageId, SessionId};
 use crate::domain::words::{Command, Event, Query, Refusal, Reply};
 use std::sync::Arc;
 
@@ -84,6 +85,18 @@ pub trait Dialogue {
         told: &Told<'_>,
         out: &mut Vec<Self::Packet>,
     );
+
+    /// `session` becomes this connection's. True: its only one, so that those before it are let go
+    /// and collect their updates in their mailboxes.
+    fn on_seat(&mut self, _session: &SessionId) -> bool {
+        false
+    }
+
+    /// What is asked when the conversation is over, whoever ended it, until this is `None`. Nobody
+    /// hears the answers.
+    fn last_words(&mut self) -> Option<Ask> {
+        None
+    }
 }
 
 /// What the driver does after a packet.
@@ -180,4 +193,14 @@ pub struct House {
     /// The host part of every address here, lower case.
     pub name: Box<str>,
     pub config: Arc<Config>,
+}
+
+impl House {
+    /// The login in `login` or `login@servername`; `None` for what cannot be an account here (mSIM
+    /// 2, decision 37).
+    pub fn own_login(&self, text: &str) -> Option<Login> {
+        let address = Address::parse(text, &self.name).ok()?;
+        let is_ours = address.is_local(&self.name) && address.chat.is_none();
+        is_ours.then_some(address.login)
+    }
 }

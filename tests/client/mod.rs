@@ -4,6 +4,7 @@
 //! Blocking sockets with a deadline on every read; errors are sentences for the test's report.
 
 pub mod http;
+pub mod line;
 pub mod tcp;
 pub mod ws;
 

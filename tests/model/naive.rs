@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use msimd::domain::id::{AccountNo, MessageId, Seq, Timestamp};
 use msimd::domain::words::{
-    AppPasswordView, ChatView, ContactView, Event, KeyId, Kind, MessageView, News, Outcome, Query,
-    Range, Refusal, Reply, Take, UserView,
+    AppPasswordView, Changed, ChatView, ContactView, Event, KeyId, Kind, MessageView, News,
+    Outcome, Query, Range, Refusal, Reply, Take, UserView,
 };
 
 /// Who says something.
@@ -274,9 +274,9 @@ impl Model {
                 self.add_contact(me, draft)?;
                 Some(Event::ContactCreated(self.contact_view(me, &draft.who, now)))
             }
-            Op::ChangeContact(draft) => self
-                .change_contact(me, draft)?
-                .then(|| Event::ContactUpdated(self.contact_view(me, &draft.who, now))),
+            Op::ChangeContact(draft) => self.change_contact(me, draft)?.map(|changed| {
+                Event::ContactUpdated { contact: self.contact_view(me, &draft.who, now), changed }
+            }),
             Op::RemoveContact(who) => {
                 let card = self.contacts.remove(&(me, who.clone()));
                 card.ok_or(Refusal::NoSuchContact)?;
@@ -659,7 +659,7 @@ impl Model {
     }
 
     /// Whether anything changed.
-    fn change_contact(&mut self, me: u32, draft: &Draft) -> Result<bool, Refusal> {
+    fn change_contact(&mut self, me: u32, draft: &Draft) -> Result<Option<Changed>, Refusal> {
         fits(draft)?;
         let place = (me, draft.who.clone());
         let old = self.contacts.get(&place).ok_or(Refusal::NoSuchContact)?.clone();
@@ -674,9 +674,14 @@ impl Model {
             dialog: draft.dialog.unwrap_or(old.dialog),
             blocked: old.blocked,
         };
-        let changed = new != old;
+        let changed = Changed {
+            name: new.name != old.name,
+            group: new.group != old.group,
+            note: new.note != old.note,
+            dialog: new.dialog != old.dialog,
+        };
         self.contacts.insert(place, new);
-        Ok(changed)
+        Ok((changed != Changed::default()).then_some(changed))
     }
 
     fn contact_view(&self, me: u32, who: &str, now: u64) -> ContactView {

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::bytes::bytes;
 use super::line::Runner;
 use super::peer::{Heard, Wire, is_probe, show};
-use super::term::{Term, fill, shorten};
-use super::words::{Options, account_of, device_of, is_type};
+use super::term::{Term, fill, fits, shorten};
+use super::words::{Options, account_of, carrier_of, device_of, is_type};
 use crate::client::Packet;
 use crate::client::http::Response;
 
@@ -17,6 +17,9 @@ impl Runner {
         text: &str,
         first: bool,
     ) -> Result<(), String> {
+        if carrier_of(designator) == "nc" {
+            return self.expect_text(designator, text, first);
+        }
         let options = Options::of(text, &self.names)?;
         let (word, rest) = options.rest.split_once(' ').unwrap_or((options.rest, ""));
         if !self.peers.contains_key(designator) {
@@ -40,6 +43,26 @@ impl Runner {
         let said = show(&heard);
         self.compare(designator, word, rest, &options, heard)
             .map_err(|e| format!("{e}\n    in {}", shorten(&said)))
+    }
+
+    /// A line by hand: `$x` is what x is, or becomes it; `$_` is anything.
+    fn expect_text(&mut self, designator: &str, text: &str, first: bool) -> Result<(), String> {
+        if text == "nothing" {
+            return self.expect_nothing(designator, 3);
+        }
+        let peer = self.peer(designator, 3, None)?;
+        let heard = match (text, first) {
+            ("closed", _) | (_, true) => peer.next()?,
+            (pattern, false) => peer.text(pattern)?,
+        };
+        match heard {
+            Heard::End if text == "closed" => Ok(()),
+            Heard::Text(line) if text != "closed" => {
+                let fits = fits(text, &line, &mut self.names)?;
+                if fits { Ok(()) } else { Err(format!("not {line}")) }
+            }
+            other => Err(show(&other)),
+        }
     }
 
     fn compare(
@@ -68,7 +91,9 @@ impl Runner {
             }
             Heard::Packet(packet) => self.compare_answer(designator, word, rest, options, &packet),
             Heard::Response(response) => self.compare_response(designator, word, rest, &response),
-            Heard::End | Heard::Close(_) | Heard::Pong(_) => Err("something else".into()),
+            Heard::Text(_) | Heard::End | Heard::Close(_) | Heard::Pong(_) => {
+                Err("something else".into())
+            }
         }
     }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::bytes::bytes;
 use super::operator;
-use super::peer::{Ask, Peer, Wire};
+use super::peer::{Ask, Doors, Peer, Wire};
 use super::stage::Stage;
 use super::term::{Names, Term, fill};
 use super::words::{Options, account_of, carrier_of, designator, device_of};
 use crate::client::tcp::{Tcp, User, password_of};
-use crate::client::ws;
+use crate::client::{hex, ws};
 
 #[derive(Debug)]
 pub struct Runner {
@@ -101,6 +101,27 @@ impl Runner {
                 self.names.insert(name.trim().into(), value);
                 Ok(())
             }
+            "sha256" => {
+                let (name, text) = rest.split_once(" = ").ok_or("sha256 NAME = TEXT")?;
+                let text = fill(text, &self.names)?;
+                let hash = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+                self.names.insert(name.into(), hex(hash.as_ref()).into());
+                Ok(())
+            }
+            "rising" => {
+                let number = |name| {
+                    fill(&format!("${{{name}}}"), &self.names)?
+                        .parse::<u64>()
+                        .map_err(|e| e.to_string())
+                };
+                let numbers = rest.split(' ').map(number).collect::<Result<Vec<_>, _>>()?;
+                let rise = numbers.is_sorted_by(|a, b| a < b);
+                if rise { Ok(()) } else { Err(format!("{numbers:?}")) }
+            }
+            "forget" => {
+                rest.split(' ').for_each(|name| drop(self.names.remove(name)));
+                Ok(())
+            }
             "pass" => {
                 let millis = rest.parse().map_err(|_| "pass MILLISECONDS")?;
                 std::thread::sleep(Duration::from_millis(millis));
@@ -139,6 +160,11 @@ impl Runner {
         self.stage.start()
     }
 
+    /// The doors of the running server; those it does not have are nowhere.
+    fn doors(&self) -> Doors {
+        Doors { tcp: self.stage.tcp(), http: self.stage.http(), line: self.stage.line() }
+    }
+
     fn register(&mut self, login: &str) -> Result<(), String> {
         if !self.registered.insert(login.into()) {
             return Ok(());
@@ -153,10 +179,30 @@ impl Runner {
 
     fn enter(&mut self, designator: &str) -> Result<(), String> {
         let account = account_of(designator);
+        if carrier_of(designator) == "nc" {
+            return self.enter_by_hand(designator, &account);
+        }
         self.register(&account)?;
         let body = format!(r#"{{"login":"{account}","password":"{}"}}"#, password_of(&account));
         self.peer_line(designator, &format!("> session=none AUTH-PLAIN {body}"))?;
         self.peer_line(designator, r#"< 200 {"sessid":string}"#)
+    }
+
+    /// Registers where needed, logs in by challenge.
+    fn enter_by_hand(&mut self, designator: &str, account: &str) -> Result<(), String> {
+        let password = format!("secret of {account}");
+        if self.registered.insert(account.into()) {
+            self.names.insert(format!("password_{account}"), password_of(account).into());
+            let line = format!("> REGISTER login={account} password=\"{password}\"");
+            self.peer_line(designator, &line)?;
+            self.peer_line(designator, "<! REGISTER-OK")?;
+        }
+        self.peer_line(designator, &format!("> CONNECT login={account}"))?;
+        self.names.remove("salt");
+        self.peer_line(designator, "<! CONNECT-ACK salt=$salt")?;
+        self.line(&format!("sha256 hash = ${{salt}}{password}"))?;
+        self.peer_line(designator, "> CONNECT-CONTINUE hash=${hash}")?;
+        self.peer_line(designator, "<! CONNECT-OK")
     }
 
     fn peer_line(&mut self, designator: &str, verb: &str) -> Result<(), String> {
@@ -218,6 +264,13 @@ impl Runner {
     }
 
     fn send(&mut self, designator: &str, text: &str) -> Result<(), String> {
+        if carrier_of(designator) == "nc" {
+            let text = fill(text, &self.names)?;
+            return match &mut self.peer(designator, 3, None)?.wire {
+                Wire::Nc(hand) => hand.send(&text),
+                _ => Err("somebody else".into()),
+            };
+        }
         let options = Options::of(text, &self.names)?;
         let (kind, body) = options.rest.split_once(' ').unwrap_or((options.rest, ""));
         let body = match body.trim() {
@@ -285,8 +338,8 @@ impl Runner {
         self.stage.stop()
     }
 
-    /// The connection of that name, made where there is none. A WebSocket has one layer, so another
-    /// layer is another socket.
+    /// The connection of that name, made where there is none. A WebSocket or a script has one layer,
+    /// so another layer is another connection.
     pub(super) fn peer(
         &mut self,
         designator: &str,
@@ -294,10 +347,10 @@ impl Runner {
         session: Option<&str>,
     ) -> Result<&mut Peer, String> {
         let carrier = carrier_of(designator);
-        let unfit = self.peers.get(designator).is_some_and(|p| carrier == "ws" && p.layer != layer);
+        let has_one = ["ws", "line"].contains(&carrier);
+        let unfit = self.peers.get(designator).is_some_and(|p| has_one && p.layer != layer);
         if unfit || !self.peers.contains_key(designator) {
-            let (tcp, http) = (self.stage.tcp(), self.stage.http());
-            let peer = Peer::connect(carrier, tcp, http, layer, session)?;
+            let peer = Peer::connect(carrier, self.doors(), layer, session)?;
             self.peers.insert(designator.into(), peer);
         }
         self.peers.get_mut(designator).ok_or_else(|| "nobody is connected".into())

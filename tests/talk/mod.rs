@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! each A tcp http ws                     run once per carrier, A replaced by it
+//! not line: x:A> …                      a line for every choice but that one
 //! config limits.mailbox = 4              a key of msimd.toml, before the start or the next one
 //! disk                                   the database lies in a directory: `restart`, `crash`
 //! loose                                  pushes that nobody expects are no failure
@@ -22,6 +23,12 @@
 //! `x< close 1002`, `x ping "…"`, `x< pong "…"`, `repeat 3 i` … `end`, `let x = 5`, `pass 1500`
 //! (milliseconds: only where the passing of time is what is tested), `restart`, `crash`,
 //! `user disable bob` (the operator), `invite 1 code`.
+//!
+//! `alice:line` speaks mSIM 2 on the line carrier, in the same words as here. `alice:nc` is lines
+//! by hand, as they are: `alice:nc> MESSAGE to=bob text=hi`, `alice:nc< MESSAGE-SENT id=$m` (the
+//! next line that begins with that word; `$m` binds or compares, `$_` is anything; the ends of lines
+//! within a block are written ` | `). `sha256 hash = ${salt}secret` binds, `forget salt` unbinds,
+//! `rising n1 n2` compares.
 //!
 //! Without `loose` a talk fails when a TCP or WebSocket connection was pushed something that the
 //! talk does not mention.
@@ -139,6 +146,15 @@ fn choose(talk: &mut Talk) {
         .map(|(letter, carrier)| (format!(":{letter}"), format!(":{carrier}")))
         .collect();
     talk.lines.retain(|(_, line)| !line.starts_with('\u{0}'));
+    talk.lines.retain_mut(|(_, line)| {
+        let Some((carrier, rest)) = line.strip_prefix("not ").and_then(|l| l.split_once(": "))
+        else {
+            return true;
+        };
+        let stays = choices.iter().all(|(_, chosen)| *chosen != format!(":{carrier}"));
+        *line = rest.to_owned();
+        stays
+    });
     for (_, line) in &mut talk.lines {
         for (letter, carrier) in &choices {
             // Only in the names before a packet, not in its text.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use crate::client::http::{Http, Response};
+use crate::client::line::{Hand, Script};
 use crate::client::tcp::Tcp;
 use crate::client::ws::{self, Ws};
 use crate::client::{Packet, hex};
@@ -15,6 +16,7 @@ use crate::client::{Packet, hex};
 pub enum Heard {
     Packet(Packet),
     Response(Response),
+    Text(String),
     Pong(Vec<u8>),
     Close(Option<u16>),
     End,
@@ -34,6 +36,9 @@ pub struct Asked {
 pub enum Wire {
     Tcp(Tcp),
     Ws(Ws),
+    Line(Script),
+    /// The line carrier by hand.
+    Nc(Hand),
     /// A fetch in flight keeps its connection busy, so it has one of its own.
     Http {
         post: Option<Http>,
@@ -57,6 +62,14 @@ pub struct Peer {
     pub over: bool,
 }
 
+/// Where the server's doors are.
+#[derive(Clone, Copy, Debug)]
+pub struct Doors {
+    pub tcp: SocketAddr,
+    pub http: SocketAddr,
+    pub line: SocketAddr,
+}
+
 /// Where a packet is to go and as what.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -72,14 +85,15 @@ pub struct Ask {
 impl Peer {
     pub fn connect(
         carrier: &str,
-        tcp: SocketAddr,
-        http: SocketAddr,
+        doors: Doors,
         layer: u32,
         session: Option<&str>,
     ) -> Result<Peer, String> {
         let wire = match carrier {
-            "tcp" => Wire::Tcp(Tcp::connect(tcp)?),
-            "ws" => Wire::Ws(Ws::connect(http, layer, session)?),
+            "tcp" => Wire::Tcp(Tcp::connect(doors.tcp)?),
+            "ws" => Wire::Ws(Ws::connect(doors.http, layer, session)?),
+            "line" => Wire::Line(Script::connect(doors.line, layer, session)?),
+            "nc" => Wire::Nc(Hand::connect(doors.line)?),
             "http" => Wire::Http { post: None, fetch: None, fetching: false },
             other => return Err(format!("no carrier is called {other:?}")),
         };
@@ -111,6 +125,15 @@ impl Peer {
                 let body = std::str::from_utf8(&ask.body).map_err(|e| e.to_string())?;
                 ws.send(ask.seq, other, &ask.kind, body)?
             }
+            Wire::Line(line) => {
+                let other = session.filter(|s| Some(*s) != line.own.as_deref());
+                // A HELLO that says nothing asks for the server's highest layer.
+                let named = format!(r#"{{"highest-supported-layer":{}}}"#, ask.layer).into_bytes();
+                let is_bare = ask.kind == "HELLO" && ask.body.is_empty();
+                let body = if is_bare { &named } else { &ask.body };
+                line.send(ask.seq, other, &ask.kind, body)?
+            }
+            Wire::Nc(_) => return Err("a hand sends lines".into()),
             Wire::Http { post, .. } => {
                 open(post, http)?.post(ask.layer, session, &ask.kind, &ask.body)?;
                 0
@@ -129,6 +152,8 @@ impl Peer {
         match &mut self.wire {
             Wire::Tcp(tcp) => tcp.line.send(bytes),
             Wire::Ws(ws) => ws.line.send(bytes),
+            Wire::Line(line) => line.line.send(bytes),
+            Wire::Nc(hand) => hand.line.send(bytes),
             Wire::Http { post, .. } => open(post, http)?.line.send(bytes),
         }
     }
@@ -138,6 +163,8 @@ impl Peer {
         match &mut self.wire {
             Wire::Tcp(tcp) => tcp.line.shut(),
             Wire::Ws(ws) => ws.line.shut(),
+            Wire::Line(line) => line.line.shut(),
+            Wire::Nc(hand) => hand.line.shut(),
             Wire::Http { post, .. } => {
                 if let Some(http) = post {
                     http.line.shut();
@@ -146,8 +173,12 @@ impl Peer {
         }
     }
 
-    /// An AUTH-PLAIN on this connection made a session: WebSockets remember it where they had none.
+    /// An AUTH-PLAIN on this connection made a session: WebSockets remember it where they had none,
+    /// lines always.
     pub fn logged_in(&mut self, session: &str) {
+        if let Wire::Line(line) = &mut self.wire {
+            line.own = Some(session.to_owned());
+        }
         self.own.get_or_insert_with(|| session.to_owned());
     }
 
@@ -198,8 +229,15 @@ impl Peer {
         self.find(|heard| matches!(heard, Heard::Packet(p) if p.is_push() && p.kind == kind))
     }
 
+    /// The next line that begins with the same word as `pattern`, pushes with the same two.
+    pub fn text(&mut self, pattern: &str) -> Result<Heard, String> {
+        let words = if pattern.starts_with("PUSH ") { 2 } else { 1 };
+        let begins = |text: &str| text.split(' ').take(words).eq(pattern.split(' ').take(words));
+        self.find(|heard| matches!(heard, Heard::Text(text) if begins(text)))
+    }
+
     /// A round trip, twice, so that whatever was on its way has arrived; the pushes among it.
-    pub fn settle(&mut self) -> Result<Vec<Packet>, String> {
+    pub fn settle(&mut self) -> Result<Vec<String>, String> {
         for round in 0..2 {
             match &mut self.wire {
                 Wire::Tcp(tcp) => {
@@ -212,11 +250,23 @@ impl Peer {
                     ws.line.send(&ws::frame(true, 9, true, &[round as u8]))?;
                     self.find(|h| matches!(h, Heard::Pong(p) if *p == [round as u8]))?;
                 }
+                Wire::Line(line) => {
+                    // Nobody is asked, so nothing moves here.
+                    let seq = 4_000_000_000 + round;
+                    line.send(Some(seq), None, "SETTLE", b"")?;
+                    self.find(|h| matches!(h, Heard::Packet(p) if p.seq == seq))?;
+                }
+                Wire::Nc(hand) => {
+                    let kind = format!("SETTLE-{round}");
+                    hand.send(&kind)?;
+                    self.find(|h| matches!(h, Heard::Text(text) if text.contains(&kind)))?;
+                }
                 Wire::Http { .. } => return Err("HTTP hears pushes by fetching only".into()),
             }
         }
         let pushes = self.heard.iter().filter_map(|heard| match heard {
-            Heard::Packet(p) if p.is_push() => Some(p.clone()),
+            Heard::Packet(p) if p.is_push() => Some(show(heard)),
+            Heard::Text(_) => Some(show(heard)),
             _ => None,
         });
         Ok(pushes.collect())
@@ -251,6 +301,8 @@ impl Peer {
                     ws::Heard::Close(code) => Heard::Close(code),
                     ws::Heard::End => Heard::End,
                 },
+                Wire::Line(line) => line.receive()?.map_or(Heard::End, Heard::Packet),
+                Wire::Nc(hand) => hand.receive()?.map_or(Heard::End, Heard::Text),
                 Wire::Http { post: Some(http), .. } => {
                     http.receive()?.map_or(Heard::End, Heard::Response)
                 }
@@ -259,6 +311,7 @@ impl Peer {
             self.over |= matches!(heard, Heard::End | Heard::Close(_));
             match &heard {
                 Heard::Packet(packet) if is_probe(&packet.kind, &packet.body) => {}
+                Heard::Text(text) if text.starts_with("CONTACT-") && text.contains("probe-") => {}
                 _ => return Ok(heard),
             }
         }
@@ -289,6 +342,7 @@ pub fn show(heard: &Heard) -> String {
         Heard::Response(r) => {
             format!("{} {:?} {}", r.status, r.headers, String::from_utf8_lossy(&r.body))
         }
+        Heard::Text(text) => text.clone(),
         Heard::Pong(payload) => format!("pong {}", hex(payload)),
         Heard::Close(code) => format!("close {code:?}"),
         Heard::End => "the end of the stream".into(),

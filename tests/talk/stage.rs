@@ -39,7 +39,7 @@ impl Stage {
             ("data_dir", path("data")),
             ("listen.tcp", r#""127.0.0.1:0""#.to_owned()),
             ("listen.http", r#""127.0.0.1:0""#.to_owned()),
-            ("listen.line", r#""""#.to_owned()),
+            ("listen.line", r#""127.0.0.1:0""#.to_owned()),
             ("listen.tags", r#""""#.to_owned()),
             ("listen.files", r#""""#.to_owned()),
             ("limits.rate", r#""off""#.to_owned()),
@@ -136,6 +136,13 @@ impl Stage {
 
     pub fn tcp(&self) -> SocketAddr {
         self.server.as_ref().and_then(|s| s.doors().tcp).expect("the TCP door of a running server")
+    }
+
+    pub fn line(&self) -> SocketAddr {
+        self.server
+            .as_ref()
+            .and_then(|s| s.doors().line)
+            .expect("the line door of a running server")
     }
 
     pub fn http(&self) -> SocketAddr {

@@ -128,6 +128,31 @@ pub fn fill(text: &str, names: &Names) -> Result<String, String> {
     Ok(out)
 }
 
+/// Whether a line is what `pattern` says: `$x` in it is what x is, or becomes it where it is new,
+/// up to what follows it in the pattern; `$_` is anything.
+pub fn fits(pattern: &str, line: &str, names: &mut Names) -> Result<bool, String> {
+    let Some((before, after)) = pattern.split_once('$') else { return Ok(pattern == line) };
+    let Some(line) = line.strip_prefix(before) else { return Ok(false) };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let (name, rest) = after.split_at(after.find(|c| !is_name(c)).unwrap_or(after.len()));
+    let next = rest.split('$').next().unwrap_or_default();
+    let end = if next.is_empty() { Some(line.len()) } else { line.find(next) };
+    let Some(end) = end else { return Ok(false) };
+    match names.get(name) {
+        _ if name == "_" => {}
+        None => {
+            names.insert(name.into(), line[..end].into());
+        }
+        Some(known) => {
+            let known = known.as_str().map_or_else(|| known.to_string(), str::to_owned);
+            if known != line[..end] {
+                return Ok(false);
+            }
+        }
+    }
+    fits(rest, &line[end..], names)
+}
+
 pub fn shorten(text: &str) -> String {
     if text.len() <= 600 {
         return text.into();

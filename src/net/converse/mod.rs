@@ -83,11 +83,16 @@ where
         if let Some(session) = session {
             Box::pin(talk.sit_down(*session)).await;
         }
-        match talk.run().await? {
-            End::Gone => Ok(()),
-            End::Broken(broken) => Box::pin(talk.break_off(broken)).await,
-            End::Farewell(why) => Box::pin(talk.leave(why)).await,
+        let end = match talk.run().await {
+            Ok(End::Gone) => Ok(()),
+            Ok(End::Broken(broken)) => Box::pin(talk.break_off(broken)).await,
+            Ok(End::Farewell(why)) => Box::pin(talk.leave(why)).await,
+            Err(error) => Err(error),
+        };
+        while let Some(ask) = talk.dialogue.last_words() {
+            Box::pin(host.core.ask(guest.peer, ask)).await;
         }
+        end
     }
 }
 
@@ -301,6 +306,11 @@ where
         };
         if !self.drain(answer.order).await? {
             return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        if let Some((session, _)) = &answer.seat
+            && self.dialogue.on_seat(session)
+        {
+            self.seats.leave_all_but(session);
         }
         self.dialogue.on_reply(answer.reply, &mut self.said);
         self.encode();

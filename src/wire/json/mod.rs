@@ -6,5 +6,5 @@
 mod read;
 mod write;
 
-pub use read::{FieldError, Malformed, Object, Text, Value, object};
+pub use read::{FieldError, Malformed, Object, Text, Value, object, object_at_start};
 pub use write::{ArrayWriter, ObjectWriter, text_len};

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Se
 
 use crate::limits::JSON_DEPTH_MAX;
 
-/// A JSON value. Strings without escapes are borrowed from the input.
+/// A JSON value, or one that is spelled otherwise and means the same. Strings without escapes are borrowed from the input.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     Null,
@@ -19,6 +19,8 @@ pub enum Value<'a> {
     /// Written with a fraction or an exponent, or beyond 64 bits: never an integer to us.
     Fraction(f64),
     Text(Cow<'a, str>),
+    /// Never in JSON: a value of the line notation, whose type is that of the field it is in.
+    Word(Cow<'a, str>),
     Array(Vec<Value<'a>>),
     Object(Object<'a>),
 }
@@ -60,11 +62,61 @@ pub fn object(input: &[u8]) -> Result<Object<'_>, Malformed> {
         | Value::Negative(_)
         | Value::Fraction(_)
         | Value::Text(_)
+        | Value::Word(_)
         | Value::Array(_) => Err(Malformed(Error::custom("not an object"))),
     }
 }
 
+/// Reads one JSON object at the beginning of a text by the same rules; also returns how many bytes
+/// it takes.
+pub fn object_at_start(input: &str) -> Result<(Object<'_>, usize), Malformed> {
+    let mut values = serde_json::Deserializer::from_str(input).into_iter::<Value<'_>>();
+    match values.next() {
+        Some(Ok(Value::Object(object))) => Ok((object, values.byte_offset())),
+        Some(Ok(_)) | None => Err(Malformed(Error::custom("not an object"))),
+        Some(Err(error)) => Err(Malformed(error)),
+    }
+}
+
+impl Value<'_> {
+    /// How deep it nests: 0 for what holds nothing else.
+    pub fn levels(&self) -> usize {
+        match self {
+            Value::Array(items) => 1 + items.iter().map(Value::levels).max().unwrap_or(0),
+            Value::Object(object) => {
+                1 + object.0.iter().map(|(_, value)| value.levels()).max().unwrap_or(0)
+            }
+            Value::Null
+            | Value::Flag(_)
+            | Value::Whole(_)
+            | Value::Negative(_)
+            | Value::Fraction(_)
+            | Value::Text(_)
+            | Value::Word(_) => 0,
+        }
+    }
+}
+
 impl<'a> Object<'a> {
+    /// Of fields that were not read from JSON.
+    pub fn of(fields: Vec<(Cow<'a, str>, Value<'a>)>) -> Object<'a> {
+        Object(fields)
+    }
+
+    /// Every field as it came.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// Takes out every field of that name; the last one counts.
+    pub fn take(&mut self, field: &str) -> Option<Value<'a>> {
+        let mut taken = None;
+        while let Some(at) = self.0.iter().position(|(name, _)| name == field) {
+            taken = Some(self.0.remove(at).1);
+        }
+        taken
+    }
+
     /// The last field of that name; `null` counts as absent.
     pub fn get(&self, field: &str) -> Option<&Value<'a>> {
         let (_, value) = self.0.iter().rev().find(|(name, _)| name == field)?;
@@ -74,7 +126,7 @@ impl<'a> Object<'a> {
     pub fn text(&self, field: &'static str) -> Result<Option<&str>, FieldError> {
         match self.get(field) {
             None => Ok(None),
-            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(Value::Text(text) | Value::Word(text)) => Ok(Some(text)),
             Some(_) => Err(FieldError::WrongType(field)),
         }
     }
@@ -87,6 +139,8 @@ impl<'a> Object<'a> {
         match self.get(field) {
             None => Ok(None),
             Some(Value::Flag(flag)) => Ok(Some(*flag)),
+            Some(Value::Word(word)) if word == "true" => Ok(Some(true)),
+            Some(Value::Word(word)) if word == "false" => Ok(Some(false)),
             Some(_) => Err(FieldError::WrongType(field)),
         }
     }
@@ -98,6 +152,7 @@ impl<'a> Object<'a> {
             None => Ok(None),
             Some(Value::Whole(number)) => Ok(Some(Ok(*number))),
             Some(Value::Negative(number)) => Ok(Some(Err(*number))),
+            Some(Value::Word(word)) => whole(word).map(Some).ok_or(FieldError::WrongType(field)),
             Some(_) => Err(FieldError::WrongType(field)),
         }
     }
@@ -107,7 +162,7 @@ impl<'a> Object<'a> {
         let Some(value) = self.get(field) else { return Ok(None) };
         let Value::Array(items) = value else { return Err(FieldError::WrongType(field)) };
         let texts = items.iter().map(|item| match item {
-            Value::Text(text) => Ok(text.as_ref()),
+            Value::Text(text) | Value::Word(text) => Ok(text.as_ref()),
             Value::Null
             | Value::Flag(_)
             | Value::Whole(_)
@@ -118,6 +173,17 @@ impl<'a> Object<'a> {
         });
         texts.collect::<Result<_, _>>().map(Some)
     }
+}
+
+/// A whole number as JSON writes it.
+fn whole(word: &str) -> Option<Result<u64, i64>> {
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    let is_plain = digits.bytes().all(|b| b.is_ascii_digit());
+    let is_padded = digits.starts_with('0') && 1 < digits.len();
+    if !is_plain || digits.is_empty() || is_padded || word == "-0" {
+        return None;
+    }
+    word.parse().map(Ok).or_else(|_| word.parse().map(Err)).ok()
 }
 
 /// The whole value is looked at, also by who throws it away.
@@ -306,6 +372,35 @@ mod tests {
         assert!(matches!(object.get("a"), Some(Value::Text(Cow::Borrowed("plain")))));
         assert!(matches!(object.get("b"), Some(Value::Text(Cow::Owned(_)))));
         assert!(matches!(object.0[0].0, Cow::Borrowed("a")));
+    }
+
+    #[test]
+    fn a_word_is_what_its_field_needs() {
+        let word = |text: &'static str| Object::of(vec![("a".into(), Value::Word(text.into()))]);
+        assert_eq!(word("5").text("a"), Ok(Some("5")));
+        assert_eq!(word("5").integer("a"), Ok(Some(Ok(5))));
+        assert_eq!(word("-5").integer("a"), Ok(Some(Err(-5))));
+        assert_eq!(word("true").flag("a"), Ok(Some(true)));
+        assert_eq!(word("false").flag("a"), Ok(Some(false)));
+        for bad in ["", "-", "+5", "05", "-0", "5.0", "5e0", "0x5", "18446744073709551616", "--5"] {
+            assert_eq!(word(bad).integer("a"), Err(FieldError::WrongType("a")), "{bad}");
+        }
+        for bad in ["", "1", "True", "yes"] {
+            assert_eq!(word(bad).flag("a"), Err(FieldError::WrongType("a")), "{bad}");
+        }
+        assert_eq!(word("x").texts("a"), Err(FieldError::WrongType("a")));
+        // What is nothing to JSON is a word like any other.
+        assert_eq!(word("null").text("a"), Ok(Some("null")));
+    }
+
+    #[test]
+    fn an_object_at_the_start_ends_where_it_ends() {
+        let (object, bytes) = object_at_start(r#"{"a":"}","b":{}} c=5"#).expect("well-formed");
+        assert_eq!((object.text("a"), bytes), (Ok(Some("}")), 16));
+        for bad in ["", "{", "[]", "{'a':1}", r#"{"a":NaN}"#, r#"{"a":"\ud800"}"#] {
+            assert!(object_at_start(bad).is_err(), "{bad}");
+        }
+        assert!(object_at_start(&"{\"a\":".repeat(100_000)).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::packet::LAYER_MAX;
 use super::refusal::{self, Fault};
 use super::{Keep, Understood};
 use crate::domain::Registration;
-use crate::domain::id::{Address, Login, SessionId};
+use crate::domain::id::SessionId;
 use crate::domain::words::Refusal;
 use crate::limits::PASSWORD_BYTES_MAX;
 use crate::wire::json::{Object, ObjectWriter};
@@ -66,11 +66,12 @@ pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> 
         }
         Request::RegisterInstructions => What::Attach,
         Request::AuthPlain => {
-            let login = own_login(body.text_required("login")?, house);
+            let login = house.own_login(body.text_required("login")?);
             What::LogIn(Credentials { login, password: password(body)? })
         }
         Request::RegisterPlain => {
-            let login = own_login(body.text_required("login")?, house)
+            let login = house
+                .own_login(body.text_required("login")?)
                 .ok_or(Fault::new(Refusal::BadLogin, "login"))?;
             let invite = body.text("invite")?.map(Box::from);
             let credentials = Credentials { login: Some(login), password: password(body)? };
@@ -91,13 +92,6 @@ fn check_layer(body: &Object<'_>) -> Result<(), Fault> {
             Err(Fault { refusal: Refusal::BadField, wrong: refusal::BAD_LAYER, field })
         }
     }
-}
-
-/// `login` or `login@servername`; `None` for what cannot be an account here (decision 37).
-fn own_login(text: &str, house: &House) -> Option<Login> {
-    let address = Address::parse(text, &house.name).ok()?;
-    let is_ours = address.is_local(&house.name) && address.chat.is_none();
-    is_ours.then_some(address.login)
 }
 
 fn password(body: &Object<'_>) -> Result<Vec<u8>, Fault> {

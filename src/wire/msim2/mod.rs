@@ -34,14 +34,15 @@
 
 pub mod http;
 mod layer1;
-mod layer2;
-mod layer3;
+pub(in crate::wire) mod layer2;
+pub(in crate::wire) mod layer3;
 pub mod packet;
 pub mod tcp;
-mod time;
+pub(in crate::wire) mod time;
 pub mod words;
 pub mod ws;
 
+use std::mem;
 use std::sync::Arc;
 
 use crate::domain::id::SessionId;
@@ -116,18 +117,49 @@ impl Dialogue {
         Dialogue { own: Own::Given(session), ..Dialogue::new(house, carrier) }
     }
 
+    /// A request whose body was read already: the packet's own is not looked at.
+    pub fn on_request(
+        &mut self,
+        packet: Packet,
+        body: &json::Object<'_>,
+        out: &mut Vec<Packet>,
+    ) -> Next {
+        let layer = in_force(packet.layer);
+        let request = match packet.kind {
+            // The layer comes first: without one there is no saying which types it has.
+            Type::Request(_) | Type::Other(_) if layer == 0 => Err(refusal::BAD_LAYER),
+            Type::Request(request) if layer < request.layer() => Err(refusal::ABOVE_LAYER),
+            Type::Request(request) => Ok(request),
+            Type::Other(_) => Err(refusal::UNKNOWN_TYPE),
+        };
+        let request = match request {
+            Ok(request) => request,
+            Err(wrong) => {
+                out.push(answer(&packet, wrong.status, wrong.body(None, None)));
+                return Next::Listen;
+            }
+        };
+        let (what, keep, fault) = match understand(request, body, &self.house) {
+            Ok((what, keep)) => (Ok(what), keep, None),
+            Err(fault) => (Err(fault.refusal), Keep::Nothing, Some(fault)),
+        };
+        let who = match request {
+            // It is about to make a session; what it was sent with does not matter.
+            Request::One(layer1::Request::AuthPlain) => None,
+            Request::One(_) | Request::Two(_) | Request::Three(_) => {
+                packet.session.or(self.own_session())
+            }
+        };
+        let session_required = request.needs_session();
+        let (session, seq) = (packet.session, packet.seq);
+        self.pending = Some(Pending { request, layer, session, seq, fault, keep });
+        Next::Ask(Ask { who, session_required, layer, what })
+    }
+
     fn own_session(&self) -> Option<SessionId> {
         match (self.carrier, self.own) {
             (Carrier::WebSocket, Own::Given(session) | Own::LoggedIn(session)) => Some(session),
             (Carrier::WebSocket, Own::Nobody) | (Carrier::Tcp | Carrier::Http, _) => None,
-        }
-    }
-
-    fn understand(&self, request: Request, body: &json::Object<'_>) -> Understood {
-        match request {
-            Request::One(request) => layer1::understand(request, body, &self.house),
-            Request::Two(request) => layer2::understand(request, body, &self.house),
-            Request::Three(request) => layer3::understand(request, body, &self.house),
         }
     }
 
@@ -186,42 +218,13 @@ impl Dialogue {
 impl wire::Dialogue for Dialogue {
     type Packet = Packet;
 
-    fn on_packet(&mut self, packet: Packet, out: &mut Vec<Packet>) -> Next {
-        let body: &[u8] = if packet.body.is_empty() { b"{}" } else { &packet.body };
-        let body = match json::object(body) {
-            Ok(body) => body,
-            Err(why) => return self.malformed(&packet, &why, out),
-        };
-        let layer = in_force(packet.layer);
-        let request = match packet.kind {
-            // The layer comes first: without one there is no saying which types it has.
-            Type::Request(_) | Type::Other(_) if layer == 0 => Err(refusal::BAD_LAYER),
-            Type::Request(request) if layer < request.layer() => Err(refusal::ABOVE_LAYER),
-            Type::Request(request) => Ok(request),
-            Type::Other(_) => Err(refusal::UNKNOWN_TYPE),
-        };
-        let request = match request {
-            Ok(request) => request,
-            Err(wrong) => {
-                out.push(answer(&packet, wrong.status, wrong.body(None, None)));
-                return Next::Listen;
-            }
-        };
-        let (what, keep, fault) = match self.understand(request, &body) {
-            Ok((what, keep)) => (Ok(what), keep, None),
-            Err(fault) => (Err(fault.refusal), Keep::Nothing, Some(fault)),
-        };
-        let who = match request {
-            // It is about to make a session; what it was sent with does not matter.
-            Request::One(layer1::Request::AuthPlain) => None,
-            Request::One(_) | Request::Two(_) | Request::Three(_) => {
-                packet.session.or(self.own_session())
-            }
-        };
-        let session_required = request.needs_session();
-        let (session, seq) = (packet.session, packet.seq);
-        self.pending = Some(Pending { request, layer, session, seq, fault, keep });
-        Next::Ask(Ask { who, session_required, layer, what })
+    fn on_packet(&mut self, mut packet: Packet, out: &mut Vec<Packet>) -> Next {
+        let body = mem::take(&mut packet.body);
+        let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        match json::object(body) {
+            Ok(body) => self.on_request(packet, &body, out),
+            Err(why) => self.malformed(&packet, &why, out),
+        }
     }
 
     fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<Packet>) {
@@ -254,12 +257,29 @@ impl wire::Dialogue for Dialogue {
     }
 }
 
+fn understand(request: Request, body: &json::Object<'_>, house: &House) -> Understood {
+    match request {
+        Request::One(request) => layer1::understand(request, body, house),
+        Request::Two(request) => layer2::understand(request, body, house),
+        Request::Three(request) => layer3::understand(request, body, house),
+    }
+}
+
+/// What a request asks, for a dialogue that asks the same and answers in other words.
+pub(in crate::wire) fn what(
+    request: Request,
+    body: &json::Object<'_>,
+    house: &House,
+) -> Result<What, Fault> {
+    understand(request, body, house).map(|(what, _)| what)
+}
+
 /// The push that tells `session` what happened; `None` where its layer has no word for it.
 pub fn push(session: &SessionId, layer: u32, told: &Told<'_>) -> Option<Packet> {
     let (of_layer, name) = match told {
         Told::Resync { .. } => (1, "RESYNC"),
         Told::Event(Event::ContactCreated(_)) => (2, "CONTACT-CREATED"),
-        Told::Event(Event::ContactUpdated(_)) => (2, "CONTACT-UPDATED"),
+        Told::Event(Event::ContactUpdated { .. }) => (2, "CONTACT-UPDATED"),
         Told::Event(Event::ContactRemoved { .. }) => (2, "CONTACT-DELETED"),
         Told::Event(Event::Message(_)) => (3, "MESSAGE-RECEIVE"),
         Told::Event(Event::ChatsChanged(_)) => (3, "CHATS-UPDATED"),
@@ -273,7 +293,7 @@ pub fn push(session: &SessionId, layer: u32, told: &Told<'_>) -> Option<Packet> 
         Told::Resync { last } => {
             ObjectWriter::new(&mut body).number("last_message_id", last.0);
         }
-        Told::Event(Event::ContactCreated(contact) | Event::ContactUpdated(contact)) => {
+        Told::Event(Event::ContactCreated(contact) | Event::ContactUpdated { contact, .. }) => {
             layer2::contact(contact, ObjectWriter::new(&mut body));
         }
         Told::Event(Event::ContactRemoved { who }) => layer2::removed(who, &mut body),

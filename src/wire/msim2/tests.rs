@@ -9,7 +9,9 @@ use super::*;
 use crate::config::Config;
 use crate::domain::Registration;
 use crate::domain::id::{AccountNo, MessageId, Seq, Timestamp};
-use crate::domain::words::{ChatView, Command, ContactView, Kind, MessageView, Query, Range};
+use crate::domain::words::{
+    Changed, ChatView, Command, ContactView, Kind, MessageView, Query, Range,
+};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::wire::Dialogue as _;
 
@@ -701,7 +703,8 @@ fn pushes_are_told_up_to_the_sessions_layer_only() {
     let chats = Event::ChatsChanged(vec![chat_view()]);
     let read = Event::ReadTill { chat: "a@b".into(), id: MessageId(5), user: "bob@im.test".into() };
     let created = Event::ContactCreated(contact_view(None));
-    let updated = Event::ContactUpdated(contact_view(None));
+    let updated =
+        Event::ContactUpdated { contact: contact_view(None), changed: Changed::default() };
     let removed = Event::ContactRemoved { who: "eve@im.test".into() };
     let contact = json!({"contact": {
         "id": "alice@dev.test", "contact_id": "alice@dev.test", "name": "Alice",

@@ -9,7 +9,7 @@ const EPOCH: i64 = 719_468;
 const DAYS_PER_ERA: i64 = 146_097;
 
 /// `2000-09-09T14:22:31+0000`: what last-seen looks like.
-pub(super) fn zoned(at: Timestamp) -> String {
+pub(in crate::wire) fn zoned(at: Timestamp) -> String {
     let secs = at.secs();
     let (year, month, day) = civil((secs / SECS_PER_DAY).cast_signed());
     let (hour, minute, second) = (secs / 3600 % 24, secs / 60 % 60, secs % 60);

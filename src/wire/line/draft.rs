@@ -1,0 +1,438 @@
+//! The first draft of mSIM 2 (seed 002): its packets in the core's words, its records in brackets.
+//!
+//! Fields are read by mSIM 2's own readers under the names that those have, so that both faces keep
+//! the same rules and limits.
+
+use std::borrow::Cow;
+
+use super::Packet;
+use super::notation::{Line, Writer};
+use crate::domain::id::{Login, SessionId};
+use crate::domain::words::{Changed, ContactView, Event, MessageView, Refusal, Reply};
+use crate::limits::{ANSWER_BYTES_MAX, PASSWORD_BYTES_MAX, SEATS_PER_CONNECTION_MAX};
+use crate::wire::json::{Object, Value};
+use crate::wire::msim2::refusal::{Fault, Wrong, retry_after};
+use crate::wire::msim2::{self, Request as Asked, layer2, layer3, time};
+use crate::wire::{Credentials, House, Told, What};
+
+/// What a connection has done in the draft.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// The last CONNECT's, until the first CONNECT-CONTINUE.
+    challenge: Option<Box<Challenge>>,
+    /// Who is logged in.
+    me: Option<Login>,
+    /// Sessions made here that are no longer the connection's and end with it all the same.
+    left: Vec<SessionId>,
+}
+
+#[derive(Debug)]
+struct Challenge {
+    login: Option<Login>,
+    salt: Box<str>,
+}
+
+/// What a client may ask here and be answered, if only with nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    Connect,
+    ConnectContinue,
+    Register,
+    Message,
+    MessageRead,
+    TypingStarted,
+    TypingEnd,
+    ContactsGet,
+    ContactsAdd,
+    ContactsChange,
+    ContactsDelete,
+    ProfileUpdate,
+}
+
+/// A request whose answer is under way.
+#[derive(Debug)]
+pub(super) struct Question {
+    request: Request,
+    /// Who is about to be logged in, or to get a salt.
+    login: Option<Login>,
+}
+
+impl Request {
+    fn parse(text: &str) -> Option<Request> {
+        Some(match text {
+            "CONNECT" => Request::Connect,
+            "CONNECT-CONTINUE" => Request::ConnectContinue,
+            "REGISTER" => Request::Register,
+            "MESSAGE" => Request::Message,
+            "MESSAGE-READ" => Request::MessageRead,
+            "TYPING-STARTED" => Request::TypingStarted,
+            "TYPING-END" => Request::TypingEnd,
+            "CONTACTS-GET" => Request::ContactsGet,
+            "CONTACTS-ADD" => Request::ContactsAdd,
+            "CONTACTS-CHANGE" => Request::ContactsChange,
+            "CONTACTS-DELETE" => Request::ContactsDelete,
+            "PROFILE-UPDATE" => Request::ProfileUpdate,
+            _ => return None,
+        })
+    }
+
+    /// What it is answered with where it is not refused, and nothing else is to be said.
+    fn done(self) -> Option<&'static str> {
+        match self {
+            Request::Connect | Request::ConnectContinue => Some("CONNECT-OK"),
+            Request::Register => Some("REGISTER-OK"),
+            Request::ContactsAdd => Some("CONTACTS-ADD-OK"),
+            Request::ContactsChange => Some("CONTACTS-CHANGE-OK"),
+            Request::ContactsDelete => Some("CONTACTS-DELETE-OK"),
+            Request::ProfileUpdate => Some("PROFILE-UPDATE-OK"),
+            Request::Message
+            | Request::MessageRead
+            | Request::TypingStarted
+            | Request::TypingEnd
+            | Request::ContactsGet => None,
+        }
+    }
+
+    fn failed(self) -> Option<&'static str> {
+        match self {
+            Request::Connect | Request::ConnectContinue => Some("CONNECT-FAILED"),
+            Request::Register => Some("REGISTER-FAILED"),
+            Request::Message => Some("MESSAGE-SEND-FAILED"),
+            Request::ContactsGet => Some("CONTACTS-GET-FAILED"),
+            Request::ContactsAdd => Some("CONTACTS-ADD-FAILED"),
+            Request::ContactsChange => Some("CONTACTS-CHANGE-FAILED"),
+            Request::ContactsDelete => Some("CONTACTS-DELETE-FAILED"),
+            Request::ProfileUpdate => Some("PROFILE-UPDATE-FAILED"),
+            Request::MessageRead | Request::TypingStarted | Request::TypingEnd => None,
+        }
+    }
+}
+
+impl Question {
+    pub(super) fn logs_in(&self) -> bool {
+        self.request == Request::ConnectContinue
+    }
+
+    pub(super) fn needs_session(&self) -> bool {
+        match self.request {
+            Request::Connect | Request::ConnectContinue | Request::Register => false,
+            Request::Message
+            | Request::MessageRead
+            | Request::TypingStarted
+            | Request::TypingEnd
+            | Request::ContactsGet
+            | Request::ContactsAdd
+            | Request::ContactsChange
+            | Request::ContactsDelete
+            | Request::ProfileUpdate => true,
+        }
+    }
+}
+
+impl State {
+    /// `None`: there is nothing to ask, and `out` has what there is to say.
+    pub(super) fn understand(
+        &mut self,
+        line: Line<'_>,
+        house: &House,
+        out: &mut Vec<Packet>,
+    ) -> Option<(Question, Result<What, Refusal>)> {
+        let Some(request) = Request::parse(line.kind) else {
+            out.push(not_implemented(line.kind));
+            return None;
+        };
+        let mut fields = line.fields;
+        let mut login = None;
+        let what = match request {
+            Request::Connect => {
+                self.challenge = None;
+                fields.text_required("login").map_err(Fault::from).map(|text| {
+                    login = house.own_login(text);
+                    What::Challenge { login: login.clone() }
+                })
+            }
+            Request::ConnectContinue => match self.challenge.take() {
+                // There is nothing to guess and nobody to ask.
+                None => {
+                    out.extend(refused(request, Refusal::WrongCredentials));
+                    return None;
+                }
+                Some(challenge) => {
+                    login = challenge.login.clone();
+                    self.log_in(*challenge, &fields)
+                }
+            },
+            Request::Register => register(&fields, house),
+            Request::Message => {
+                let body = renamed(&mut fields, &["to", "text", "cookie"], "to", "chat_id");
+                msim2::what(Asked::Three(layer3::Request::MessageSend), &body, house)
+            }
+            Request::MessageRead => {
+                let body = renamed(&mut fields, &["id"], "id", "message_id");
+                msim2::what(Asked::Three(layer3::Request::ReadChat), &body, house)
+            }
+            // Nobody is told yet: the core has no word for it.
+            Request::TypingStarted | Request::TypingEnd => return None,
+            Request::ContactsGet => contacts(layer2::Request::Get, fields, house),
+            Request::ContactsAdd => contacts(layer2::Request::Add, fields, house),
+            Request::ContactsChange => contacts(layer2::Request::Change, fields, house),
+            Request::ContactsDelete => contacts(layer2::Request::Delete, fields, house),
+            // Not yet: there are no profiles. Whether anybody is logged in comes first all the same.
+            Request::ProfileUpdate => Ok(What::Attach),
+        };
+        Some((Question { request, login }, what.map_err(|fault| fault.refusal)))
+    }
+
+    fn log_in(&self, challenge: Challenge, fields: &Object<'_>) -> Result<What, Fault> {
+        let hash = fields.text_required("hash")?;
+        let hash = hash_of(hash).ok_or(Fault::bad("hash"))?;
+        if SEATS_PER_CONNECTION_MAX <= self.left.len() {
+            return Err(Fault::new(Refusal::TooManySessions, "hash"));
+        }
+        let Challenge { login, salt } = challenge;
+        Ok(What::LogInByChallenge { login, salt, hash })
+    }
+
+    pub(super) fn on_reply(
+        &mut self,
+        question: Question,
+        reply: Result<Reply, Refusal>,
+    ) -> Option<Packet> {
+        let Question { request, login } = question;
+        let reply = match reply {
+            Ok(_) if request == Request::ProfileUpdate => {
+                let failed = Writer::new("PROFILE-UPDATE-FAILED");
+                return Some(Packet(failed.text("reason", "not-implemented").finish()));
+            }
+            Ok(reply) => reply,
+            Err(refusal) => return refused(request, refusal),
+        };
+        match reply {
+            Reply::LoggedIn { .. } => self.me = login,
+            Reply::Challenge { salt } => {
+                let ack = Writer::new("CONNECT-ACK").text("salt", &salt).finish();
+                self.challenge = Some(Box::new(Challenge { login, salt }));
+                return Some(Packet(ack));
+            }
+            Reply::Sent { id, .. } => {
+                return Some(Packet(Writer::new("MESSAGE-SENT").number("id", id.0).finish()));
+            }
+            Reply::Contacts { contacts, more } => return Some(response(&contacts, more)),
+            Reply::Done
+            | Reply::Chats { .. }
+            | Reply::Messages { .. }
+            | Reply::Newest(_)
+            | Reply::Users(_)
+            | Reply::Invite(_)
+            | Reply::AppPassword(_)
+            | Reply::AppPasswords(_) => {}
+        }
+        request.done().map(|done| Packet(done.into()))
+    }
+
+    pub(super) fn on_told(&self, told: &Told<'_>, house: &House) -> Option<Packet> {
+        let event = match told {
+            Told::Event(event) => event,
+            Told::Resync { .. } => return None,
+        };
+        match event {
+            Event::Message(message) => self.message(message, house),
+            Event::ReadTill { id, .. } => {
+                Some(Packet(Writer::new("MESSAGE-READ").number("id", id.0).finish()))
+            }
+            Event::ContactCreated(contact) => Some(contact_updated(record(contact))),
+            Event::ContactUpdated { contact, changed } => {
+                let record = changes(contact, *changed);
+                (1 < record.len()).then(|| contact_updated(record))
+            }
+            Event::ContactRemoved { .. } | Event::ChatsChanged(_) => None,
+        }
+    }
+
+    /// What I wrote on another device has no place here: there is no `to` in it.
+    fn message(&self, message: &MessageView, house: &House) -> Option<Packet> {
+        if self.me.as_ref().is_some_and(|me| is_of(&message.from, me, house)) {
+            return None;
+        }
+        let writer = Writer::new("MESSAGE")
+            .text("from", &message.from)
+            .number("id", message.id.0)
+            .text("text", &message.text)
+            .text("time", &time::zoned(message.time));
+        Some(Packet(writer.finish()))
+    }
+
+    /// A session made here is no longer the connection's.
+    pub(super) fn left(&mut self, session: SessionId) {
+        self.left.push(session);
+    }
+
+    pub(super) fn take_left(&mut self) -> Option<SessionId> {
+        self.left.pop()
+    }
+}
+
+/// Whether an address is that of an account here.
+fn is_of(address: &str, login: &Login, house: &House) -> bool {
+    let host = address.strip_prefix(login.as_str()).and_then(|rest| rest.strip_prefix('@'));
+    host == Some(&*house.name)
+}
+
+fn not_implemented(kind: &str) -> Packet {
+    Packet(Writer::new("ERROR-NOT-IMPLEMENTED").text("type", kind).finish())
+}
+
+fn refused(request: Request, refusal: Refusal) -> Option<Packet> {
+    let mut writer = Writer::new(request.failed()?);
+    let retry_after = retry_after(refusal);
+    let says_why = match (request, refusal) {
+        // A failed login is just that; one that came too soon says when to come back.
+        (Request::ConnectContinue, Refusal::WrongCredentials | Refusal::TooManyAttempts { .. }) => {
+            false
+        }
+        _ => true,
+    };
+    if says_why {
+        writer = writer.text("reason", Wrong::from(refusal).reason);
+    }
+    if let Some(seconds) = retry_after {
+        writer = writer.number("retry_after", seconds.into());
+    }
+    Some(Packet(writer.finish()))
+}
+
+/// 64 hexadecimal digits in either case.
+fn hash_of(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    let mut hash = [0; 32];
+    if digits.len() != 2 * hash.len() {
+        return None;
+    }
+    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        *byte = (digit(0)? << 4 | digit(1)?) as u8;
+    }
+    Some(hash)
+}
+
+/// The password is plain here: its bytes are what the challenge is made of.
+fn register(fields: &Object<'_>, house: &House) -> Result<What, Fault> {
+    let login = house.own_login(fields.text_required("login")?);
+    let login = login.ok_or(Fault::new(Refusal::BadLogin, "login"))?;
+    let password = fields.text_required("password")?.as_bytes();
+    if password.is_empty() || PASSWORD_BYTES_MAX < password.len() {
+        return Err(Fault::new(Refusal::BadPassword, "password"));
+    }
+    let invite = fields.text("invite")?.map(Box::from);
+    let credentials = Credentials { login: Some(login), password: password.to_vec() };
+    Ok(What::Register { credentials, invite, sealed: true })
+}
+
+/// The fields of those names alone, one of them under another name.
+fn renamed<'a>(
+    fields: &mut Object<'a>,
+    kept: &[&'static str],
+    old: &'static str,
+    new: &'static str,
+) -> Object<'a> {
+    let kept = kept.iter().filter_map(|name| {
+        let value = fields.take(name)?;
+        Some((Cow::Borrowed(if *name == old { new } else { *name }), value))
+    });
+    Object::of(kept.collect())
+}
+
+fn contacts(
+    request: layer2::Request,
+    mut fields: Object<'_>,
+    house: &House,
+) -> Result<What, Fault> {
+    // Only what the draft has; `group` comes as a list there and mostly as a path here.
+    let groups = match fields.take("group") {
+        Some(Value::Word(path)) => {
+            let groups = groups_of(&path).into_iter();
+            Some(Value::Array(groups.map(|group| Value::Word(group.into())).collect()))
+        }
+        other => other,
+    };
+    let names = ["id", "name", "note", "count", "id_gt"];
+    let mut kept: Vec<_> =
+        names.into_iter().filter_map(|name| Some((name.into(), fields.take(name)?))).collect();
+    kept.extend(groups.map(|groups| ("group".into(), groups)));
+    msim2::what(Asked::Two(request), &Object::of(kept), house)
+}
+
+/// `Friends/Best friends` as the groups it names, outermost first; `//` is a `/` within a name.
+fn groups_of(path: &str) -> Vec<String> {
+    if path.is_empty() {
+        return Vec::new();
+    }
+    let mut groups = vec![String::new()];
+    let mut chars = path.chars().peekable();
+    while let Some(c) = chars.next() {
+        match groups.last_mut() {
+            Some(group) if c != '/' || chars.next_if_eq(&'/').is_some() => group.push(c),
+            _ => groups.push(String::new()),
+        }
+    }
+    groups
+}
+
+fn path_of(groups: &[Box<str>]) -> String {
+    let names: Vec<String> = groups.iter().map(|group| group.replace('/', "//")).collect();
+    names.join("/")
+}
+
+type Record<'r> = Vec<(&'static str, Cow<'r, str>)>;
+
+/// Everything that is known of a contact.
+fn record(contact: &ContactView) -> Record<'_> {
+    let mut record: Record<'_> =
+        vec![("id", Cow::Borrowed(&*contact.who)), ("name", Cow::Borrowed(&*contact.name))];
+    if !contact.group.is_empty() {
+        record.push(("group", path_of(&contact.group).into()));
+    }
+    if let Some(note) = &contact.note {
+        record.push(("note", Cow::Borrowed(&**note)));
+    }
+    if let Some(at) = contact.last_seen {
+        record.push(("presence", time::zoned(at).into()));
+    }
+    record
+}
+
+/// What has changed of it; what is gone is empty.
+fn changes(contact: &ContactView, changed: Changed) -> Record<'_> {
+    let mut record: Record<'_> = vec![("id", Cow::Borrowed(&*contact.who))];
+    if changed.name {
+        record.push(("name", Cow::Borrowed(&*contact.name)));
+    }
+    if changed.group {
+        record.push(("group", path_of(&contact.group).into()));
+    }
+    if changed.note {
+        record.push(("note", Cow::Borrowed(contact.note.as_deref().unwrap_or_default())));
+    }
+    record
+}
+
+fn contact_updated(record: Record<'_>) -> Packet {
+    Packet(Writer::new("CONTACT-UPDATED").records([record]).finish())
+}
+
+/// The answer to CONTACTS-GET. Like mSIM 2's it ends with the record that makes it too long.
+fn response(contacts: &[ContactView], more: bool) -> Packet {
+    let mut bytes = 0;
+    let fits = |contact: &&ContactView| {
+        let fits = bytes <= ANSWER_BYTES_MAX;
+        bytes +=
+            record(contact).iter().map(|(key, text)| key.len() + text.len() + 8).sum::<usize>();
+        fits
+    };
+    let fitting = contacts.iter().take_while(fits).count();
+    let mut writer = Writer::new("CONTACTS-GET-RESPONSE");
+    if more || fitting < contacts.len() {
+        writer = writer.word("more=true");
+    }
+    Packet(writer.records(contacts[..fitting].iter().map(record)).finish())
+}
