@@ -131,6 +131,15 @@ impl Runner {
                 let (verb, login) = rest.split_once(' ').ok_or("user VERB LOGIN")?;
                 operator::user(&self.stage, verb, login)
             }
+            "app-password" => match rest.split(' ').collect::<Vec<_>>()[..] {
+                [login, "revoke", label] => operator::revoke(&self.stage, login, label),
+                [login, label, name] => {
+                    let password = operator::app_password(&self.stage, login, label)?;
+                    self.names.insert(name.into(), password.into());
+                    Ok(())
+                }
+                _ => Err("app-password LOGIN LABEL NAME, or LOGIN revoke LABEL".into()),
+            },
             "invite" => {
                 let (uses, name) = rest.split_once(' ').ok_or("invite USES NAME")?;
                 let code = operator::invite(&self.stage, uses)?;

@@ -22,7 +22,8 @@
 //! `x close`, `x shut`, `x< 404 [allow: POST] [-x-type] {…}`, `x< ERROR 400 {…}`, `x< closed`,
 //! `x< close 1002`, `x ping "…"`, `x< pong "…"`, `repeat 3 i` … `end`, `let x = 5`, `pass 1500`
 //! (milliseconds: only where the passing of time is what is tested), `restart`, `crash`,
-//! `user disable bob` (the operator), `invite 1 code`.
+//! `user disable bob` (the operator), `invite 1 code`, `app-password bob phone pass` (binds),
+//! `app-password bob revoke phone`.
 //!
 //! `alice:line` speaks mSIM 2 on the line carrier, in the same words as here. `alice:nc` is lines
 //! by hand, as they are: `alice:nc> MESSAGE to=bob text=hi`, `alice:nc< MESSAGE-SENT id=$m` (the

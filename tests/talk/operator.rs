@@ -23,6 +23,18 @@ pub fn invite(stage: &Stage, uses: &str) -> Result<String, String> {
     body["code"].as_str().map(str::to_owned).ok_or_else(|| format!("no code: {body}"))
 }
 
+/// A password for a device of that account, by the name of the device.
+pub fn app_password(stage: &Stage, login: &str, name: &str) -> Result<String, String> {
+    let body = json!({ "login": login, "name": name });
+    let body = post(stage, "/users/app-passwords/add", &body)?;
+    body["password"].as_str().map(str::to_owned).ok_or_else(|| format!("no password: {body}"))
+}
+
+pub fn revoke(stage: &Stage, login: &str, name: &str) -> Result<(), String> {
+    let body = json!({ "login": login, "name": name });
+    post(stage, "/users/app-passwords/revoke", &body).map(|_| ())
+}
+
 fn post(stage: &Stage, path: &str, body: &Value) -> Result<Value, String> {
     request(&stage.socket, "POST", path, &body.to_string())
 }

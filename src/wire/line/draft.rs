@@ -1,4 +1,4 @@
-//! The first draft of mSIM 2 (seed 002): its packets in the core's words, its records in brackets.
+//! The first draft of mSIM 2 (seed 002): its packets in the core's words.
 //!
 //! Fields are read by mSIM 2's own readers under the names that those have, so that both faces keep
 //! the same rules and limits.
@@ -7,9 +7,10 @@ use std::borrow::Cow;
 
 use super::Packet;
 use super::notation::{Line, Writer};
+use super::record;
 use crate::domain::id::{Login, SessionId};
-use crate::domain::words::{Changed, ContactView, Event, MessageView, Refusal, Reply};
-use crate::limits::{ANSWER_BYTES_MAX, PASSWORD_BYTES_MAX, SEATS_PER_CONNECTION_MAX};
+use crate::domain::words::{Event, MessageView, Refusal, Reply};
+use crate::limits::{PASSWORD_BYTES_MAX, SEATS_PER_CONNECTION_MAX};
 use crate::wire::json::{Object, Value};
 use crate::wire::msim2::refusal::{Fault, Wrong, retry_after};
 use crate::wire::msim2::{self, Request as Asked, layer2, layer3, time};
@@ -217,7 +218,7 @@ impl State {
             Reply::Sent { id, .. } => {
                 return Some(Packet(Writer::new("MESSAGE-SENT").number("id", id.0).finish()));
             }
-            Reply::Contacts { contacts, more } => return Some(response(&contacts, more)),
+            Reply::Contacts { contacts, more } => return Some(record::response(&contacts, more)),
             Reply::Done
             | Reply::Chats { .. }
             | Reply::Messages { .. }
@@ -240,11 +241,8 @@ impl State {
             Event::ReadTill { id, .. } => {
                 Some(Packet(Writer::new("MESSAGE-READ").number("id", id.0).finish()))
             }
-            Event::ContactCreated(contact) => Some(contact_updated(record(contact))),
-            Event::ContactUpdated { contact, changed } => {
-                let record = changes(contact, *changed);
-                (1 < record.len()).then(|| contact_updated(record))
-            }
+            Event::ContactCreated(contact) => Some(record::created(contact)),
+            Event::ContactUpdated { contact, changed } => record::updated(contact, *changed),
             Event::ContactRemoved { .. } | Event::ChatsChanged(_) => None,
         }
     }
@@ -350,7 +348,7 @@ fn contacts(
     // Only what the draft has; `group` comes as a list there and mostly as a path here.
     let groups = match fields.take("group") {
         Some(Value::Word(path)) => {
-            let groups = groups_of(&path).into_iter();
+            let groups = record::groups_of(&path).into_iter();
             Some(Value::Array(groups.map(|group| Value::Word(group.into())).collect()))
         }
         other => other,
@@ -360,79 +358,4 @@ fn contacts(
         names.into_iter().filter_map(|name| Some((name.into(), fields.take(name)?))).collect();
     kept.extend(groups.map(|groups| ("group".into(), groups)));
     msim2::what(Asked::Two(request), &Object::of(kept), house)
-}
-
-/// `Friends/Best friends` as the groups it names, outermost first; `//` is a `/` within a name.
-fn groups_of(path: &str) -> Vec<String> {
-    if path.is_empty() {
-        return Vec::new();
-    }
-    let mut groups = vec![String::new()];
-    let mut chars = path.chars().peekable();
-    while let Some(c) = chars.next() {
-        match groups.last_mut() {
-            Some(group) if c != '/' || chars.next_if_eq(&'/').is_some() => group.push(c),
-            _ => groups.push(String::new()),
-        }
-    }
-    groups
-}
-
-fn path_of(groups: &[Box<str>]) -> String {
-    let names: Vec<String> = groups.iter().map(|group| group.replace('/', "//")).collect();
-    names.join("/")
-}
-
-type Record<'r> = Vec<(&'static str, Cow<'r, str>)>;
-
-/// Everything that is known of a contact.
-fn record(contact: &ContactView) -> Record<'_> {
-    let mut record: Record<'_> =
-        vec![("id", Cow::Borrowed(&*contact.who)), ("name", Cow::Borrowed(&*contact.name))];
-    if !contact.group.is_empty() {
-        record.push(("group", path_of(&contact.group).into()));
-    }
-    if let Some(note) = &contact.note {
-        record.push(("note", Cow::Borrowed(&**note)));
-    }
-    if let Some(at) = contact.last_seen {
-        record.push(("presence", time::zoned(at).into()));
-    }
-    record
-}
-
-/// What has changed of it; what is gone is empty.
-fn changes(contact: &ContactView, changed: Changed) -> Record<'_> {
-    let mut record: Record<'_> = vec![("id", Cow::Borrowed(&*contact.who))];
-    if changed.name {
-        record.push(("name", Cow::Borrowed(&*contact.name)));
-    }
-    if changed.group {
-        record.push(("group", path_of(&contact.group).into()));
-    }
-    if changed.note {
-        record.push(("note", Cow::Borrowed(contact.note.as_deref().unwrap_or_default())));
-    }
-    record
-}
-
-fn contact_updated(record: Record<'_>) -> Packet {
-    Packet(Writer::new("CONTACT-UPDATED").records([record]).finish())
-}
-
-/// The answer to CONTACTS-GET. Like mSIM 2's it ends with the record that makes it too long.
-fn response(contacts: &[ContactView], more: bool) -> Packet {
-    let mut bytes = 0;
-    let fits = |contact: &&ContactView| {
-        let fits = bytes <= ANSWER_BYTES_MAX;
-        bytes +=
-            record(contact).iter().map(|(key, text)| key.len() + text.len() + 8).sum::<usize>();
-        fits
-    };
-    let fitting = contacts.iter().take_while(fits).count();
-    let mut writer = Writer::new("CONTACTS-GET-RESPONSE");
-    if more || fitting < contacts.len() {
-        writer = writer.word("more=true");
-    }
-    Packet(writer.records(contacts[..fitting].iter().map(record)).finish())
 }

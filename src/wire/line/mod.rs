@@ -30,6 +30,7 @@ pub mod codec;
 mod draft;
 mod msim2;
 pub mod notation;
+mod record;
 #[cfg(test)]
 mod tests;
 
