@@ -262,3 +262,24 @@ fn weight(event: &Event) -> usize {
             Event::ReadTill { chat, user, .. } => chat.len() + user.len(),
         }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_a_seat_that_nobody_holds_grows_stale() {
+        let seat = Seat::alone(AccountNo(1), SessionKey([1; 16]), false);
+        let later = Instant::now() + Duration::from_secs(1);
+        assert!(seat.is_stale(later));
+        let holder = Holder::new();
+        seat.hold(holder, Waker::noop());
+        assert!(!seat.is_stale(later), "it is held");
+        seat.release(holder);
+        assert!(seat.is_stale(later));
+        let before = Instant::now();
+        seat.set_layer(3);
+        assert!(!seat.is_stale(before), "it was used since");
+    }
+}
