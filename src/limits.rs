@@ -23,6 +23,50 @@ pub const CONTACT_NAME_BYTES_MAX: usize = 256;
 pub const CONTACT_NOTE_BYTES_MAX: usize = 1024;
 pub const CONTACT_GROUPS_MAX: usize = 8;
 pub const CONTACT_GROUP_BYTES_MAX: usize = 64;
+/// What somebody who asks to be a contact may say with it.
+pub const REQUEST_NOTE_BYTES_MAX: usize = 256;
+/// Requests that wait for one account's answer: strangers fill nobody's list.
+pub const REQUESTS_MAX: usize = 100;
+/// A profile's name, short name and full name; what people call themselves.
+pub const PROFILE_NAME_BYTES_MAX: usize = 256;
+pub const PROFILE_NOTE_BYTES_MAX: usize = 1024;
+/// A link of a profile: as long as browsers take without a murmur.
+pub const PROFILE_LINK_BYTES_MAX: usize = 1024;
+pub const PROFILE_GALLERY_MAX: usize = 16;
+pub const PROFILE_CONTACTS_MAX: usize = 16;
+/// The name of a group, a channel or a space.
+pub const CHAT_NAME_BYTES_MAX: usize = 256;
+pub const CHAT_ABOUT_BYTES_MAX: usize = 1024;
+/// Chats of one space, its general chat among them.
+pub const SPACE_CHATS_MAX: usize = 128;
+/// Spans of one text, and what one of them may carry: a link.
+pub const SPANS_MAX: usize = 128;
+pub const SPAN_VALUE_BYTES_MAX: usize = 1024;
+/// A blob's media type (RFC 6838 §4.2: 127 for each half).
+pub const MIME_BYTES_MAX: usize = 255;
+/// Words to search for.
+pub const SEARCH_BYTES_MAX: usize = 256;
+/// Found messages in one answer.
+pub const SEARCH_COUNT_MAX: u32 = 100;
+/// Messages that one search looks through; it answers then with what it has, and where to go on.
+pub const SEARCH_RECORDS_MAX: usize = 200_000;
+/// Of these at a time, each with a read transaction of its own: while one lives no page is used
+/// again.
+pub const SEARCH_SLICE: usize = 4096;
+/// Groups up to this many members tell each other who has read how far. In larger ones that would
+/// be a push for each pair of members and each message; there the least mark is told, and who wants
+/// more asks for the members.
+pub const READERS_TOLD_MAX: usize = 50;
+/// Members in one answer.
+pub const MEMBERS_COUNT_MAX: u32 = 500;
+/// Members of all groups whose rosters the engine remembers: about a megabyte.
+pub const ROSTER_PARTS_MAX: usize = 16 * 1024;
+/// Records of what was deleted for everybody that one idle turn removes.
+pub const SWEEP_RECORDS: usize = 1024;
+/// That somebody is typing ends by itself after so long (mSIM 2, layer 4).
+pub const TYPING_SECS: u64 = 10;
+/// People who are typing at the same moment, over the whole server; more are not told of.
+pub const TYPING_MAX: usize = 4096;
 /// A packet's type (mSIM 2, TCP frame).
 pub const TYPE_BYTES_MAX: usize = 64;
 /// How deep JSON may nest: packets use three levels, free JSON of other protocols some more.
@@ -126,8 +170,9 @@ pub const INSTRUCTIONS_BYTES_MAX: usize = 4096;
 const PROCESS_BYTES: u64 = 8 << 20;
 /// The pages of one turn's transaction and the words it carries, with room for redb's bookkeeping.
 const TURN_BYTES: u64 = 8 * BATCH_BYTES_MAX as u64;
-/// The remembered rates and failed logins.
-const TABLES_BYTES: u64 = 128 * (RATES_KEPT + LOGIN_FAILURES_KEPT) as u64;
+/// The remembered rates and failed logins, who is typing, and the rosters.
+const TABLES_BYTES: u64 =
+    128 * (RATES_KEPT + LOGIN_FAILURES_KEPT + TYPING_MAX) as u64 + 64 * ROSTER_PARTS_MAX as u64;
 /// An idle connection with its session: 2 KiB plain, 13 KiB with TLS.
 const CONNECTION_BYTES: u64 = 16 * 1024;
 /// One connection at its limits: a packet in, an answer out, twice for the copy being made.
@@ -262,6 +307,16 @@ pub struct Limits {
     pub free_space: u64,
     /// Days that an invitation is good for.
     pub invite_ttl: u64,
+    /// A blob within a message, decoded.
+    pub max_blob_bytes: usize,
+    /// Members of a group or a channel.
+    pub members: usize,
+    /// Groups and channels that one account is in.
+    pub chats_per_account: usize,
+    /// Spaces that one account may own.
+    pub spaces_per_account: usize,
+    /// Seconds after which somebody whose last connection went counts as gone.
+    pub presence_grace: u64,
 }
 
 impl Default for Limits {
@@ -286,6 +341,11 @@ impl Default for Limits {
             auth_waiting: 64,
             free_space: 64 << 20,
             invite_ttl: 7,
+            max_blob_bytes: 16_384,
+            members: 1000,
+            chats_per_account: 500,
+            spaces_per_account: 20,
+            presence_grace: 10,
         }
     }
 }

@@ -124,7 +124,7 @@ fn hello_on_tcp_is_what_the_protocol_document_shows() {
     let [packet] = &read.packets[..] else { panic!("{read:?}") };
     assert_eq!((packet.layer, packet.session, packet.seq), (1, None, 1));
     assert_eq!((packet.kind.as_str(), packet.status), ("HELLO", 0));
-    assert_eq!(packet.body, br#"{"protocol-layer":3}"#);
+    assert_eq!(&*packet.body, br#"{"protocol-layer":3}"#);
 
     let mut dialogue = Dialogue::new(house("localhost"), Carrier::Tcp);
     let mut out = Vec::new();
@@ -257,7 +257,7 @@ fn some_packet(dice: &mut Dice) -> Packet {
         seq: (dice.roll() as u32).max(1),
         kind: Type::parse(kind).expect("a type"),
         status: 0,
-        body: dice.bytes(length),
+        body: dice.bytes(length).into(),
     }
 }
 
@@ -336,7 +336,7 @@ fn websocket_messages_are_packets_of_the_urls_layer() {
     let packet = |i: usize| {
         let p: &Packet = &read.packets[i];
         assert_eq!((p.layer, p.status), (3, 0));
-        let body = String::from_utf8(p.body.clone()).unwrap();
+        let body = String::from_utf8(p.body.to_vec()).unwrap();
         (p.kind.as_str().to_owned(), p.seq, p.session, body)
     };
     assert_eq!(packet(0), ("HELLO".into(), 1, None, "".into()));
@@ -402,7 +402,7 @@ fn fragments_make_one_message_and_pings_may_stand_between_them() {
     let read = read_every_way(ws_codec, &bytes);
     assert_eq!(read.end, None);
     assert_eq!(read.packets.iter().map(|p| p.seq).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(read.packets[0].body, "{\"a\":\"é\"}".as_bytes());
+    assert_eq!(&*read.packets[0].body, "{\"a\":\"é\"}".as_bytes());
     assert_eq!(read.chatter, b"\x8a\x0dare you there\x8a\x00");
 }
 
@@ -459,7 +459,7 @@ fn websocket_packets_are_written_as_the_protocol_document_shows() {
         seq,
         kind: Type::parse(b"MESSAGE-SEND").expect("a type"),
         status,
-        body: body.into(),
+        body: body.as_bytes().to_vec().into(),
     };
     let text = |packet: &Packet| {
         let mut out = Vec::new();
@@ -527,7 +527,7 @@ fn what_websocket_encodes_is_read_back() {
         let mut packet = some_packet(&mut dice);
         packet.layer = 3;
         let body = serde_json::json!({ "a": String::from_utf8_lossy(&packet.body) });
-        packet.body = body.to_string().into_bytes();
+        packet.body = body.to_string().into_bytes().into();
         let mut bytes = Vec::new();
         ws_codec().encode(&packet, &mut bytes);
         let head = match bytes[1] {

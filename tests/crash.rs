@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use msimd::config::Config;
 use msimd::domain::id::{Address, ChatId, MessageId, SessionId, Timestamp};
-use msimd::domain::words::{Actor, Command, Draft, Kind, Range, Reply, Take};
+use msimd::domain::words::{Actor, Command, Draft, Range, Reply, Take};
 use msimd::domain::{Context, Registration, apply as apply_command};
 use msimd::store::{Look, Options, Place, Store};
 use serde_json::{Value, json};
@@ -313,13 +313,9 @@ fn send(
         limits: &config.limits,
         registration: Registration::Open,
         federated: false,
+        here: &msimd::domain::NobodyHere,
     };
-    let draft = Draft {
-        chat: address(to),
-        kind: Kind::Text,
-        text: "again".into(),
-        cookie: Some(cookie.into()),
-    };
+    let draft = Draft::text(address(to), "again".into(), Some(cookie.into()));
     let outcome = store.write(|tx| {
         let account = tx.account_by_address(&address(from))?;
         let actor = Actor::Session { account: account.unwrap_or_default(), key };

@@ -16,7 +16,18 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("config", &["limits", "domain::id", "domain::Registration", "log", "memory"]),
     ("domain", &["store", "limits"]),
     ("store", &["domain::id", "domain::nouns", "domain::words", "limits"]),
-    ("wire", &["domain::id", "domain::words", "domain::Registration", "config", "limits"]),
+    (
+        "wire",
+        &[
+            "domain::access",
+            "domain::calendar",
+            "domain::id",
+            "domain::words",
+            "domain::Registration",
+            "config",
+            "limits",
+        ],
+    ),
     ("engine", &["domain", "store", "wire", "config", "limits", "metrics", "pool"]),
     (
         "net",

@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex};
 use msimd::domain::id::{AccountNo, Address, Login, MessageId, SessionId, SessionKey, Timestamp};
 use msimd::domain::nouns::{Contact, ContactState, Session};
 use msimd::domain::words::{
-    Actor, Command, ContactDraft, Digest, Draft, Envelope, KeyId, Kind, Order, Query, Range,
-    Sealed, SessionKind, Take, Verifier,
+    Actor, Command, ContactDraft, Digest, Draft, Envelope, KeyId, Order, Query, Range, Sealed,
+    SessionKind, Take, Verifier,
 };
-use msimd::domain::{Context, Registration, apply, read};
+use msimd::domain::{Context, NobodyHere, Registration, Scene, apply, read};
 use msimd::limits::Limits;
 use msimd::store::{BackendSource, Look, Options, Place, Store};
 
@@ -205,6 +205,7 @@ impl Run {
                     limits: &limits,
                     registration: Registration::Open,
                     federated: false,
+                    here: &NobodyHere,
                 };
                 let actor = match who {
                     Who::Operator => Actor::Operator,
@@ -238,7 +239,8 @@ impl Run {
     fn query(&mut self, no: u32, query: &Query) {
         let reader = self.store().reader();
         let now = Timestamp(self.now);
-        let answer = reader.read(|look| read(look, HOME, AccountNo(no), now, query)).unwrap();
+        let scene = Scene { now, home: HOME, here: &NobodyHere };
+        let answer = reader.read(|look| read(look, &scene, AccountNo(no), query)).unwrap();
         self.model.check_query(no, query, &answer);
     }
 
@@ -455,12 +457,11 @@ fn command(op: &Op) -> Command {
     let login = |text: &String| Login::parse(text).unwrap();
     let verifier = Verifier("v".into());
     match op {
-        Op::Send { to, text, cookie } => Command::Send(Draft {
-            chat: address(to),
-            kind: Kind::Text,
-            text: text.as_str().into(),
-            cookie: cookie.as_deref().map(Into::into),
-        }),
+        Op::Send { to, text, cookie } => Command::Send(Draft::text(
+            address(to),
+            text.as_str().into(),
+            cookie.as_deref().map(Into::into),
+        )),
         Op::Mark { read, chat, id } => {
             let (chat, id) = (chat.as_deref().map(address), MessageId(*id));
             match read {

@@ -117,6 +117,17 @@ pub fn refusal_text(refusal: Refusal) -> String {
         | Refusal::TextEmpty
         | Refusal::TextTooLong
         | Refusal::NoFederation
+        | Refusal::TooManyChats
+        | Refusal::TooManyMembers
+        | Refusal::NoSuchRequest
+        | Refusal::NoSuchMember
+        | Refusal::NoSuchSpace
+        | Refusal::BadSpan
+        | Refusal::BadSpanRange
+        | Refusal::TooManySpans
+        | Refusal::BadAccess
+        | Refusal::NotEditable
+        | Refusal::LastOwner
         | Refusal::NotAllowed => format!("the server refused it: {refusal:?}"),
     }
 }
@@ -212,6 +223,12 @@ fn order(desk: &dyn Desk, order: Order) -> Result<Value, Answer> {
         | Reply::Messages { .. }
         | Reply::Sent { .. }
         | Reply::Newest(_)
+        | Reply::Recorded { .. }
+        | Reply::Found { .. }
+        | Reply::Profile(_)
+        | Reply::Chat(_)
+        | Reply::Members { .. }
+        | Reply::Spaces(_)
         | Reply::Challenge { .. } => Ok(json!({})),
     }
 }
@@ -308,6 +325,17 @@ fn refused(refusal: Refusal) -> Answer {
         | Refusal::TextEmpty
         | Refusal::TextTooLong
         | Refusal::NoFederation
+        | Refusal::TooManyChats
+        | Refusal::TooManyMembers
+        | Refusal::NoSuchRequest
+        | Refusal::NoSuchMember
+        | Refusal::NoSuchSpace
+        | Refusal::BadSpan
+        | Refusal::BadSpanRange
+        | Refusal::TooManySpans
+        | Refusal::BadAccess
+        | Refusal::NotEditable
+        | Refusal::LastOwner
         | Refusal::NotAllowed => (400, "refused"),
     };
     error(status, reason, &refusal_text(refusal))

@@ -169,6 +169,7 @@ impl admin::Desk for File {
             limits: &self.config.limits,
             registration: self.config.registration,
             federated: false,
+            here: &domain::NobodyHere,
         };
         let command = Command::Operator(order);
         self.store(|store| {

@@ -157,7 +157,7 @@ fn readable(key: &'static str, path: &Path) -> Result<(), Fault> {
 fn numbers(config: &Config) -> Result<(), Fault> {
     let limits = &config.limits;
     let packet = limits.max_packet_bytes as u64;
-    let bounds: [(&'static str, u64, u64, u64); 19] = [
+    let bounds: [(&'static str, u64, u64, u64); 24] = [
         ("threads", config.threads as u64, 0, 256),
         ("limits.fetch_hold", limits.fetch_hold, 1, 300),
         ("limits.mailbox", limits.mailbox as u64, 1, 65_536),
@@ -175,6 +175,12 @@ fn numbers(config: &Config) -> Result<(), Fault> {
         ("limits.auth_concurrency", limits.auth_concurrency as u64, 1, 64),
         ("limits.auth_waiting", limits.auth_waiting as u64, 1, 65_536),
         ("limits.invite_ttl", limits.invite_ttl, 1, 3650),
+        // Its base64 has to fit a packet.
+        ("limits.max_blob_bytes", limits.max_blob_bytes as u64, 1, packet / 4 * 3),
+        ("limits.members", limits.members as u64, 1, 100_000),
+        ("limits.chats_per_account", limits.chats_per_account as u64, 1, 100_000),
+        ("limits.spaces_per_account", limits.spaces_per_account as u64, 1, 10_000),
+        ("limits.presence_grace", limits.presence_grace, 0, 3600),
         // Below 8 KiB a lane Argon2 refuses; a hash of more than 1 GiB is a mistake.
         ("password.memory_kib", config.password.memory_kib.into(), 8, 1 << 20),
         ("password.passes", config.password.passes.into(), 1, 100),

@@ -6,9 +6,10 @@
 use crate::domain::id::{AccountNo, Address, Login, SessionKey};
 use crate::domain::invite::{self, Ticket};
 use crate::domain::nouns::{Account, AccountState};
-use crate::domain::words::{Envelope, Order, Refusal, Reply, UserView, Verifier};
+use crate::domain::session::Caller;
+use crate::domain::words::{Envelope, News, Order, Refusal, Reply, UserView, Verifier};
 use crate::domain::{Context, Fault, Registration};
-use crate::domain::{secret, session};
+use crate::domain::{member, secret, session};
 use crate::store::{Look, StoreError, Tx};
 
 /// Contacts removed at a time with their owner.
@@ -46,6 +47,7 @@ pub(in crate::domain) fn obey(
     context: &Context<'_>,
     order: Order,
     ended: &mut Vec<SessionKey>,
+    news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
     match order {
         Order::AddUser { login, verifier } => drop(create(tx, context, login, verifier)?),
@@ -53,7 +55,7 @@ pub(in crate::domain) fn obey(
         Order::SetPassword { login, verifier } => set_password(tx, context, login, verifier)?,
         Order::DisableUser { login } => disable(tx, context, login, ended)?,
         Order::EnableUser { login } => enable(tx, context, login)?,
-        Order::RemoveUser { login } => remove(tx, context, login, ended)?,
+        Order::RemoveUser { login } => remove(tx, context, login, ended, news)?,
         Order::AddAppPassword { login, name, digest, envelope } => {
             return secret::add(tx, context, login, name, digest, envelope);
         }
@@ -160,9 +162,14 @@ fn remove(
     context: &Context<'_>,
     login: Login,
     ended: &mut Vec<SessionKey>,
+    news: &mut Vec<News>,
 ) -> Result<(), Fault> {
     let account = user(tx, context, login)?;
     let no = account.no;
+    // Nobody's session does this, so nobody is answered instead of told.
+    let me = Caller { account: no, key: SessionKey([0; 16]) };
+    member::leave_all(tx, context, &me, news)?;
+    tx.remove_profile(no)?;
     tx.put_account(&Account { state: AccountState::Removed, verifier: None, ..account })?;
     secret::remove_all(tx, no)?;
     session::end_all(tx, no, ended)?;
@@ -190,6 +197,22 @@ pub(in crate::domain) fn user(
     let account = row(tx, no)?;
     match account.state {
         AccountState::Active | AccountState::Disabled => Ok(account),
+        AccountState::Removed | AccountState::Remote => Err(Refusal::NoSuchAccount.into()),
+    }
+}
+
+/// Somebody of this server whom something can be asked; a disabled account will read it later.
+pub(in crate::domain) fn here(
+    look: &impl Look,
+    home: &str,
+    who: &Address,
+) -> Result<AccountNo, Fault> {
+    if !who.is_local(home) {
+        return Err(Refusal::NoFederation.into());
+    }
+    let no = look.account_by_address(who)?.ok_or(Refusal::NoSuchAccount)?;
+    match row(look, no)?.state {
+        AccountState::Active | AccountState::Disabled => Ok(no),
         AccountState::Removed | AccountState::Remote => Err(Refusal::NoSuchAccount.into()),
     }
 }

@@ -1,21 +1,141 @@
 //! Chats as their members see them, and what is unread in them.
 //!
-//! Only direct chats can come about so far; a chat of another kind is passed over here.
-//!
 //! Whoever writes has read: an author's read mark is never below their own last message. So what
-//! lies above a read mark in a direct chat is the other side's, and the unread count is a
-//! difference of places that needs no reading.
+//! lies above a read mark is others', and the unread count is a difference of places that needs no
+//! reading.
 
 use std::sync::Arc;
 
+use crate::domain::Fault;
+use crate::domain::eyes::{Eyes, Window};
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq};
 use crate::domain::merge::{Strand, merge};
-use crate::domain::nouns::{Head, Mark, Member};
+use crate::domain::nouns::{Access, Chat, Head, Mark, Member};
 use crate::domain::session::Caller;
-use crate::domain::words::{ChatView, Reply, Take};
-use crate::domain::{Fault, account};
+use crate::domain::words::{ChatView, GroupPart, Refusal, Reply, Take};
 use crate::limits::{CHATS_COUNT_MAX, UNREAD_COUNT_MAX};
-use crate::store::{Look, StoreError, Tx};
+use crate::store::{Look, Roster, StoreError, Tx};
+
+pub(in crate::domain) use crate::domain::eyes::name;
+
+/// What an address of this server leads to.
+#[derive(Clone, Debug)]
+pub(in crate::domain) enum Found {
+    /// The account, whatever became of it.
+    Account(AccountNo),
+    /// A group or a channel that was not removed.
+    Group(Box<Chat>),
+}
+
+/// Follows an address; `None` for one that names nothing known here.
+pub(in crate::domain) fn find(
+    look: &impl Look,
+    address: &Address,
+) -> Result<Option<Found>, StoreError> {
+    if let Some(account) = look.account_by_address(address)? {
+        return Ok(Some(Found::Account(account)));
+    }
+    let Some(id) = look.chat_by_address(address)? else { return Ok(None) };
+    let chat = look.chat(id)?.filter(|chat| !chat.removed);
+    Ok(chat.map(|chat| Found::Group(Box::new(chat))))
+}
+
+/// A chat that somebody can read, with their part in it.
+#[derive(Clone, Debug)]
+pub(in crate::domain) struct Readable {
+    pub(in crate::domain) chat: ChatId,
+    pub(in crate::domain) head: Head,
+    /// As it lies on the disk.
+    pub(in crate::domain) part: Member,
+    /// What lies at or before it is gone for this reader.
+    pub(in crate::domain) horizon: MessageId,
+}
+
+impl Readable {
+    /// A direct chat that somebody has a part in and in which something is left, a group that they
+    /// may read.
+    fn of(look: &impl Look, chat: ChatId, part: Member) -> Result<Option<Readable>, StoreError> {
+        let Some(horizon) = horizon(look, chat, &part)? else { return Ok(None) };
+        let head = look.head(chat)?;
+        let is_there = match chat.is_group() {
+            true => head.seq > Seq(0),
+            // What tells of a deletion is nothing by itself.
+            false => head.id > horizon && look.floor(chat)?.is_none_or(|floor| head.id > floor.id),
+        };
+        Ok(is_there.then_some(Readable { chat, head, part, horizon }))
+    }
+
+    pub(in crate::domain) fn window(
+        &self,
+        look: &impl Look,
+        me: AccountNo,
+    ) -> Result<Window, StoreError> {
+        Ok(Window { name: name_of(look, me, self.chat)?, horizon: self.horizon })
+    }
+
+    /// What lies between two ids, for its reader.
+    pub(in crate::domain) fn strand(&self, after: MessageId, before: MessageId) -> Strand {
+        Strand::new(self.chat, self.horizon, after, before)
+    }
+}
+
+/// What lies at or before this is gone for the member with this part; `None`: they may not read at
+/// all. The record at a chat's floor is still there, and says that there was something before.
+pub(in crate::domain) fn horizon(
+    look: &impl Look,
+    chat: ChatId,
+    part: &Member,
+) -> Result<Option<MessageId>, StoreError> {
+    if chat.is_group() && !part.mode().has(Access::READ) {
+        return Ok(None);
+    }
+    let floor = look.floor(chat)?.map_or(0, |floor| floor.id.0.saturating_sub(1));
+    Ok(Some(part.cleared.max(MessageId(floor))))
+}
+
+/// What somebody calls a chat: the other side's address, or the group's own.
+pub(in crate::domain) fn name_of(
+    look: &impl Look,
+    me: AccountNo,
+    chat: ChatId,
+) -> Result<Arc<str>, StoreError> {
+    if let Some(other) = chat.other(me) {
+        return name(look, other);
+    }
+    match look.chat(chat)? {
+        Some(chat) => Ok(chat.address.to_string().into()),
+        // One's own chain is about oneself.
+        None => name(look, me),
+    }
+}
+
+/// The chat at an address as one that the reader has; a chat that is not theirs, or that has nothing
+/// in it, is not there.
+pub(in crate::domain) fn readable(
+    look: &impl Look,
+    me: AccountNo,
+    address: &Address,
+) -> Result<Readable, Fault> {
+    let chat = match find(look, address)? {
+        Some(Found::Account(other)) => ChatId::direct(me, other),
+        Some(Found::Group(chat)) => chat.id,
+        None => return Err(Refusal::NoSuchChat.into()),
+    };
+    let Some(part) = look.part(me, chat)? else { return Err(Refusal::NoSuchChat.into()) };
+    Readable::of(look, chat, part)?.ok_or_else(|| Refusal::NoSuchChat.into())
+}
+
+/// Every chat that somebody can read.
+pub(in crate::domain) fn readables(
+    look: &impl Look,
+    me: AccountNo,
+) -> Result<Vec<Readable>, StoreError> {
+    let mut found = Vec::new();
+    for (chat, part) in look.chats_of(me)? {
+        found.extend(Readable::of(look, chat, part)?);
+    }
+    Ok(found)
+}
 
 /// The caller's chats, newest first. Only those that are shown are looked into beyond their end.
 pub(in crate::domain) fn chats(
@@ -24,17 +144,14 @@ pub(in crate::domain) fn chats(
     before: MessageId,
     count: u32,
 ) -> Result<Reply, Fault> {
-    let mut heads = heads(tx, me.account)?;
-    heads.retain(|(_, head)| head.id < before);
-    heads.sort_unstable_by_key(|(_, head)| std::cmp::Reverse(head.id));
+    let mut all = readables(tx, me.account)?;
+    all.retain(|chat| chat.head.id < before);
+    all.sort_unstable_by_key(|chat| std::cmp::Reverse(chat.head.id));
     let count = count.min(CHATS_COUNT_MAX) as usize;
-    let more = heads.len() > count;
-    let mut chats = Vec::with_capacity(heads.len().min(count));
-    for (chat, head) in heads.into_iter().take(count) {
-        let Some(other) = chat.other(me.account) else { continue };
-        let mine = tx.member(me.account, chat)?.unwrap_or_default();
-        let others = tx.member(other, chat)?.unwrap_or_default();
-        chats.push(view(chat, name(tx, other)?, head, &mine, &others));
+    let more = all.len() > count;
+    let mut chats = Vec::with_capacity(all.len().min(count));
+    for readable in all.into_iter().take(count) {
+        chats.push(look_at(tx, me.account, readable.chat)?);
     }
     Ok(Reply::Chats { chats, more })
 }
@@ -42,11 +159,12 @@ pub(in crate::domain) fn chats(
 /// The newest `count` unread messages over all chats, ascending.
 pub(in crate::domain) fn unread(tx: &mut Tx<'_>, me: &Caller, count: u32) -> Result<Reply, Fault> {
     let mut strands = Vec::new();
-    for (chat, head) in heads(tx, me.account)? {
+    for readable in readables(tx, me.account)? {
+        let chat = readable.chat;
         let mine = tx.member(me.account, chat)?.unwrap_or_default();
-        if unread_count(chat, head, &mine) > 0 {
-            let end = MessageId(head.id.0.saturating_add(1));
-            strands.push(Strand::new(chat, mine.read.id, end));
+        if unread_count(chat, readable.head, &mine) > 0 {
+            let end = MessageId(readable.head.id.0.saturating_add(1));
+            strands.push(readable.strand(mine.read.id, end));
         }
     }
     let count = count.min(UNREAD_COUNT_MAX);
@@ -55,36 +173,44 @@ pub(in crate::domain) fn unread(tx: &mut Tx<'_>, me: &Caller, count: u32) -> Res
 }
 
 pub(in crate::domain) fn newest(tx: &Tx<'_>, me: &Caller) -> Result<Reply, Fault> {
-    let heads = heads(tx, me.account)?;
-    Ok(Reply::Newest(heads.iter().map(|(_, head)| head.id).max().unwrap_or_default()))
+    let own = tx.head(ChatId::own(me.account))?.id;
+    let all = readables(tx, me.account)?;
+    Ok(Reply::Newest(all.iter().map(|chat| chat.head.id).max().unwrap_or_default().max(own)))
 }
 
-/// The direct chats of an account that have messages, with their ends.
-pub(in crate::domain) fn heads(
-    look: &impl Look,
+/// A chat as `me` sees it now.
+pub(in crate::domain) fn look_at(
+    tx: &mut Tx<'_>,
     me: AccountNo,
-) -> Result<Vec<(ChatId, Head)>, StoreError> {
-    let mut heads = Vec::new();
-    for (chat, _) in look.chats_of(me)? {
-        if chat.pair().is_none() {
-            continue;
-        }
-        let head = look.head(chat)?;
-        if head.seq > Seq(0) {
-            heads.push((chat, head));
-        }
+    chat: ChatId,
+) -> Result<ChatView, StoreError> {
+    let name = name_of(tx, me, chat)?;
+    let head = tx.head(chat)?;
+    let mine = tx.member(me, chat)?.unwrap_or_default();
+    let Some(row) = tx.chat(chat)? else {
+        let other = chat.other(me).unwrap_or(me);
+        let others = tx.member(other, chat)?.unwrap_or_default();
+        return Ok(view(chat, name, head, &mine, &others));
+    };
+    let others = least(tx.roster(chat)?, me);
+    let group = GroupPart { kind: row.kind, name: row.name, mode: mine.mode() };
+    Ok(ChatView { group: Some(Box::new(group)), ..view(chat, name, head, &mine, &others) })
+}
+
+/// How far all the others have come: the least of what each of them has read and received.
+pub(in crate::domain) fn least(roster: &Roster, me: AccountNo) -> Member {
+    let mut least: Option<Member> = None;
+    for (_, member) in roster.members().filter(|(who, _)| *who != me) {
+        least = Some(match least {
+            None => *member,
+            Some(so_far) => Member {
+                read: so_far.read.min(member.read),
+                delivered: so_far.delivered.min(member.delivered),
+                ..so_far
+            },
+        });
     }
-    Ok(heads)
-}
-
-/// The direct chat with an address, whether there is anything in it or not; `None` for an address
-/// that names nobody known here.
-pub(in crate::domain) fn with(
-    look: &impl Look,
-    me: AccountNo,
-    address: &Address,
-) -> Result<Option<ChatId>, StoreError> {
-    Ok(look.account_by_address(address)?.map(|other| ChatId::direct(me, other)))
+    least.unwrap_or_default()
 }
 
 /// A chat in the words of the member whose part is `mine`.
@@ -105,6 +231,7 @@ pub(in crate::domain) fn view(
             read: last,
             delivered: last,
             my_read: last,
+            group: None,
         };
     }
     ChatView {
@@ -114,17 +241,13 @@ pub(in crate::domain) fn view(
         read: others.read.id,
         delivered: others.delivered.max(others.read).id,
         my_read: mine.read.id,
+        group: None,
     }
 }
 
 /// Whether it is somebody's chat with themselves.
 pub(in crate::domain) fn is_notes(chat: ChatId) -> bool {
     chat.pair().is_some_and(|(low, high)| low == high)
-}
-
-/// What an account is called on the wire: its address.
-pub(in crate::domain) fn name(look: &impl Look, no: AccountNo) -> Result<Arc<str>, StoreError> {
-    Ok(account::row(look, no)?.address.to_string().into())
 }
 
 /// A member's part after they have come as far as `mark`, which is never back.
@@ -135,6 +258,22 @@ pub(in crate::domain) fn advanced(member: &Member, delivered: Mark, read: Mark) 
 
 fn unread_count(chat: ChatId, head: Head, mine: &Member) -> u32 {
     if is_notes(chat) { 0 } else { head.seq.0.saturating_sub(mine.read.seq.0) }
+}
+
+/// The last message of a chat as its owner's list of contacts shows it; `None` where there is none
+/// for them.
+pub(in crate::domain) fn last_message(
+    look: &impl Look,
+    me: AccountNo,
+    other: AccountNo,
+) -> Result<Option<crate::domain::words::MessageView>, StoreError> {
+    let chat = ChatId::direct(me, other);
+    let Some(part) = look.part(me, chat)? else { return Ok(None) };
+    let Some(readable) = Readable::of(look, chat, part)? else { return Ok(None) };
+    let Some(last) = look.message(chat, readable.head.id)? else { return Ok(None) };
+    let hidden = look.hidden(me, chat, last.previous, MessageId(last.id.0 + 1))?;
+    let window = readable.window(look, me)?;
+    Eyes::new(look, me).see(&last, &window, !hidden.is_empty()).map(Some)
 }
 
 #[cfg(test)]

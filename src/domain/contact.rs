@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use crate::domain::id::{AccountNo, Address, Timestamp};
+use crate::domain::id::{AccountNo, Address};
 use crate::domain::nouns::{AccountState, Contact, ContactState};
+use crate::domain::presence::{self, Scene};
 use crate::domain::session::Caller;
 use crate::domain::words::{Changed, ContactDraft, ContactView, Event, News, Refusal, Reply};
-use crate::domain::{Context, Fault, account};
+use crate::domain::{Context, Fault, account, chat, request};
 use crate::limits::{
     CONTACT_GROUP_BYTES_MAX, CONTACT_GROUPS_MAX, CONTACT_NAME_BYTES_MAX, CONTACT_NOTE_BYTES_MAX,
 };
@@ -24,13 +25,23 @@ pub(in crate::domain) fn add(
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
     check_lengths(&draft)?;
-    if tx.contact(me.account, &draft.who)?.is_some() {
+    let old = tx.contact(me.account, &draft.who)?;
+    if old.as_ref().is_some_and(|old| !old.unlisted) {
         return Err(Refusal::AlreadyThere.into());
     }
     if draft.who.is_local(context.home) && !exists(tx, &draft.who)? {
         return Err(Refusal::NoSuchAccount.into());
     }
-    if tx.contact_count(me.account)? >= context.limits.contacts {
+    // Adding somebody who has asked is taking their request; a block stays until it is lifted.
+    let state = match old.as_ref().map(|old| old.state) {
+        Some(ContactState::Pending) => {
+            request::tell_accepted(tx, me, &draft.who, news)?;
+            ContactState::Plain
+        }
+        Some(state) => state,
+        None => ContactState::Plain,
+    };
+    if old.is_none() && tx.contact_count(me.account)? >= context.limits.contacts {
         return Err(Refusal::TooManyContacts.into());
     }
     let name = draft.name.unwrap_or_else(|| draft.who.to_string().into());
@@ -40,10 +51,11 @@ pub(in crate::domain) fn add(
         group: draft.group.unwrap_or_default(),
         note: draft.note.filter(|note| !note.is_empty()),
         dialog: draft.dialog.unwrap_or_default(),
-        state: ContactState::Plain,
+        state,
+        unlisted: false,
     };
     tx.put_contact(me.account, &contact)?;
-    let view = view(tx, context.home, &viewer(tx, me.account)?, contact, context.now)?;
+    let view = view(tx, &context.scene(), me.account, contact)?;
     news.push(to_my_others(me, Event::ContactCreated(view)));
     Ok(Reply::Done)
 }
@@ -57,7 +69,7 @@ pub(in crate::domain) fn change(
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
     check_lengths(&draft)?;
-    let Some(old) = tx.contact(me.account, &draft.who)? else {
+    let Some(old) = tx.contact(me.account, &draft.who)?.filter(|old| !old.unlisted) else {
         return Err(Refusal::NoSuchContact.into());
     };
     let mut new = old.clone();
@@ -82,8 +94,9 @@ pub(in crate::domain) fn change(
         group: new.group != old.group,
         note: new.note != old.note,
         dialog: new.dialog != old.dialog,
+        state: false,
     };
-    let contact = view(tx, context.home, &viewer(tx, me.account)?, new, context.now)?;
+    let contact = view(tx, &context.scene(), me.account, new)?;
     news.push(to_my_others(me, Event::ContactUpdated { contact, changed }));
     Ok(Reply::Done)
 }
@@ -95,48 +108,50 @@ pub(in crate::domain) fn remove(
     who: &Address,
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
-    if tx.contact(me.account, who)?.is_none() {
+    let Some(old) = tx.contact(me.account, who)?.filter(|old| !old.unlisted) else {
         return Err(Refusal::NoSuchContact.into());
+    };
+    match old.state {
+        // Whoever is blocked stays blocked.
+        ContactState::Blocked => tx.put_contact(me.account, &request::bare(who, old.state))?,
+        ContactState::Plain | ContactState::Requested | ContactState::Pending => {
+            tx.remove_contact(me.account, who)?;
+        }
     }
-    tx.remove_contact(me.account, who)?;
     news.push(to_my_others(me, Event::ContactRemoved { who: text(who) }));
     Ok(Reply::Done)
 }
 
-/// A contact in its owner's words. `viewer`: the owner's address.
-///
-/// When somebody was last seen is for those whom they have in their own contacts; a time that lies
-/// ahead (the clock was set back) shows as now.
+/// A contact in its owner's words, with what its owner may see of them.
 pub(in crate::domain) fn view(
     look: &impl Look,
-    home: &str,
-    viewer: &Address,
+    scene: &Scene<'_>,
+    me: AccountNo,
     contact: Contact,
-    now: Timestamp,
 ) -> Result<ContactView, StoreError> {
-    let last_seen = match contact.who.is_local(home) {
-        true => shared_last_seen(look, viewer, &contact.who)?,
+    let account = match contact.who.is_local(scene.home) {
+        true => look.account_by_address(&contact.who)?,
         false => None,
     };
+    let (mut seen, mut last_message) = (None, None);
+    if let Some(account) = account {
+        seen = presence::of(look, scene, me, account)?;
+        if contact.dialog {
+            last_message = chat::last_message(look, me, account)?.map(Box::new);
+        }
+    }
     Ok(ContactView {
         who: text(&contact.who),
         name: contact.name,
         group: contact.group,
         note: contact.note,
         dialog: contact.dialog,
-        last_seen: last_seen.map(|at| at.min(now)),
+        state: contact.state,
+        unlisted: contact.unlisted,
+        last_seen: seen.and_then(|seen| seen.at),
+        online: seen.map(|seen| seen.online),
+        last_message,
     })
-}
-
-fn shared_last_seen(
-    look: &impl Look,
-    viewer: &Address,
-    who: &Address,
-) -> Result<Option<Timestamp>, StoreError> {
-    let Some(no) = look.account_by_address(who)? else { return Ok(None) };
-    let Some(at) = look.last_seen(no)? else { return Ok(None) };
-    let back = look.contact(no, viewer)?;
-    Ok(back.is_some_and(|back| back.state != ContactState::Blocked).then_some(at))
 }
 
 /// Whether `owner` wants nothing from `from`.
@@ -146,10 +161,6 @@ pub(in crate::domain) fn is_blocked(
     from: &Address,
 ) -> Result<bool, StoreError> {
     Ok(look.contact(owner, from)?.is_some_and(|c| c.state == ContactState::Blocked))
-}
-
-pub(in crate::domain) fn viewer(look: &impl Look, no: AccountNo) -> Result<Address, StoreError> {
-    Ok(account::row(look, no)?.address)
 }
 
 fn exists(look: &impl Look, who: &Address) -> Result<bool, StoreError> {
@@ -169,11 +180,11 @@ fn check_lengths(draft: &ContactDraft) -> Result<(), Refusal> {
     if fits { Ok(()) } else { Err(Refusal::FieldTooLong) }
 }
 
-fn to_my_others(me: &Caller, event: Event) -> News {
-    News { to: me.account, except: Some(me.key), event: Arc::new(event) }
+pub(in crate::domain) fn to_my_others(me: &Caller, event: Event) -> News {
+    News::to_one(me.account, Some(me.key), event)
 }
 
-fn text(address: &Address) -> Arc<str> {
+pub(in crate::domain) fn text(address: &Address) -> Arc<str> {
     address.to_string().into()
 }
 

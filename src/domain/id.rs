@@ -57,11 +57,24 @@ impl ChatId {
     /// The first number of a chat that is not direct. Account numbers stay below 2^31, so a direct
     /// chat's number never reaches it.
     pub const FIRST_GROUP: u64 = 1 << 63;
+    /// The same for somebody's own chain, see [`ChatId::own`].
+    pub const FIRST_OWN: u64 = Self::FIRST_GROUP | 1 << 62;
 
     /// The chat of two accounts, whoever asks; of one account with itself too (notes).
     pub fn direct(a: AccountNo, b: AccountNo) -> ChatId {
         let (low, high) = if a <= b { (a, b) } else { (b, a) };
         ChatId(u64::from(low.0) << 32 | u64::from(high.0))
+    }
+
+    /// Somebody's own chain: what concerns them alone and has to reach all their devices. No other
+    /// account has a part in it, and nobody writes to it.
+    pub fn own(account: AccountNo) -> ChatId {
+        ChatId(Self::FIRST_OWN | u64::from(account.0))
+    }
+
+    /// A group or a channel: the chats that have a row.
+    pub fn is_group(self) -> bool {
+        (Self::FIRST_GROUP..Self::FIRST_OWN).contains(&self.0)
     }
 
     /// The two accounts of a direct chat; `None` for every other kind.
@@ -283,7 +296,9 @@ mod tests {
         assert_eq!(ChatId::direct(a, b), ChatId::direct(b, a));
         assert_eq!(ChatId::direct(a, b).other(a), Some(b));
         assert_eq!(ChatId::direct(a, a).other(a), Some(a));
-        assert_eq!(ChatId(ChatId::FIRST_GROUP).pair(), None);
+        let (group, own) = (ChatId(ChatId::FIRST_GROUP + 7), ChatId::own(a));
+        assert!(group.pair().is_none() && group.is_group());
+        assert!(own.pair().is_none() && !own.is_group() && !ChatId::direct(a, b).is_group());
     }
 
     #[test]

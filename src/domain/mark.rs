@@ -8,7 +8,8 @@ use crate::domain::chat;
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, SessionKey};
 use crate::domain::nouns::{Head, Mark, Member};
 use crate::domain::session::Caller;
-use crate::domain::words::{Event, News, Refusal, Reply};
+use crate::domain::words::{Audience, Event, News, Refusal, Reply};
+use crate::limits::READERS_TOLD_MAX;
 use crate::store::{Look, StoreError, Tx};
 
 /// Which mark moves. The read mark takes the delivered one along.
@@ -32,21 +33,58 @@ pub(in crate::domain) fn move_to(
         Some(address) => find_in(tx, me.account, address, id)?,
         None => find(tx, me.account, id)?,
     };
-    let Some(other) = chat.other(me.account) else {
-        return Err(Refusal::NoSuchChat.into());
+    let (delivered, read) = match reach {
+        Reach::Delivered => (mark, Mark::default()),
+        Reach::Read => (mark, mark),
     };
+    advance(tx, me, chat, delivered, read, news)
+}
+
+/// Both marks of one chat, each where it is given. Either message must be there before anything
+/// moves.
+pub(in crate::domain) fn move_both(
+    tx: &mut Tx<'_>,
+    me: &Caller,
+    address: &Address,
+    delivered: Option<MessageId>,
+    read: Option<MessageId>,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    let mut chat = None;
+    let mut place = |id: Option<MessageId>| match id {
+        Some(id) => {
+            let (found, mark) = find_in(tx, me.account, address, id)?;
+            chat = Some(found);
+            Ok(mark)
+        }
+        None => Ok::<_, Fault>(Mark::default()),
+    };
+    let (delivered, read) = (place(delivered)?, place(read)?);
+    let chat = chat.ok_or(Refusal::MissingField)?;
+    advance(tx, me, chat, delivered, read, news)
+}
+
+fn advance(
+    tx: &mut Tx<'_>,
+    me: &Caller,
+    chat: ChatId,
+    delivered: Mark,
+    read: Mark,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
     let Some(old) = tx.member(me.account, chat)? else {
         return Err(Refusal::NoSuchChat.into());
     };
-    let read = match reach {
-        Reach::Delivered => old.read,
-        Reach::Read => mark,
-    };
-    let new = chat::advanced(&old, mark, read);
+    let new = chat::advanced(&old, delivered, read);
     if new == old || chat::is_notes(chat) {
         return Ok(Reply::Done);
     }
+    let read_till = (new.read > old.read).then_some(new.read.id);
     tx.move_marks(me.account, chat, new.delivered, new.read)?;
+    let Some(other) = chat.other(me.account) else {
+        moved_in_group(tx, me, chat, (&old, &new), read_till, news)?;
+        return Ok(Reply::Done);
+    };
     let moved = Moved {
         chat,
         mover: me.account,
@@ -56,10 +94,82 @@ pub(in crate::domain) fn move_to(
         except: me.key,
         head: tx.head(chat)?,
         part: new,
-        read_till: (new.read > old.read).then_some(new.read.id),
+        read_till,
     };
     moved.tell(tx, news)?;
     Ok(Reply::Done)
+}
+
+/// Tells a group that somebody's marks have moved: their own other sessions, those for whom the
+/// least of the others is another one now, and in a group that is small enough everybody who has
+/// read how far.
+pub(in crate::domain) fn moved_in_group(
+    tx: &mut Tx<'_>,
+    me: &Caller,
+    chat: ChatId,
+    (old, new): (&Member, &Member),
+    read_till: Option<MessageId>,
+    news: &mut Vec<News>,
+) -> Result<(), StoreError> {
+    let roster = tx.roster(chat)?;
+    let is_small = roster.parts().len() <= READERS_TOLD_MAX;
+    let all = roster.readers().clone();
+    let others: Vec<_> = roster.members().filter(|(who, _)| *who != me.account).collect();
+    let changed: Vec<AccountNo> = {
+        let read = Slowest::of(others.iter().map(|(who, part)| (*who, part.read)));
+        let received = Slowest::of(others.iter().map(|(who, part)| (*who, part.delivered)));
+        let sees_it = |who: AccountNo| {
+            read.moves(who, old.read, new.read) || received.moves(who, old.delivered, new.delivered)
+        };
+        others.iter().map(|(who, _)| *who).filter(|who| sees_it(*who)).collect()
+    };
+    if let Some(id) = read_till.filter(|_| is_small) {
+        let (chat, user) = (chat::name_of(tx, me.account, chat)?, chat::name(tx, me.account)?);
+        let to = Audience::Many { all, but: Some(me.account) };
+        news.push(News::new(to, None, Event::ReadTill { chat, id, user }));
+    }
+    for who in changed {
+        let event = Event::ChatsChanged(vec![chat::look_at(tx, who, chat)?]);
+        news.push(News::to_one(who, None, event));
+    }
+    let event = Event::ChatsChanged(vec![chat::look_at(tx, me.account, chat)?]);
+    news.push(News::to_one(me.account, Some(me.key), event));
+    Ok(())
+}
+
+/// The slowest two of those who did not move.
+struct Slowest {
+    first: Option<(AccountNo, Mark)>,
+    second: Option<Mark>,
+}
+
+impl Slowest {
+    fn of(marks: impl Iterator<Item = (AccountNo, Mark)>) -> Slowest {
+        let mut slowest = Slowest { first: None, second: None };
+        for (who, mark) in marks {
+            match slowest.first {
+                Some((_, first)) if first <= mark => {
+                    slowest.second = Some(slowest.second.map_or(mark, |second| second.min(mark)));
+                }
+                first => {
+                    slowest.second = first.map(|(_, mark)| mark);
+                    slowest.first = Some((who, mark));
+                }
+            }
+        }
+        slowest
+    }
+
+    /// Whether the least of all but `viewer` becomes another one when somebody moves from `old` to
+    /// `new`.
+    fn moves(&self, viewer: AccountNo, old: Mark, new: Mark) -> bool {
+        let rest = match self.first {
+            Some((who, _)) if who == viewer => self.second,
+            first => first.map(|(_, mark)| mark),
+        };
+        let least = |mark: Mark| rest.map_or(mark, |rest| rest.min(mark));
+        least(old) != least(new)
+    }
 }
 
 /// That somebody's marks in a direct chat have moved, for both sides to hear.
@@ -85,7 +195,7 @@ impl Moved {
         news: &mut Vec<News>,
     ) -> Result<(), StoreError> {
         let other_part = tx.member(self.other, self.chat)?.unwrap_or_default();
-        let to_other = |event| News { to: self.other, except: None, event: Arc::new(event) };
+        let to_other = |event| News::to_one(self.other, None, event);
         if let Some(id) = self.read_till {
             let (chat, user) = (self.mover_name.clone(), self.mover_name.clone());
             news.push(to_other(Event::ReadTill { chat, id, user }));
@@ -94,40 +204,33 @@ impl Moved {
             chat::view(self.chat, self.mover_name.clone(), self.head, &other_part, &self.part);
         news.push(to_other(Event::ChatsChanged(vec![theirs])));
         let mine = chat::view(self.chat, self.other_name, self.head, &self.part, &other_part);
-        news.push(News {
-            to: self.mover,
-            except: Some(self.except),
-            event: Arc::new(Event::ChatsChanged(vec![mine])),
-        });
+        news.push(News::to_one(self.mover, Some(self.except), Event::ChatsChanged(vec![mine])));
         Ok(())
     }
 }
 
-/// A message of the chat with `address`.
+/// A message of the chat at `address`.
 fn find_in(
     tx: &Tx<'_>,
     me: AccountNo,
     address: &Address,
     id: MessageId,
 ) -> Result<(ChatId, Mark), Fault> {
-    let Some(chat) = chat::with(tx, me, address)? else {
-        return Err(Refusal::NoSuchChat.into());
-    };
-    match tx.message(chat, id)? {
-        Some(message) => Ok((chat, Mark { id, seq: message.seq })),
-        None if tx.head(chat)?.id == MessageId(0) => Err(Refusal::NoSuchChat.into()),
+    let readable = chat::readable(tx, me, address)?;
+    match tx.message(readable.chat, id)? {
+        Some(message) => Ok((readable.chat, Mark { id, seq: message.seq })),
         None => Err(Refusal::NoSuchMessage.into()),
     }
 }
 
 /// A message of any chat of mine: one look at each that reaches as far, no more.
 fn find(tx: &Tx<'_>, me: AccountNo, id: MessageId) -> Result<(ChatId, Mark), Fault> {
-    for (chat, head) in chat::heads(tx, me)? {
-        if head.id < id {
+    for readable in chat::readables(tx, me)? {
+        if readable.head.id < id {
             continue;
         }
-        if let Some(message) = tx.message(chat, id)? {
-            return Ok((chat, Mark { id, seq: message.seq }));
+        if let Some(message) = tx.message(readable.chat, id)? {
+            return Ok((readable.chat, Mark { id, seq: message.seq }));
         }
     }
     Err(Refusal::NoSuchMessage.into())
@@ -155,6 +258,7 @@ mod tests {
             read: first,
             delivered: first,
             my_read: second,
+            group: None,
         };
         let heard = heard_by(&outcome, alice.account, None);
         assert_eq!(*heard[0], Event::ReadTill { chat: bobs.clone(), id: first, user: bobs });
@@ -166,6 +270,7 @@ mod tests {
             read: second,
             delivered: second,
             my_read: first,
+            group: None,
         };
         let heard = heard_by(&outcome, bob.account, Some(bob.key));
         assert_eq!(*heard[0], Event::ChatsChanged(vec![mine]));
@@ -177,7 +282,7 @@ mod tests {
         let id = world.sent(alice, "bob", "one");
         let outcome = world.mark_delivered(bob, None, id);
         assert_eq!(outcome.news.len(), 2);
-        let changed = |news: &News| matches!(&*news.event, Event::ChatsChanged(_));
+        let changed = |news: &News| matches!(&**news.event, Event::ChatsChanged(_));
         assert!(outcome.news.iter().all(changed));
         let chat = &world.chats(alice)[0];
         assert_eq!((chat.delivered, chat.read), (id, MessageId(0)));

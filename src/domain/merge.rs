@@ -5,12 +5,12 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
 
+use crate::domain::chat;
+use crate::domain::eyes::{Eyes, Window};
 use crate::domain::id::{AccountNo, ChatId, MessageId, Timestamp};
 use crate::domain::nouns::Message;
 use crate::domain::words::{MessageView, Range, Take};
-use crate::domain::{chat, message};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::store::{Look, StoreError};
 
@@ -21,19 +21,27 @@ const RUN_MAX: u32 = 64;
 #[derive(Debug)]
 pub(in crate::domain) struct Strand {
     chat: ChatId,
+    /// What lies at or before it is gone for the reader.
+    horizon: MessageId,
     after: MessageId,
     before: MessageId,
     /// For the first read only; later ones go by id.
     since: Option<Timestamp>,
     /// How many messages in a row this chat is expected to give.
     run: u32,
-    /// The other side's address, once it is needed.
-    name: Option<Arc<str>>,
+    /// Once it is needed.
+    window: Option<Window>,
 }
 
 impl Strand {
-    pub(in crate::domain) fn new(chat: ChatId, after: MessageId, before: MessageId) -> Strand {
-        Strand { chat, after, before, since: None, run: 1, name: None }
+    pub(in crate::domain) fn new(
+        chat: ChatId,
+        horizon: MessageId,
+        after: MessageId,
+        before: MessageId,
+    ) -> Strand {
+        let after = after.max(horizon);
+        Strand { chat, horizon, after, before, since: None, run: 1, window: None }
     }
 
     pub(in crate::domain) fn since(self, since: Option<Timestamp>) -> Strand {
@@ -80,6 +88,27 @@ impl Strand {
         }
         Ok((messages, more))
     }
+
+    fn window(&mut self, look: &impl Look, me: AccountNo) -> Result<Window, StoreError> {
+        if let Some(window) = &self.window {
+            return Ok(window.clone());
+        }
+        let name = chat::name_of(look, me, self.chat)?;
+        let window = Window { name, horizon: self.horizon };
+        Ok(self.window.insert(window).clone())
+    }
+}
+
+/// Which of these messages are gone for one reader alone.
+fn hidden(
+    look: &impl Look,
+    me: AccountNo,
+    chat: ChatId,
+    messages: &[Message],
+) -> Result<Vec<MessageId>, StoreError> {
+    let ids = messages.iter().map(|message| message.id);
+    let (Some(low), Some(high)) = (ids.clone().min(), ids.max()) else { return Ok(Vec::new()) };
+    look.hidden(me, chat, MessageId(low.0.saturating_sub(1)), MessageId(high.0.saturating_add(1)))
 }
 
 /// The first or last `count` messages of all strands together, ascending, in the words of `me`,
@@ -96,7 +125,7 @@ pub(in crate::domain) fn merge(
         Take::First => u64::MAX - id.0,
         Take::Last => id.0,
     };
-    let my_name = chat::name(look, me)?;
+    let mut eyes = Eyes::new(look, me);
     let mut queue: BinaryHeap<(u64, Reverse<usize>)> =
         strands.iter().enumerate().map(|(i, s)| (rank(s.next(take)), Reverse(i))).collect();
     let mut page = Page::new(count);
@@ -107,6 +136,8 @@ pub(in crate::domain) fn merge(
         let limit = queue.peek().map(|(rank, _)| *rank);
         let wanted = if limit.is_some() { strand.run.min(page.room()) } else { page.room() };
         let (messages, more) = strand.read(look, take, wanted.min(RUN_MAX))?;
+        let window = strand.window(look, me)?;
+        let gone = hidden(look, me, strand.chat, &messages)?;
         let mut cut = false;
         for message in &messages {
             if page.room() == 0 || limit.is_some_and(|limit| rank(message.id) < limit) {
@@ -114,15 +145,8 @@ pub(in crate::domain) fn merge(
                 cut = true;
                 break;
             }
-            let name = match &strand.name {
-                Some(name) => name.clone(),
-                None => {
-                    let other = strand.chat.other(me).unwrap_or(me);
-                    strand.name.insert(chat::name(look, other)?).clone()
-                }
-            };
-            let from = if message.from == me { my_name.clone() } else { name.clone() };
-            page.push(message::view(message, me, name, from));
+            let is_gone = gone.binary_search(&message.id).is_ok();
+            page.push(eyes.see(message, &window, is_gone)?);
             strand.wind_past(message.id, take);
         }
         // Two where chats alternate: the one that comes and the one after it, which says where
@@ -171,7 +195,10 @@ fn weight(message: &MessageView) -> usize {
     /// Field names, numbers and punctuation.
     const FIXED: usize = 256;
     let cookie = message.cookie.as_deref().map_or(0, str::len);
-    FIXED + 2 * message.chat.len() + message.from.len() + message.text.len() + cookie
+    let spans = message.extra.as_ref().map_or(0, |extra| {
+        extra.spans.iter().map(|s| 64 + s.value.as_ref().map_or(0, |v| v.len())).sum()
+    });
+    FIXED + 2 * message.chat.len() + message.from.len() + message.text.len() + cookie + spans
 }
 
 /// The length of a text as a JSON string without its quotes: what must be escaped grows.

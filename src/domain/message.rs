@@ -1,18 +1,44 @@
-//! Messages: sending them, and how each reader sees them.
+//! Messages: sending them, and telling those who read them.
 //!
-//! **A send writes one record.** The chat appears with its first message, which also makes the two
-//! members; everything else about a direct chat follows from its number.
+//! **A send writes one record,** whether two people read it or a thousand. A direct chat appears with
+//! its first message, which also makes the two members; everything else about it follows from its
+//! number.
 
 use std::sync::Arc;
 
-use crate::domain::id::{AccountNo, Address, ChatId};
-use crate::domain::mark::Moved;
-use crate::domain::nouns::{Access, Account, AccountState, Mark, Member, Message};
+use crate::domain::eyes::{Eyes, Window};
+use crate::domain::id::{AccountNo, Address, ChatId, MessageId};
+use crate::domain::mark::{self, Moved};
+use crate::domain::nouns::{Access, Account, AccountState, Entry, Extra, Mark, Member, Message};
 use crate::domain::session::Caller;
-use crate::domain::words::{Draft, Event, MessageView, News, Refusal, Reply};
-use crate::domain::{Context, Fault, account, chat, contact};
-use crate::limits::COOKIE_BYTES_MAX;
+use crate::domain::words::{Audience, Draft, Event, Kind, MessageView, News, Refusal, Reply};
+use crate::domain::{Context, Fault, account, chat, contact, spans};
+use crate::limits::{COOKIE_BYTES_MAX, MIME_BYTES_MAX};
 use crate::store::{Look, StoreError, Tx};
+
+/// A chat that somebody writes to, with the names that those who hear of it will read.
+#[derive(Clone, Debug)]
+pub(in crate::domain) struct Room {
+    pub(in crate::domain) chat: ChatId,
+    pub(in crate::domain) writer: Arc<str>,
+    pub(in crate::domain) side: Side,
+}
+
+/// Who else is in it.
+#[derive(Clone, Debug)]
+pub(in crate::domain) enum Side {
+    Other { account: AccountNo, name: Arc<str> },
+    Group { name: Arc<str> },
+}
+
+impl Room {
+    /// What the writer calls it.
+    pub(in crate::domain) fn name(&self) -> &Arc<str> {
+        match &self.side {
+            Side::Other { name, .. } | Side::Group { name } => name,
+        }
+    }
+}
 
 /// Stores a message and tells both sides. Refusals rank: the draft's own fields, the server of the
 /// recipient, the recipient; a known cookie is answered before the recipient is looked at, so that
@@ -21,83 +47,187 @@ pub(in crate::domain) fn send(
     tx: &mut Tx<'_>,
     context: &Context<'_>,
     me: &Caller,
-    draft: Draft,
+    mut draft: Draft,
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
-    check(context, &draft)?;
-    let other = recipient(tx, context, &draft.chat)?;
-    let chat = ChatId::direct(me.account, other);
+    check(context, &mut draft)?;
+    if !draft.chat.is_local(context.home) {
+        // Nothing carries a message to another server yet, whatever the configuration says: a 200
+        // for one that cannot leave would be a lie.
+        return Err(Refusal::NoFederation.into());
+    }
+    let found = chat::find(tx, &draft.chat)?.ok_or(Refusal::NoSuchAccount)?;
+    let chat = match &found {
+        chat::Found::Account(other) => ChatId::direct(me.account, *other),
+        chat::Found::Group(chat) => chat.id,
+    };
     let cookie = draft.cookie.as_deref();
     if let Some(cookie) = cookie
         && let Some(first) = tx.cookie(chat, me.account, cookie)?
     {
         return Ok(Reply::Sent { id: first.id, seq: first.seq, time: first.time, repeated: true });
     }
-    let author = account::row(tx, me.account)?;
-    check_recipient(tx, &author, other)?;
+    let room = enter(tx, me.account, &found)?;
+    if draft.reply_to != MessageId(0) {
+        visible(tx, me.account, &draft.chat, draft.reply_to)?;
+    }
+    let is_plain = draft.reply_to == MessageId(0) && draft.spans.is_empty() && draft.mime.is_none();
+    let extra = (!is_plain).then(|| {
+        let Draft { reply_to, spans, mime, .. } = &mut draft;
+        let (spans, mime) = (std::mem::take(spans), mime.take());
+        Box::new(Extra { reply_to: *reply_to, spans, mime, ..Extra::default() })
+    });
+    let cookie = draft.cookie.as_deref();
+    let entry = Entry { kind: draft.kind, text: draft.text.clone(), cookie, extra };
+    let message = post(tx, context, me, &room, entry, news)?;
+    Ok(Reply::Sent { id: message.id, seq: message.seq, time: message.time, repeated: false })
+}
 
+/// Where somebody may write: a direct chat that the other side does not refuse, a group where they
+/// have W.
+pub(in crate::domain) fn enter(
+    tx: &mut Tx<'_>,
+    me: AccountNo,
+    found: &chat::Found,
+) -> Result<Room, Fault> {
+    let author = account::row(tx, me)?;
+    let writer: Arc<str> = author.address.to_string().into();
+    match found {
+        chat::Found::Account(other) => {
+            let name = match *other == me {
+                true => writer.clone(),
+                false => check_recipient(tx, &author, *other)?,
+            };
+            let side = Side::Other { account: *other, name };
+            Ok(Room { chat: ChatId::direct(me, *other), writer, side })
+        }
+        chat::Found::Group(chat) => {
+            let mode = tx.part(me, chat.id)?.unwrap_or_default().mode();
+            if !mode.is_member() {
+                return Err(Refusal::NoSuchChat.into());
+            }
+            if !mode.has(Access::WRITE) {
+                return Err(Refusal::NotAllowed.into());
+            }
+            let name = chat.address.to_string().into();
+            Ok(Room { chat: chat.id, writer, side: Side::Group { name } })
+        }
+    }
+}
+
+/// A message that somebody can see in a chat of theirs.
+pub(in crate::domain) fn visible(
+    look: &impl Look,
+    me: AccountNo,
+    address: &Address,
+    id: MessageId,
+) -> Result<Message, Fault> {
+    let readable = chat::readable(look, me, address)?;
+    if id <= readable.horizon {
+        return Err(Refusal::NoSuchMessage.into());
+    }
+    let message = look.message(readable.chat, id)?.ok_or(Refusal::NoSuchMessage)?;
+    let hidden = look.hidden(me, readable.chat, message.previous, MessageId(id.0 + 1))?;
+    if hidden.contains(&id) { Err(Refusal::NoSuchMessage.into()) } else { Ok(message) }
+}
+
+/// Adds a record to a chat and tells everybody who reads it; the session that did it is answered
+/// instead.
+pub(in crate::domain) fn post(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    room: &Room,
+    entry: Entry<'_>,
+    news: &mut Vec<News>,
+) -> Result<Message, StoreError> {
+    let chat = room.chat;
     let before = tx.head(chat)?;
     let part = tx.member(me.account, chat)?;
-    let message = tx.append(chat, me.account, context.now, draft.kind, &draft.text, cookie)?;
+    let message = tx.record(chat, me.account, context.now, entry)?;
     // Marks that one's own message implies need no write: the store derives them.
     let own = Mark { id: message.id, seq: message.seq };
-    if part.is_none() {
-        join(tx, chat, me.account, other, own)?;
+    if part.is_none()
+        && let Side::Other { account, .. } = &room.side
+    {
+        join(tx, chat, me.account, *account, own)?;
     }
-
-    let author_name: Arc<str> = author.address.to_string().into();
-    let other_name: Arc<str> = draft.chat.to_string().into();
-    tell(&message, me, other, &author_name, &other_name, news);
-
+    tell(tx, &message, me, room, news)?;
     // mSIM 2, decision 9: sending implies having read, and is announced only where that passes a
-    // message of the other side; all that lies above the read mark is theirs.
+    // message of somebody else; all that lies above the read mark is theirs.
     if let Some(part) = part
         && part.read.seq < before.seq
         && !chat::is_notes(chat)
     {
-        let moved = Moved {
-            chat,
-            mover: me.account,
-            mover_name: author_name,
-            other,
-            other_name,
-            except: me.key,
-            head: tx.head(chat)?,
-            part: chat::advanced(&part, own, own),
-            read_till: Some(before.id),
-        };
-        moved.tell(tx, news)?;
+        let new = chat::advanced(&part, own, own);
+        match &room.side {
+            Side::Other { account, name } => {
+                let moved = Moved {
+                    chat,
+                    mover: me.account,
+                    mover_name: room.writer.clone(),
+                    other: *account,
+                    other_name: name.clone(),
+                    except: me.key,
+                    head: tx.head(chat)?,
+                    part: new,
+                    read_till: Some(before.id),
+                };
+                moved.tell(tx, news)?;
+            }
+            Side::Group { .. } => {
+                mark::moved_in_group(tx, me, chat, (&part, &new), Some(before.id), news)?;
+            }
+        }
     }
-    Ok(Reply::Sent { id: message.id, seq: message.seq, time: message.time, repeated: false })
+    Ok(message)
 }
 
-/// Each side hears of the message in its own words; the session that sent it is answered instead.
+/// Each reader hears of the record in their own words.
 fn tell(
+    tx: &mut Tx<'_>,
     message: &Message,
     me: &Caller,
-    other: AccountNo,
-    my_name: &Arc<str>,
-    other_name: &Arc<str>,
+    room: &Room,
     news: &mut Vec<News>,
-) {
-    if other != me.account {
-        let seen = view(message, other, my_name.clone(), my_name.clone());
-        news.push(News { to: other, except: None, event: Arc::new(Event::Message(seen)) });
+) -> Result<(), StoreError> {
+    let to_others = match &room.side {
+        Side::Other { account, .. } if *account == me.account => None,
+        Side::Other { account, .. } => {
+            let seen = see(tx, message, *account, &room.writer, &room.writer)?;
+            Some((Audience::One(*account), seen))
+        }
+        Side::Group { name } => {
+            // None of them wrote it, so that they all see the same.
+            let seen = see(tx, message, AccountNo(0), name, &room.writer)?;
+            let all = tx.roster(message.chat)?.readers().clone();
+            Some((Audience::Many { all, but: Some(me.account) }, seen))
+        }
+    };
+    if let Some((to, seen)) = to_others {
+        news.push(News::new(to, None, Event::Message(seen)));
     }
-    let seen = view(message, me.account, other_name.clone(), my_name.clone());
-    news.push(News { to: me.account, except: Some(me.key), event: Arc::new(Event::Message(seen)) });
+    let seen = see(tx, message, me.account, room.name(), &room.writer)?;
+    news.push(News::to_one(me.account, Some(me.key), Event::Message(seen)));
+    Ok(())
 }
 
-/// A message as `reader` sees it, who calls the chat `chat` and its author `from`.
-pub(in crate::domain) fn view(
+/// A new record as `reader` sees it, who calls the chat `chat`.
+fn see(
+    look: &impl Look,
     message: &Message,
     reader: AccountNo,
-    chat: Arc<str>,
-    from: Arc<str>,
-) -> MessageView {
-    MessageView {
-        chat,
-        from,
+    chat: &Arc<str>,
+    from: &Arc<str>,
+) -> Result<MessageView, StoreError> {
+    if message.extra.is_some() {
+        let window = Window { name: chat.clone(), horizon: MessageId(0) };
+        return Eyes::new(look, reader).see(message, &window, false);
+    }
+    // What most messages are needs no look at anything.
+    Ok(MessageView {
+        chat: chat.clone(),
+        from: from.clone(),
         id: message.id,
         previous: message.previous,
         seq: message.seq,
@@ -105,15 +235,35 @@ pub(in crate::domain) fn view(
         kind: message.kind,
         text: message.text.clone(),
         cookie: message.cookie.clone().filter(|_| message.from == reader),
-    }
+        extra: None,
+    })
 }
 
-fn check(context: &Context<'_>, draft: &Draft) -> Result<(), Refusal> {
+fn check(context: &Context<'_>, draft: &mut Draft) -> Result<(), Refusal> {
+    let limits = context.limits;
     if draft.text.is_empty() {
         return Err(Refusal::TextEmpty);
     }
-    if draft.text.len() > context.limits.max_text_bytes {
+    let text_max = match draft.kind {
+        // Four letters of base64 for three bytes.
+        Kind::Blob => limits.max_blob_bytes.div_ceil(3) * 4,
+        _ => limits.max_text_bytes,
+    };
+    if draft.text.len() > text_max {
         return Err(Refusal::TextTooLong);
+    }
+    let fits = match draft.kind {
+        Kind::Text => draft.spans.is_empty() && draft.mime.is_none(),
+        Kind::Formatted => draft.mime.is_none(),
+        Kind::Blob => draft.spans.is_empty() && draft.mime.as_deref().is_some_and(is_mime),
+        // Files come by another way, the rest by what they tell of.
+        _ => false,
+    };
+    if !fits {
+        return Err(Refusal::BadField);
+    }
+    if draft.kind == Kind::Formatted {
+        draft.spans = spans::checked(&draft.text, std::mem::take(&mut draft.spans))?;
     }
     match &draft.cookie {
         Some(cookie) if cookie.is_empty() || cookie.len() > COOKIE_BYTES_MAX => {
@@ -123,31 +273,35 @@ fn check(context: &Context<'_>, draft: &Draft) -> Result<(), Refusal> {
     }
 }
 
-/// The account that an address of this server once got, whatever became of it.
-fn recipient(tx: &Tx<'_>, context: &Context<'_>, address: &Address) -> Result<AccountNo, Fault> {
-    if !address.is_local(context.home) {
-        // Nothing carries a message to another server yet, whatever the configuration says: a 200
-        // for one that cannot leave would be a lie.
-        return Err(Refusal::NoFederation.into());
-    }
-    tx.account_by_address(address)?.ok_or_else(|| Refusal::NoSuchAccount.into())
+/// `type/subtype` with parameters perhaps (RFC 6838 §4.2, RFC 2045 §5.1).
+fn is_mime(text: &str) -> bool {
+    let is_name = |name: &str| {
+        let may_be = |b: u8| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b);
+        !name.is_empty() && name.bytes().all(may_be)
+    };
+    let (name, parameters) = text.split_once(';').unwrap_or((text, ""));
+    text.len() <= MIME_BYTES_MAX
+        && name.trim_end().split_once('/').is_some_and(|(top, sub)| is_name(top) && is_name(sub))
+        && parameters.bytes().all(|b| (b' '..0x7f).contains(&b))
 }
 
-/// A disabled account still receives: it will read when it is enabled again.
-fn check_recipient(tx: &Tx<'_>, author: &Account, other: AccountNo) -> Result<(), Fault> {
-    if author.no == other {
-        return Ok(());
-    }
-    match account::row(tx, other)?.state {
+/// A disabled account still receives: it will read when it is enabled again. Its address.
+fn check_recipient(
+    look: &impl Look,
+    author: &Account,
+    other: AccountNo,
+) -> Result<Arc<str>, Fault> {
+    let row = account::row(look, other)?;
+    match row.state {
         AccountState::Active | AccountState::Disabled => {}
         AccountState::Removed | AccountState::Remote => {
             return Err(Refusal::NoSuchAccount.into());
         }
     }
-    if contact::is_blocked(tx, other, &author.address)? {
+    if contact::is_blocked(look, other, &author.address)? {
         return Err(Refusal::NotAllowed.into());
     }
-    Ok(())
+    Ok(row.address.to_string().into())
 }
 
 /// Both sides become members with the chat's first message, which its author has read.
@@ -351,7 +505,7 @@ mod tests {
         // The mark that is told is the last message of the other side, not one's own.
         let user: Arc<str> = "bob@im.test".into();
         assert_eq!(*heard[1], Event::ReadTill { chat: user.clone(), id: theirs, user });
-        let Event::ChatsChanged(chats) = &*heard[2] else { panic!() };
+        let Event::ChatsChanged(chats) = &**heard[2] else { panic!() };
         assert_eq!(*chats, world.chats(alice));
         assert_eq!((chats[0].unread, chats[0].last, chats[0].read), (1, id, id));
         let heard = heard_by(&outcome, bob.account, Some(bob.key));

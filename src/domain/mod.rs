@@ -9,20 +9,31 @@
 //! asked. [`apply`] is for what changes something or must see marks that are not on the disk yet;
 //! [`read()`] answers the rest from a snapshot.
 
+pub mod access;
+pub mod calendar;
 pub mod id;
 pub mod nouns;
+pub mod presence;
 pub mod words;
 
 mod account;
 mod chat;
 mod contact;
+mod edit;
+mod eyes;
+mod group;
 mod invite;
 mod mark;
+mod member;
 mod merge;
 mod message;
+mod profile;
 mod read;
+mod request;
+mod search;
 mod secret;
 mod session;
+mod spans;
 #[cfg(test)]
 mod testing;
 
@@ -32,7 +43,8 @@ use crate::domain::words::{Actor, Command, Outcome, Refusal, Reply};
 use crate::limits::Limits;
 use crate::store::{StoreError, Tx};
 
-pub use crate::domain::read::read;
+pub use crate::domain::presence::{NobodyHere, Presence, Scene, announce, stop_typing};
+pub use crate::domain::read::{read, search};
 pub use crate::domain::session::session_is_live;
 
 /// Everything a rule may know beside the state.
@@ -47,6 +59,13 @@ pub struct Context<'a> {
     pub registration: Registration,
     /// Whether messages may leave for other servers.
     pub federated: bool,
+    pub here: &'a dyn Presence,
+}
+
+impl Context<'_> {
+    fn scene(&self) -> Scene<'_> {
+        Scene { now: self.now, home: self.home, here: self.here }
+    }
 }
 
 /// Who may register.
@@ -114,9 +133,47 @@ fn decide(
         Command::MarkRead { chat, id } => {
             mark::move_to(tx, me()?, mark::Reach::Read, chat.as_ref(), id, news)
         }
+        Command::MarkBoth { chat, delivered, read } => {
+            mark::move_both(tx, me()?, &chat, delivered, read, news)
+        }
+        Command::RequestContact { who, note } => {
+            request::ask(tx, context, me()?, &who, &note, news)
+        }
+        Command::AnswerContact { who, accept } => {
+            request::answer(tx, context, me()?, &who, accept, news)
+        }
+        Command::Block { who, on } => request::block(tx, context, me()?, &who, on, news),
+        Command::UpdateProfile(draft) => profile::update(tx, context, me()?, draft, news),
+        Command::Typing { chat, on } => presence::typing(tx, me()?, &chat, on, news),
+        Command::Edit { chat, id, text, spans } => {
+            edit::edit(tx, context, me()?, (&chat, id), (text, spans), news)
+        }
+        Command::Delete { chat, id, whom } => {
+            edit::delete(tx, context, me()?, (&chat, id), whom, news)
+        }
+        Command::Clear { chat, whom } => edit::clear(tx, context, me()?, &chat, whom, news),
+        Command::CreateChat(draft) => group::create(tx, context, me()?, draft, news),
+        Command::ChangeChat { chat, change } => {
+            group::change(tx, context, me()?, &chat, change, news)
+        }
+        Command::RemoveChat { chat, is_space } => group::remove(tx, me()?, &chat, is_space, news),
+        Command::Members { chat, after, count } => {
+            member::members(tx, me()?, &chat, after.as_ref(), count)
+        }
+        Command::Invite { chat, who, access } => {
+            member::invite(tx, context, me()?, &chat, &who, access, news)
+        }
+        Command::Join { chat } => member::join(tx, context, me()?, &chat, news),
+        Command::Leave { chat } => member::leave(tx, context, me()?, &chat, news),
+        Command::Kick { chat, who, ban } => {
+            member::kick(tx, context, me()?, &chat, &who, ban, news)
+        }
+        Command::SetAccess { chat, who, access } => {
+            member::set_access(tx, context, me()?, &chat, who.as_ref(), access, news)
+        }
         Command::Newest => chat::newest(tx, me()?),
         Command::Operator(order) => match actor {
-            Actor::Operator => account::obey(tx, context, order, ended),
+            Actor::Operator => account::obey(tx, context, order, ended, news),
             Actor::Nobody | Actor::Session { .. } => Err(Fault::Refused(Refusal::NotAllowed)),
         },
     }

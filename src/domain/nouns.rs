@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use crate::domain::id::{AccountNo, Address, ChatId, Login, MessageId, Seq, Timestamp};
-use crate::domain::words::{Digest, Kind, Sealed, SessionKind, Verifier};
+use crate::domain::words::{Digest, Kind, Sealed, SessionKind, Span, Verifier};
+
+pub use crate::domain::access::Access;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -67,6 +69,8 @@ pub struct Contact {
     pub note: Option<Box<str>>,
     pub dialog: bool,
     pub state: ContactState,
+    /// In nobody's list: the owner never added it. It is there because of its state alone.
+    pub unlisted: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,9 +78,29 @@ pub struct Contact {
 pub enum ContactState {
     #[default]
     Plain = 0,
+    /// The owner has asked them, and waits.
     Requested = 1,
+    /// They have asked the owner, who has not decided yet.
     Pending = 2,
+    /// The owner wants nothing from them.
     Blocked = 3,
+}
+
+/// What people tell of themselves. Empty stands for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    pub name: Box<str>,
+    pub short_name: Box<str>,
+    pub full_name: Box<str>,
+    pub note: Box<str>,
+    /// A link, or `file:` and the id of a file here.
+    pub photo: Box<str>,
+    pub gallery: Vec<Box<str>>,
+    /// Other ways to reach them.
+    pub contacts: Vec<Box<str>>,
+    /// `YYYY-MM-DD`; of a firm, when it was founded.
+    pub birthday: Box<str>,
+    pub changed: Timestamp,
 }
 
 /// A chat's own row. Direct chats have none: everything about them follows from their number.
@@ -86,7 +110,25 @@ pub struct Chat {
     pub kind: ChatKind,
     pub address: Address,
     pub name: Box<str>,
+    pub about: Box<str>,
+    /// What somebody is given who joins or is invited.
     pub default_access: Access,
+    /// Whoever knows its address may join; else by invitation.
+    pub open: bool,
+    /// The general chat of the space it belongs to; a space's general chat names itself.
+    pub space: Option<ChatId>,
+    /// A tombstone: the address is never given again.
+    pub removed: bool,
+    pub created: Timestamp,
+    /// Random; what protocols show that name groups by themselves, such as Tinode's `grp…`.
+    pub public_id: u64,
+}
+
+impl Chat {
+    /// Whether it is the general chat of a space, and so the space itself.
+    pub fn is_space(&self) -> bool {
+        self.space == Some(self.id)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,26 +141,6 @@ pub enum ChatKind {
     Circle = 3,
 }
 
-/// The one permission model: letters R W P S D O X (seed 004), want ∧ given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Access(pub u8);
-
-impl Access {
-    pub const READ: Access = Access(1);
-    pub const WRITE: Access = Access(2);
-    pub const PRESENCE: Access = Access(4);
-    pub const SHARE: Access = Access(8);
-    pub const DELETE: Access = Access(16);
-    pub const OWN: Access = Access(32);
-    pub const BANNED: Access = Access(64);
-    /// What both sides of a direct chat have: R W P D.
-    pub const DIRECT: Access = Access(1 | 2 | 4 | 16);
-
-    pub fn has(self, letter: Access) -> bool {
-        self.0 & letter.0 == letter.0
-    }
-}
-
 /// One account's part in one chat. The marks are coalesced: see `store`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Member {
@@ -128,6 +150,13 @@ pub struct Member {
     pub read: Mark,
     /// What lies at or before it is gone for this member ("delete for me").
     pub cleared: MessageId,
+}
+
+impl Member {
+    /// What they may do: what they want of what they are given.
+    pub fn mode(&self) -> Access {
+        self.want.and(self.given)
+    }
 }
 
 /// How far somebody is in a chat: the message and its place, so that counts need no reading.
@@ -147,8 +176,48 @@ pub struct Message {
     pub time: Timestamp,
     pub from: AccountNo,
     pub kind: Kind,
+    /// Of a blob: its base64.
     pub text: Arc<str>,
     pub cookie: Option<Arc<str>>,
+    /// What most messages do not have.
+    pub extra: Option<Box<Extra>>,
+}
+
+/// What only some records of a chat have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extra {
+    /// The message that it answers; 0 for none.
+    pub reply_to: MessageId,
+    /// Of an edit or a deletion: the message that was changed. Of a clearing for one person: how far.
+    pub target: MessageId,
+    /// Whom it is about, beside its author.
+    pub person: Option<AccountNo>,
+    /// Of an invitation: to where. Of a record in somebody's own chain: the chat it is about.
+    pub place: Option<ChatId>,
+    pub access: Option<Access>,
+    pub spans: Box<[Span]>,
+    /// Of a blob.
+    pub mime: Option<Box<str>>,
+    /// When its text was last changed; 0 for never.
+    pub edited: Timestamp,
+    /// Its text is gone; the record keeps its place in the chain.
+    pub deleted: bool,
+}
+
+/// A record before it has its place in a chat.
+#[derive(Debug)]
+pub struct Entry<'e> {
+    pub kind: Kind,
+    pub text: Arc<str>,
+    pub cookie: Option<&'e str>,
+    pub extra: Option<Box<Extra>>,
+}
+
+impl Entry<'_> {
+    /// A record that tells of something; most have no text.
+    pub fn telling(kind: Kind, text: &str, extra: Extra) -> Self {
+        Entry { kind, text: text.into(), cookie: None, extra: Some(Box::new(extra)) }
+    }
 }
 
 /// The end of a chat, derived from its last record; all zero for a chat without messages.

@@ -1,33 +1,65 @@
 //! What is only read: answered from a snapshot, off the engine's thread, so that a long page never
 //! holds up those who send.
 
-use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, Timestamp};
+use crate::domain::id::{AccountNo, Address, ChatId, MessageId};
 use crate::domain::merge::{Strand, json_length, merge};
+use crate::domain::presence::Scene;
+use crate::domain::search::Search;
 use crate::domain::words::{ContactView, Query, Range, Refusal, Reply, Take};
-use crate::domain::{Fault, chat, contact};
+use crate::domain::{Fault, chat, contact, group, profile};
 use crate::limits::{ANSWER_BYTES_MAX, HISTORY_COUNT_MAX};
-use crate::store::{Look, StoreError};
+use crate::store::{Look, Reader, StoreError};
 
 /// Contacts read at a time.
 const SLICE: usize = 128;
 
-/// Answers a question of `account`'s, whose session the caller has checked. `home` is the host
-/// part of this server's addresses. An error is the disk's.
+/// Answers a question of `account`'s, whose session the caller has checked. An error is the disk's.
+/// What looks through many records is not asked here but in slices, see [`Search`].
 pub fn read(
     look: &impl Look,
-    home: &str,
+    scene: &Scene<'_>,
     account: AccountNo,
-    now: Timestamp,
     query: &Query,
 ) -> Result<Result<Reply, Refusal>, StoreError> {
     let reply = match query {
-        Query::Contacts { after, count } => {
-            contacts(look, home, account, now, after.as_ref(), *count)
-        }
+        Query::Contacts { after, count } => contacts(look, scene, account, after.as_ref(), *count),
         Query::History { chat, range } => history(look, account, chat, range),
         Query::Rewind { after, count } => rewind(look, account, *after, *count),
+        Query::Chat { chat } => group::look_up(look, scene, account, chat),
+        Query::Spaces { space } => group::spaces(look, account, space.as_ref()),
+        Query::Profile { who } => profile::look_up(look, scene, account, who.as_ref()),
+        // One slice after the other on this one snapshot; see `search` for a server's way.
+        Query::Search { text, chat, before, count } => {
+            Search::new(account, text, chat.clone(), *before, *count)
+                .and_then(|search| search.run(|search| search.slice(look)))
+        }
     };
     match reply {
+        Ok(reply) => Ok(Ok(reply)),
+        Err(Fault::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Fault::Store(error)) => Err(error),
+    }
+}
+
+/// Answers a search with a snapshot for each of its slices.
+pub fn search(
+    reader: &Reader,
+    account: AccountNo,
+    text: &str,
+    chat: Option<Address>,
+    before: MessageId,
+    count: u32,
+) -> Result<Result<Reply, Refusal>, StoreError> {
+    let found = Search::new(account, text, chat, before, count).and_then(|search| {
+        search.run(|search| {
+            // A refusal is no reason to stop reading, so it comes through as a value.
+            reader.read(|look| match search.slice(look) {
+                Err(Fault::Store(error)) => Err(error),
+                other => Ok(other),
+            })?
+        })
+    });
+    match found {
         Ok(reply) => Ok(Ok(reply)),
         Err(Fault::Refused(refusal)) => Ok(Err(refusal)),
         Err(Fault::Store(error)) => Err(error),
@@ -37,13 +69,11 @@ pub fn read(
 /// In order of address.
 fn contacts(
     look: &impl Look,
-    home: &str,
+    scene: &Scene<'_>,
     me: AccountNo,
-    now: Timestamp,
     after: Option<&Address>,
     count: u32,
 ) -> Result<Reply, Fault> {
-    let viewer = contact::viewer(look, me)?;
     let count = count as usize;
     let mut contacts: Vec<ContactView> = Vec::new();
     let mut bytes = 0;
@@ -58,7 +88,7 @@ fn contacts(
                 return Ok(Reply::Contacts { contacts, more: true });
             }
             place = Some(contact.who.clone());
-            let view = contact::view(look, home, &viewer, contact, now)?;
+            let view = contact::view(look, scene, me, contact)?;
             bytes += weight(&view);
             contacts.push(view);
         }
@@ -78,13 +108,10 @@ fn history(
     if range.count == 0 {
         return Err(Refusal::BadRange.into());
     }
-    let chat: ChatId = match chat::with(look, me, address)? {
-        Some(chat) if look.head(chat)?.seq > Seq(0) => chat,
-        Some(_) | None => return Err(Refusal::NoSuchChat.into()),
-    };
+    let readable = chat::readable(look, me, address)?;
     // mSIM 2, decision 45: bounds that cross are an empty answer.
     let strands = if range.after < range.before {
-        vec![Strand::new(chat, range.after, range.before).since(range.since)]
+        vec![readable.strand(range.after, range.before).since(range.since)]
     } else {
         Vec::new()
     };
@@ -93,15 +120,25 @@ fn history(
     Ok(Reply::Messages { messages, more })
 }
 
-/// Every chat that reaches beyond `after`, as one sequence. My own messages are in it: another
-/// device of mine may have sent them.
+/// Every chat that reaches beyond `after`, as one sequence, and the reader's own chain. My own
+/// messages are in it: another device of mine may have sent them. So is the record that a chat was
+/// deleted, whether there is anything else in it or not.
 fn rewind(look: &impl Look, me: AccountNo, after: MessageId, count: u32) -> Result<Reply, Fault> {
     if count == 0 {
         return Err(Refusal::BadRange.into());
     }
-    let heads = chat::heads(look, me)?;
-    let news = heads.into_iter().filter(|(_, head)| head.id > after);
-    let strands = news.map(|(chat, _)| Strand::new(chat, after, MessageId::END)).collect();
+    let mut strands = Vec::new();
+    for (chat, part) in look.chats_of(me)? {
+        if look.head(chat)?.id > after
+            && let Some(horizon) = chat::horizon(look, chat, &part)?
+        {
+            strands.push(Strand::new(chat, horizon, after, MessageId::END));
+        }
+    }
+    let own = ChatId::own(me);
+    if look.head(own)?.id > after {
+        strands.push(Strand::new(own, MessageId(0), after, MessageId::END));
+    }
     let count = count.min(HISTORY_COUNT_MAX);
     let (messages, more) = merge(look, me, strands, Take::First, count)?;
     Ok(Reply::Messages { messages, more })
@@ -113,12 +150,14 @@ fn weight(contact: &ContactView) -> usize {
     const FIXED: usize = 192;
     let groups: usize = contact.group.iter().map(|g| json_length(g) + 3).sum();
     let note = contact.note.as_deref().map_or(0, json_length);
-    FIXED + 2 * contact.who.len() + json_length(&contact.name) + groups + note
+    let last = contact.last_message.as_ref().map_or(0, |last| FIXED + json_length(&last.text));
+    FIXED + last + 2 * contact.who.len() + json_length(&contact.name) + groups + note
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::id::Timestamp;
     use crate::domain::testing::{Me, World, ids, range, whole};
     use crate::domain::words::MessageView;
 

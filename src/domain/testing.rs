@@ -1,18 +1,29 @@
 //! A small world for the tests of the rules: a database in memory, a clock that stands until it is
 //! told otherwise, chance that counts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::domain::id::{AccountNo, Address, Login, MessageId, SessionKey, Timestamp};
 use crate::domain::words::{
-    Actor, ChatView, Command, ContactDraft, Draft, Event, Kind, MessageView, News, Order, Outcome,
+    Actor, Bulletin, ChatView, Command, ContactDraft, Draft, MessageView, News, Order, Outcome,
     Proof, Query, Range, Refusal, Reply, SessionKind, Take, Verifier,
 };
-use crate::domain::{Context, Registration, apply, read};
+use crate::domain::{Context, Presence, Registration, Scene, apply, read};
 use crate::limits::Limits;
 use crate::store::{Look, Options, Place, Store, StoreError, Tx};
 
 pub(in crate::domain) const HOME: &str = "im.test";
+
+/// Those who are here because a test says so.
+#[derive(Debug, Default)]
+pub(in crate::domain) struct SomeHere(pub(in crate::domain) BTreeSet<AccountNo>);
+
+impl Presence for SomeHere {
+    fn is_here(&self, who: AccountNo) -> bool {
+        self.0.contains(&who)
+    }
+}
 
 /// A logged-in session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +39,7 @@ pub(in crate::domain) struct World {
     pub(in crate::domain) limits: Limits,
     pub(in crate::domain) registration: Registration,
     pub(in crate::domain) federated: bool,
+    pub(in crate::domain) here: SomeHere,
     chance: u64,
 }
 
@@ -40,6 +52,7 @@ impl World {
             limits: Limits::default(),
             registration: Registration::Open,
             federated: false,
+            here: SomeHere::default(),
             chance: 0,
         }
     }
@@ -68,6 +81,7 @@ impl World {
             limits: &self.limits,
             registration: self.registration,
             federated: self.federated,
+            here: &self.here,
         };
         self.store.write(|tx| apply(tx, &context, actor, command)).unwrap()
     }
@@ -82,7 +96,8 @@ impl World {
 
     pub(in crate::domain) fn read(&self, me: Me, query: &Query) -> Result<Reply, Refusal> {
         let reader = self.store.reader();
-        reader.read(|snapshot| read(snapshot, HOME, me.account, self.now, query)).unwrap()
+        let scene = Scene { now: self.now, home: HOME, here: &self.here };
+        reader.read(|snapshot| read(snapshot, &scene, me.account, query)).unwrap()
     }
 
     /// Something that no command can do yet.
@@ -181,7 +196,7 @@ pub(in crate::domain) fn verifier(text: &str) -> Verifier {
 }
 
 pub(in crate::domain) fn draft(to: &str, text: &str, cookie: Option<&str>) -> Draft {
-    Draft { chat: address(to), kind: Kind::Text, text: text.into(), cookie: cookie.map(Into::into) }
+    Draft::text(address(to), text.into(), cookie.map(Into::into))
 }
 
 pub(in crate::domain) fn contact(who: &str) -> ContactDraft {
@@ -205,8 +220,8 @@ pub(in crate::domain) fn heard_by(
     outcome: &Outcome,
     to: AccountNo,
     except: Option<SessionKey>,
-) -> Vec<Arc<Event>> {
-    let is_for = |news: &&News| news.to == to && news.except == except;
+) -> Vec<Arc<Bulletin>> {
+    let is_for = |news: &&News| news.to.accounts().any(|who| who == to) && news.except == except;
     outcome.news.iter().filter(is_for).map(|news| news.event.clone()).collect()
 }
 

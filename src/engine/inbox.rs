@@ -25,6 +25,8 @@ struct State<T> {
     closed: bool,
     /// Whether the engine sleeps: a wake-up costs a system call, and only then is one needed.
     asleep: bool,
+    /// Something beside the queue wants the engine's attention.
+    nudged: bool,
     /// Since when something waits.
     waiting_since: Option<Instant>,
 }
@@ -33,6 +35,7 @@ struct State<T> {
 pub(super) enum Woken {
     /// Something is in the batch.
     Filled,
+    /// The time has come, or somebody nudged.
     Late,
     /// Closed, and nothing is left.
     Closed,
@@ -40,7 +43,13 @@ pub(super) enum Woken {
 
 impl<T> Inbox<T> {
     pub(super) fn new() -> Inbox<T> {
-        let state = State { queue: Vec::new(), closed: false, asleep: false, waiting_since: None };
+        let state = State {
+            queue: Vec::new(),
+            closed: false,
+            asleep: false,
+            nudged: false,
+            waiting_since: None,
+        };
         Inbox { state: Mutex::new(state), filled: Condvar::new(), taken: Event::new() }
     }
 
@@ -81,6 +90,15 @@ impl<T> Inbox<T> {
         Ok(())
     }
 
+    /// Wakes the engine up though nothing is put in.
+    pub(super) fn nudge(&self) {
+        let mut state = self.lock();
+        state.nudged = true;
+        if mem::take(&mut state.asleep) {
+            self.filled.notify_one();
+        }
+    }
+
     /// Waits until something is there or `deadline`, and swaps it all into the empty `batch`.
     pub(super) fn take(&self, batch: &mut Vec<T>, deadline: Option<Instant>) -> Woken {
         debug_assert!(batch.is_empty());
@@ -95,6 +113,10 @@ impl<T> Inbox<T> {
             }
             if state.closed {
                 return Woken::Closed;
+            }
+            if mem::take(&mut state.nudged) {
+                state.asleep = false;
+                return Woken::Late;
             }
             state.asleep = true;
             state = match deadline {

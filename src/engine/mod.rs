@@ -8,6 +8,7 @@ mod attempts;
 mod auth;
 mod challenge;
 mod inbox;
+mod life;
 pub mod password;
 mod rate;
 pub mod seat;
@@ -31,9 +32,10 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::domain::id::{AccountNo, Login, SessionId, SessionKey, Timestamp};
 use crate::domain::words::{Actor, Command, Order, Proof, Query, Refusal, Reply};
-use crate::domain::{self, Registration};
+use crate::domain::{self, Registration, Scene};
 use crate::engine::auth::Auth;
 use crate::engine::inbox::Inbox;
+use crate::engine::life::Here;
 use crate::engine::rate::{Asker, Rates};
 use crate::engine::slot::slot;
 use crate::engine::turn::{End, Engine, Input, Told};
@@ -75,7 +77,7 @@ pub struct Running {
 /// What the thread and those outside it share.
 struct Core {
     config: RwLock<Arc<Config>>,
-    inbox: Inbox<Input>,
+    inbox: Arc<Inbox<Input>>,
     /// Changed by the engine only.
     seats: RwLock<HashMap<SessionKey, Arc<Seat>>>,
     auth: Auth,
@@ -86,6 +88,7 @@ struct Core {
     long_reads: Semaphore,
     metrics: Arc<Metrics>,
     mail: Arc<Pool>,
+    here: Arc<Here>,
     /// The order of the last thing that happened.
     order: AtomicU64,
 }
@@ -99,10 +102,16 @@ pub fn start(
     metrics: Arc<Metrics>,
     mail_bytes: usize,
 ) -> std::io::Result<(Exchange, Running)> {
+    let inbox = Arc::new(Inbox::new());
+    let here = Arc::new(Here::new({
+        let inbox = inbox.clone();
+        move || inbox.nudge()
+    }));
     let core = Arc::new(Core {
         auth: Auth::new(&config, Vault::of(store.directory())),
         config: RwLock::new(config),
-        inbox: Inbox::new(),
+        inbox,
+        here,
         seats: RwLock::new(HashMap::new()),
         rates: Rates::default(),
         long_reads: Semaphore::new(LONG_READS_MAX),
@@ -302,18 +311,28 @@ impl Exchange {
     }
 
     async fn query(&self, account: AccountNo, query: Query) -> Result<Reply, Refusal> {
+        if let Query::Search { text, chat, before, count } = query {
+            let reader = self.core.reader.clone();
+            let _permit = self.core.long_reads.acquire().await;
+            let search = move || domain::search(&reader, account, &text, chat, before, count);
+            return smol::unblock(search).await.unwrap_or_else(|error| Err(unreadable(&error)));
+        }
         let short = match &query {
             Query::History { range, .. } => range.count <= SHORT_READ_COUNT,
             Query::Contacts { count, .. } | Query::Rewind { count, .. } => {
                 *count <= SHORT_READ_COUNT
             }
+            Query::Chat { .. } | Query::Profile { .. } => true,
+            Query::Spaces { .. } | Query::Search { .. } => false,
         };
         let config = self.core.config();
         let reader = self.core.reader.clone();
         let now = self.core.now();
+        let here = self.core.here.clone();
         let work = move || {
+            let scene = Scene { now, home: &config.server_name, here: &*here };
             reader
-                .read(|snapshot| domain::read(snapshot, &config.server_name, account, now, &query))
+                .read(|snapshot| domain::read(snapshot, &scene, account, &query))
                 .unwrap_or_else(|error| Err(unreadable(&error)))
         };
         if short {

@@ -8,7 +8,8 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::domain::id::{AccountNo, SessionKey, Timestamp};
-use crate::domain::words::Event;
+use crate::domain::words::{Bulletin, Event, MessageView, ProfileDraft};
+use crate::engine::life::Here;
 use crate::pool::Pool;
 
 /// A connection, or one parked fetch, as the holder of seats. Unique in the process.
@@ -32,12 +33,14 @@ pub struct Seat {
     noted: AtomicU64,
     /// What all mailboxes together may hold.
     pool: Arc<Pool>,
+    /// Who is told when somebody takes it, and when nobody has it.
+    here: Arc<Here>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    queue: VecDeque<(u64, Arc<Event>)>,
+    queue: VecDeque<(u64, Arc<Bulletin>)>,
     /// Of the queue, taken from the pool.
     bytes: usize,
     /// Updates were lost; nothing is queued until the RESYNC is on its way.
@@ -53,7 +56,7 @@ struct State {
 #[derive(Debug)]
 pub enum Mail {
     /// `order`: see `Answer::order`.
-    Event { order: u64, event: Arc<Event> },
+    Event { order: u64, event: Arc<Bulletin> },
     /// Updates were lost. From here on mail is queued again: ask `Exchange::newest`, tell the
     /// RESYNC, drop mail up to that answer's order.
     Lost,
@@ -70,6 +73,7 @@ impl Seat {
         key: SessionKey,
         lost: bool,
         pool: Arc<Pool>,
+        here: Arc<Here>,
     ) -> Seat {
         let state = State {
             queue: VecDeque::new(),
@@ -80,13 +84,13 @@ impl Seat {
             holder: None,
             used: Instant::now(),
         };
-        Seat { account, key, noted: AtomicU64::new(0), pool, state: Mutex::new(state) }
+        Seat { account, key, noted: AtomicU64::new(0), pool, here, state: Mutex::new(state) }
     }
 
     /// A seat without an engine, for tests of its holders.
     #[cfg(test)]
     pub(crate) fn alone(account: AccountNo, key: SessionKey, lost: bool) -> Seat {
-        Seat::new(account, key, lost, Arc::new(Pool::new(usize::MAX)))
+        Seat::new(account, key, lost, Arc::new(Pool::new(usize::MAX)), Arc::new(Here::new(|| {})))
     }
 
     /// Moves the seat's pushes to `holder`, whose waker is woken when there is mail; a previous
@@ -94,13 +98,17 @@ impl Seat {
     pub fn hold(&self, holder: Holder, waker: &Waker) {
         let mut state = self.lock();
         state.used = Instant::now();
+        let mut is_first = false;
         match &mut state.holder {
             Some((old, old_waker)) if *old == holder => old_waker.clone_from(waker),
-            slot => {
-                if let Some((_, old_waker)) = slot.replace((holder, waker.clone())) {
-                    old_waker.wake();
-                }
-            }
+            slot => match slot.replace((holder, waker.clone())) {
+                Some((_, old_waker)) => old_waker.wake(),
+                None => is_first = true,
+            },
+        }
+        drop(state);
+        if is_first {
+            self.here.came(self.account);
         }
     }
 
@@ -110,7 +118,13 @@ impl Seat {
         if state.holder.as_ref().is_some_and(|(h, _)| *h == holder) {
             state.holder = None;
             state.used = Instant::now();
+            drop(state);
+            self.here.left(self.account);
         }
+    }
+
+    pub(in crate::engine) fn is_held(&self) -> bool {
+        self.lock().holder.is_some()
     }
 
     /// The next thing for `holder`, if there is any.
@@ -170,7 +184,7 @@ impl Seat {
     pub(crate) fn post(
         &self,
         order: u64,
-        event: &Arc<Event>,
+        event: &Arc<Bulletin>,
         updates_max: usize,
         bytes_max: usize,
     ) -> bool {
@@ -200,7 +214,9 @@ impl Seat {
         state.ended = true;
         self.empty(&mut state);
         if let Some((_, waker)) = state.holder.take() {
+            drop(state);
             waker.wake();
+            self.here.left(self.account);
         }
     }
 
@@ -250,7 +266,7 @@ fn weight(event: &Event) -> usize {
     const FIXED: usize = 128;
     FIXED
         + match event {
-            Event::Message(m) => m.text.len() + m.chat.len() + m.from.len(),
+            Event::Message(m) => message_weight(m),
             Event::ContactCreated(c) | Event::ContactUpdated { contact: c, .. } => {
                 c.who.len()
                     + c.name.len()
@@ -260,7 +276,41 @@ fn weight(event: &Event) -> usize {
             Event::ContactRemoved { who } => who.len(),
             Event::ChatsChanged(chats) => chats.len() * 96,
             Event::ReadTill { chat, user, .. } => chat.len() + user.len(),
+            Event::Typing { chat, from, .. } => chat.len() + from.len(),
+            Event::Presence { who, .. }
+            | Event::ContactAnswered { who, .. }
+            | Event::ContactBlocked { who, .. } => who.len(),
+            Event::ProfileChanged { who, changed } => who.len() + profile_weight(changed),
+            Event::ContactRequested { who, note } => who.len() + note.len(),
+            Event::ChatChanged(info) => {
+                size_of_val(&**info) + info.chat.len() + info.name.len() + info.about.len()
+            }
+            Event::ChatGone { chat } => chat.len(),
         }
+}
+
+fn message_weight(message: &MessageView) -> usize {
+    let extra = message.extra.as_deref().map_or(0, |extra| {
+        let values = extra.spans.iter().map(|s| s.value.as_ref().map_or(0, |value| value.len()));
+        size_of_val(extra) + size_of_val(&*extra.spans) + values.sum::<usize>()
+    });
+    // Told to many it also holds its spelling, which is its text once more.
+    2 * message.text.len() + message.chat.len() + message.from.len() + extra
+}
+
+fn profile_weight(changed: &ProfileDraft) -> usize {
+    let texts = [
+        &changed.name,
+        &changed.short_name,
+        &changed.full_name,
+        &changed.note,
+        &changed.photo,
+        &changed.birthday,
+    ];
+    let lists = [&changed.gallery, &changed.contacts];
+    let listed = lists.into_iter().flatten().flatten().map(|text| text.len());
+    let single = texts.into_iter().flatten().map(|text| text.len());
+    size_of_val(changed) + single.chain(listed).sum::<usize>()
 }
 
 #[cfg(test)]

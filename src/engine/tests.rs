@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use super::*;
 use crate::domain::id::{Address, Login, MessageId};
-use crate::domain::words::{Draft, Event, Kind, SessionKind};
+use crate::domain::words::{Draft, Event, SessionKind};
 use crate::store::{Options, Place};
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -75,7 +75,7 @@ impl Guest<'_> {
 
     fn send(&self, to: &str, text: &str) -> (MessageId, u64) {
         let chat = Address::parse(to, "im.test").expect("a test's address is valid");
-        let draft = Draft { chat, kind: Kind::Text, text: text.into(), cookie: None };
+        let draft = Draft::text(chat, text.into(), None);
         let answer = self.say(Command::Send(draft));
         let Ok(Reply::Sent { id, .. }) = answer.reply else { panic!("{:?}", answer.reply) };
         (id, answer.order)
@@ -84,7 +84,7 @@ impl Guest<'_> {
     fn texts(&self) -> Vec<(u64, String)> {
         let mut texts = Vec::new();
         while let Some(Mail::Event { order, event }) = self.seat.take(self.holder) {
-            if let Event::Message(message) = &*event {
+            if let Event::Message(message) = &**event {
                 texts.push((order, message.text.to_string()));
             }
         }

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::domain::id::{AccountNo, SessionKey, Timestamp};
-use crate::domain::words::{Actor, Command, Order, Outcome, Refusal, Reply};
-use crate::domain::{self, Context};
+use crate::config::Config;
+use crate::domain::id::{AccountNo, Address, SessionKey, Timestamp};
+use crate::domain::words::{Actor, Command, News, Order, Outcome, Refusal, Reply};
+use crate::domain::{self, Context, Scene};
 use crate::engine::inbox::Woken;
+use crate::engine::life::Typing;
 use crate::engine::slot::Answering;
 use crate::engine::{Core, Seat};
 use crate::limits::{
@@ -23,6 +25,10 @@ use crate::limits::{
 };
 use crate::store::{Look, Store, StoreError, Tx};
 
+/// What was deleted for everybody is removed once nothing has changed for so long,
+const REMOVAL_IDLE: Duration = Duration::from_secs(1);
+/// a slice at a time with this between two.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
 /// How often sessions that nobody uses are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 /// A session's last use is written at most this often: it only decides when it expires.
@@ -65,11 +71,14 @@ pub(super) struct Engine {
     store: Store,
     random: SystemRandom,
     by_account: HashMap<AccountNo, Vec<Arc<Seat>>>,
+    typing: Typing,
     /// Marks are flushed then.
     flush_at: Option<Instant>,
     /// The last change, and the last seal.
     changed_at: Instant,
     sealed_at: Option<Instant>,
+    /// What was deleted is removed then, as far as nothing else is to do.
+    removal_at: Instant,
     sweep_at: Instant,
     failures: u32,
 }
@@ -82,6 +91,8 @@ impl Engine {
             store,
             random: SystemRandom::new(),
             by_account: HashMap::new(),
+            typing: Typing::default(),
+            removal_at: now + REMOVAL_IDLE,
             flush_at: None,
             changed_at: now,
             sealed_at: None,
@@ -134,7 +145,8 @@ impl Engine {
         let config = self.core.config();
         let now = self.core.now();
         let room = self.store.has_room();
-        let Engine { core, store, random, .. } = self;
+        let Engine { core, store, random, typing, .. } = self;
+        let started = Instant::now();
         let written = store.write(|tx| {
             let mut done = Vec::with_capacity(inputs.len());
             for input in inputs.iter_mut() {
@@ -147,8 +159,10 @@ impl Engine {
                             limits: &config.limits,
                             registration: config.registration,
                             federated: false,
+                            here: &*core.here,
                         };
-                        Done::Outcome(ask(core, tx, &context, *actor, command, room)?)
+                        let turn = Turn { core, context: &context, room, started };
+                        Done::Outcome(turn.ask(tx, typing, *actor, command)?)
                     }
                     Input::Join { key, .. } => Done::Join(join(core, tx, *key, now, room)?),
                 });
@@ -175,9 +189,7 @@ impl Engine {
             self.tell(input, done);
         }
         self.core.metrics.set_work(self.store.work());
-        if self.flush_at.is_none() && self.store.has_marks() {
-            self.flush_at = Some(Instant::now() + Duration::from_secs(MARK_FLUSH_SECS));
-        }
+        self.flush_soon();
         Ok(())
     }
 
@@ -189,16 +201,7 @@ impl Engine {
                 let Outcome { reply, news, ended } = outcome;
                 let order = self.core.next_order();
                 let config = self.core.config();
-                for news in &news {
-                    let Some(seats) = self.by_account.get(&news.to) else { continue };
-                    for seat in seats.iter().filter(|s| Some(s.key) != news.except) {
-                        let limits = &config.limits;
-                        if !seat.post(order, &news.event, limits.mailbox, limits.mailbox_bytes) {
-                            self.core.metrics.overflows.add(1);
-                        }
-                    }
-                    self.core.metrics.events.add(seats.len() as u64);
-                }
+                self.announce(order, &news, &config);
                 for key in ended {
                     self.end(key);
                 }
@@ -224,8 +227,25 @@ impl Engine {
         }
     }
 
+    /// Puts news into the mailboxes of those whom it is for and who are in use.
+    fn announce(&self, order: u64, news: &[News], config: &Config) {
+        let limits = &config.limits;
+        for news in news {
+            for account in news.to.accounts() {
+                let Some(seats) = self.by_account.get(&account) else { continue };
+                for seat in seats.iter().filter(|s| Some(s.key) != news.except) {
+                    if !seat.post(order, &news.event, limits.mailbox, limits.mailbox_bytes) {
+                        self.core.metrics.overflows.add(1);
+                    }
+                }
+                self.core.metrics.events.add(seats.len() as u64);
+            }
+        }
+    }
+
     fn sit(&mut self, account: AccountNo, key: SessionKey, lost: bool) -> Arc<Seat> {
-        let seat = Arc::new(Seat::new(account, key, lost, self.core.mail.clone()));
+        let seat =
+            Arc::new(Seat::new(account, key, lost, self.core.mail.clone(), self.core.here.clone()));
         self.by_account.entry(account).or_default().push(seat.clone());
         self.core.seats_mut().insert(key, seat.clone());
         self.core.metrics.sessions.add(1);
@@ -258,11 +278,25 @@ impl Engine {
             next.map_or(quiet, |next| next.max(quiet))
         });
         let sweep = (!self.by_account.is_empty()).then_some(self.sweep_at);
-        [self.flush_at, seal, sweep].into_iter().flatten().min()
+        let removal = self.store.is_unswept().then(|| self.removal_due());
+        let arrival = self.core.here.has_arrivals().then(Instant::now);
+        let departure = self.core.here.next_departure(self.grace());
+        let lapse = self.typing.next_end();
+        let duties = [self.flush_at, seal, sweep, removal, arrival, departure, lapse];
+        duties.into_iter().flatten().min()
     }
 
     fn do_duties(&mut self) -> Result<(), String> {
         let now = Instant::now();
+        self.look_after_people(now)?;
+        if self.store.is_unswept() && now >= self.removal_due() {
+            self.removal_at = now + REMOVAL_PAUSE;
+            if !self.store.has_room() {
+                self.store.drop_ballast();
+            }
+            let removed = self.store.sweep();
+            self.settle(removed)?;
+        }
         if self.flush_at.is_some_and(|at| at <= now) {
             self.flush_at = None;
             let flushed = self.store.flush();
@@ -282,6 +316,69 @@ impl Engine {
             self.core.metrics.set_work(self.store.work());
         }
         Ok(())
+    }
+
+    /// When nothing has changed for a moment, and not right after the last slice.
+    fn removal_due(&self) -> Instant {
+        self.removal_at.max(self.changed_at + REMOVAL_IDLE)
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_secs(self.core.config().limits.presence_grace)
+    }
+
+    /// Tells of those who came, who went, and who have stopped typing.
+    fn look_after_people(&mut self, now: Instant) -> Result<(), String> {
+        let came = self.core.here.arrivals();
+        let held = |who| {
+            let seats = self.by_account.get(&who);
+            seats.is_some_and(|seats| seats.iter().any(|seat| seat.is_held()))
+        };
+        let left = self.core.here.departures(self.grace(), held);
+        let mut silent = self.typing.lapse(now);
+        for who in &left {
+            silent.extend(self.typing.end_all(*who));
+        }
+        if came.is_empty() && left.is_empty() && silent.is_empty() {
+            return Ok(());
+        }
+        let config = self.core.config();
+        let now = self.core.now();
+        let Engine { core, store, .. } = self;
+        let scene = Scene { now, home: &config.server_name, here: &*core.here };
+        let told = store.write(|tx| {
+            let mut news = Vec::new();
+            for (who, chat) in &silent {
+                news.extend(domain::stop_typing(tx, *who, chat)?);
+            }
+            for (who, online) in
+                came.iter().map(|w| (w, true)).chain(left.iter().map(|w| (w, false)))
+            {
+                tx.touch_last_seen(*who, now)?;
+                news.extend(domain::announce(tx, &scene, *who, online)?);
+            }
+            Ok(news)
+        });
+        match told {
+            Ok(news) => {
+                let order = self.core.next_order();
+                self.announce(order, &news, &config);
+                self.flush_soon();
+                Ok(())
+            }
+            // Nobody hears of it, and nothing is lost by that.
+            Err(StoreError::Damaged(what)) => {
+                log::error!("who is here was not told because of a damaged record: {what}");
+                Ok(())
+            }
+            Err(error) => self.settle(Err(error)),
+        }
+    }
+
+    fn flush_soon(&mut self) {
+        if self.flush_at.is_none() && self.store.has_marks() {
+            self.flush_at = Some(Instant::now() + Duration::from_secs(MARK_FLUSH_SECS));
+        }
     }
 
     /// Drops the mailboxes of sessions that nobody used for `mailbox_ttl`, and notes once a day that
@@ -362,26 +459,72 @@ impl Input {
     }
 }
 
-fn ask(
-    core: &Core,
-    tx: &mut Tx<'_>,
-    context: &Context<'_>,
-    actor: Actor,
-    command: &mut Command,
+/// What the commands of one turn have in common.
+struct Turn<'t> {
+    core: &'t Core,
+    context: &'t Context<'t>,
     room: bool,
-) -> Result<Outcome, StoreError> {
-    if let Actor::Session { key, .. } = actor
-        && core.seat_of(&key).is_none()
-    {
-        // It was ended while the command waited.
-        return Ok(Outcome::of(Err(Refusal::UnknownSession)));
+    started: Instant,
+}
+
+impl Turn<'_> {
+    fn ask(
+        &self,
+        tx: &mut Tx<'_>,
+        typing: &mut Typing,
+        actor: Actor,
+        command: &mut Command,
+    ) -> Result<Outcome, StoreError> {
+        let account = match actor {
+            Actor::Session { key, .. } if self.core.seat_of(&key).is_none() => {
+                // It was ended while the command waited.
+                return Ok(Outcome::of(Err(Refusal::UnknownSession)));
+            }
+            Actor::Session { account, .. } => Some(account),
+            Actor::Nobody | Actor::Operator => None,
+        };
+        if !self.room && stores(command) {
+            return Ok(Outcome::of(Err(Refusal::DiskFull)));
+        }
+        if matches!(command, Command::Typing { on: true, .. }) && !typing.has_room() {
+            return Ok(Outcome::of(Ok(Reply::Done)));
+        }
+        let typed = account.and_then(|who| self.typed(typing, who, command));
+        // `Newest` stands in for the command that moves out; it is never looked at again.
+        let command = mem::replace(command, Command::Newest);
+        let mut outcome = spare(domain::apply(tx, self.context, actor, command))?;
+        if let Some(typed) = typed.filter(|_| outcome.reply.is_ok()) {
+            match typed {
+                Typed::Begun(who, chat) => typing.begin(who, chat, self.started),
+                Typed::Ended(who, chat) => typing.end(who, &chat),
+                Typed::Sent(who, chat) => {
+                    typing.end(who, &chat);
+                    let ended = domain::stop_typing(tx, who, &chat)?;
+                    outcome.news.splice(0..0, ended);
+                }
+            }
+        }
+        Ok(outcome)
     }
-    if !room && stores(command) {
-        return Ok(Outcome::of(Err(Refusal::DiskFull)));
+
+    /// What a command says of somebody's typing. Most say nothing, and cost nothing here.
+    fn typed(&self, typing: &Typing, who: AccountNo, command: &Command) -> Option<Typed> {
+        match command {
+            Command::Typing { chat, on: true } => Some(Typed::Begun(who, chat.clone())),
+            Command::Typing { chat, on: false } => Some(Typed::Ended(who, chat.clone())),
+            Command::Send(draft) if typing.is_typing(who, &draft.chat) => {
+                Some(Typed::Sent(who, draft.chat.clone()))
+            }
+            _ => None,
+        }
     }
-    // `Newest` stands in for the command that moves out; it is never looked at again.
-    let command = mem::replace(command, Command::Newest);
-    spare(domain::apply(tx, context, actor, command))
+}
+
+enum Typed {
+    Begun(AccountNo, Address),
+    Ended(AccountNo, Address),
+    /// What was being typed.
+    Sent(AccountNo, Address),
 }
 
 /// One unreadable record must not cost the others of the turn their commands.
@@ -420,6 +563,7 @@ fn chance(random: &SystemRandom, command: &Command) -> [u8; 32] {
     if let Command::Register { .. }
     | Command::Challenge
     | Command::LogIn(_)
+    | Command::CreateChat(_)
     | Command::Operator(_) = command
     {
         // The system's randomness does not fail once the process runs (getrandom(2)).
@@ -436,7 +580,23 @@ fn stores(command: &Command) -> bool {
         | Command::LogIn(_)
         | Command::AddContact(_)
         | Command::ChangeContact(_)
-        | Command::Send(_) => true,
+        | Command::RequestContact { .. }
+        | Command::AnswerContact { .. }
+        | Command::UpdateProfile(_)
+        | Command::Send(_)
+        | Command::Edit { .. }
+        | Command::CreateChat(_)
+        | Command::ChangeChat { .. }
+        | Command::Invite { .. }
+        | Command::Join { .. }
+        | Command::SetAccess { .. } => true,
+        // Little is written for what makes room, or keeps somebody out.
+        Command::Block { .. }
+        | Command::Delete { .. }
+        | Command::Clear { .. }
+        | Command::RemoveChat { .. }
+        | Command::Leave { .. }
+        | Command::Kick { .. } => false,
         // Its number is written once in many thousand times.
         Command::Challenge
         | Command::LogOut
@@ -445,6 +605,9 @@ fn stores(command: &Command) -> bool {
         | Command::Unread { .. }
         | Command::MarkDelivered { .. }
         | Command::MarkRead { .. }
+        | Command::MarkBoth { .. }
+        | Command::Typing { .. }
+        | Command::Members { .. }
         | Command::Newest => false,
         Command::Operator(order) => match order {
             Order::AddUser { .. } | Order::AddAppPassword { .. } | Order::Invite { .. } => true,
@@ -463,6 +626,7 @@ fn stores(command: &Command) -> bool {
 fn weight(input: &Input) -> usize {
     match input {
         Input::Ask { command: Command::Send(draft), .. } => draft.text.len() + 64,
+        Input::Ask { command: Command::Edit { text, .. }, .. } => text.len() + 64,
         Input::Ask { .. } | Input::Join { .. } => 64,
     }
 }

@@ -12,7 +12,7 @@ use smol::io::AsyncReadExt;
 
 use crate::config::Config;
 use crate::domain::id::{AccountNo, MessageId, SessionId, SessionKey};
-use crate::domain::words::{Event, Refusal, Reply};
+use crate::domain::words::{Bulletin, Event, Refusal, Reply};
 use crate::engine::{Answer, Seat};
 use crate::metrics::Carrier;
 use crate::net::guest::{Guest, Guests};
@@ -141,7 +141,12 @@ pub(super) fn session_id(number: u8) -> SessionId {
 
 /// Puts an update named `who` into a mailbox.
 pub(super) fn post(seat: &Seat, order: u64, who: &str) {
-    seat.post(order, &Arc::new(Event::ContactRemoved { who: who.into() }), 4, 100_000);
+    seat.post(
+        order,
+        &Arc::new(Bulletin::new(Event::ContactRemoved { who: who.into() })),
+        4,
+        100_000,
+    );
 }
 
 /// Makes a mailbox lose its updates.

@@ -3,16 +3,19 @@
 //! One read transaction from the first record to the last, because a backup is one point in time;
 //! the pages freed meanwhile are used again after it. The server goes on.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Bound;
 use std::path::Path;
 
 use redb::{Key, TableDefinition, TableHandle, Value, WriteTransaction};
 
+use crate::domain::id::ChatId;
+use crate::domain::nouns::Mark;
 use crate::store::tables::{self, Opened, Record, Shelf};
 use crate::store::tlv::{self, Fields, Flaw};
 use crate::store::verify::{Chain, Findings};
-use crate::store::{Reader, StoreError, Verdict, create, failure};
+use crate::store::{Reader, StoreError, Verdict, create, failure, rows};
 
 /// `progress` is told after so many records.
 const PROGRESS_RECORDS: u64 = 1024;
@@ -60,11 +63,24 @@ impl Reader {
         copy.table(from.contacts()?, tables::CONTACTS, only_check)?;
         copy.table(from.chats()?, tables::CHATS, only_check)?;
         copy.table(from.members()?, tables::MEMBERS, only_check)?;
-        copy.table(from.messages()?, tables::MESSAGES, |found, key, fields| {
-            // A message with a wrong check is named by the chain.
-            chain.message(found, <(u64, u64)>::from_bytes(key), fields);
-            Ok(())
-        })?;
+        copy.table(from.members_by_chat()?, tables::MEMBERS_BY_CHAT, only_check)?;
+        copy.table(from.floors()?, tables::FLOORS, only_check)?;
+        copy.table(from.hidden()?, tables::HIDDEN, only_check)?;
+        copy.table(from.spaces()?, tables::SPACES, only_check)?;
+        copy.table(from.profiles()?, tables::PROFILES, only_check)?;
+        // What is gone for everybody does not come along, whether it was removed yet or not.
+        let floors = Floors::of(from)?;
+        copy.some_of(
+            from.messages()?,
+            tables::MESSAGES,
+            |key| !floors.cover(<(u64, u64)>::from_bytes(key)),
+            |found, key, fields| {
+                // A message with a wrong check is named by the chain.
+                let floor = |chat| floors.of_chat(chat);
+                chain.message(found, <(u64, u64)>::from_bytes(key), fields, floor);
+                Ok(())
+            },
+        )?;
         copy.table(from.sessions()?, tables::SESSIONS, only_check)?;
         copy.table(from.sessions_by_account()?, tables::SESSIONS_BY_ACCOUNT, only_check)?;
         copy.table(from.seen()?, tables::SEEN, only_check)?;
@@ -84,6 +100,30 @@ fn only_check(_: &mut Findings, _key: &[u8], fields: Result<Fields<'_>, Flaw>) -
     fields.map(drop)
 }
 
+/// Where each chat begins that was deleted once.
+struct Floors(BTreeMap<ChatId, Mark>);
+
+impl Floors {
+    fn of(tables: &impl Shelf) -> Result<Floors, StoreError> {
+        let table = tables.floors()?;
+        let mut floors = BTreeMap::new();
+        for entry in table.range(..)? {
+            let (chat, floor) =
+                table.entry(entry, |chat, fields| Ok((*chat, rows::floor(fields)?)))?;
+            floors.insert(ChatId(chat), floor);
+        }
+        Ok(Floors(floors))
+    }
+
+    fn of_chat(&self, chat: ChatId) -> Option<Mark> {
+        self.0.get(&chat).copied()
+    }
+
+    fn cover(&self, (chat, id): (u64, u64)) -> bool {
+        self.of_chat(ChatId(chat)).is_some_and(|floor| id < floor.id.0)
+    }
+}
+
 struct Copy<'c> {
     to: &'c WriteTransaction,
     findings: Findings,
@@ -95,8 +135,20 @@ impl Copy<'_> {
         &mut self,
         from: &Opened<'_, K>,
         definition: TableDefinition<'static, K, Record>,
+        check: impl FnMut(&mut Findings, &[u8], Result<Fields<'_>, Flaw>) -> Result<(), Flaw>,
+    ) -> Result<(), StoreError> {
+        self.some_of(from, definition, |_key| true, check)
+    }
+
+    /// The records whose keys are `wanted`.
+    fn some_of<K: Key + 'static>(
+        &mut self,
+        from: &Opened<'_, K>,
+        definition: TableDefinition<'static, K, Record>,
+        wanted: impl Fn(&[u8]) -> bool,
         mut check: impl FnMut(&mut Findings, &[u8], Result<Fields<'_>, Flaw>) -> Result<(), Flaw>,
     ) -> Result<(), StoreError> {
+        let mut left_out = 0;
         let mut table = self.to.open_table(definition).map_err(failure)?;
         let mut end =
             table.upper_bound_mut(Bound::<K::SelfType<'_>>::Unbounded).map_err(failure)?;
@@ -105,6 +157,10 @@ impl Copy<'_> {
             let (key, value) = entry.map_err(failure)?;
             let key = key.value();
             let bytes = K::as_bytes(&key);
+            if !wanted(bytes.as_ref()) {
+                left_out += 1;
+                continue;
+            }
             let fields = tlv::open(bytes.as_ref(), value.value());
             if let Err(flaw) = check(&mut self.findings, bytes.as_ref(), fields) {
                 self.findings.fault(from.fault(&key, flaw));
@@ -115,7 +171,7 @@ impl Copy<'_> {
                 (self.progress)(self.findings.records);
             }
         }
-        let (copied, all) = (self.findings.records - before, from.len()?);
+        let (copied, all) = (self.findings.records - before, from.len()? - left_out);
         if copied != all {
             self.findings.fault(format!("{} of {all} {} can be found", copied, definition.name()));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redb::Value;
 
 use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
-use crate::domain::nouns::{Chat, Head, Mark, Member, Message};
+use crate::domain::nouns::{Chat, Entry, Head, Mark, Member, Message};
 use crate::domain::words::Kind;
 use crate::limits::{COOKIE_WINDOW, ID_BLOCK, ID_MAX, SALT_BLOCK};
 use crate::store::marks::raise;
@@ -78,7 +78,19 @@ impl Tx<'_> {
         self.state.marks.settle(account, chat, &mut member);
         let table = self.tables.members_mut()?;
         let key = (account.0, chat.0);
-        table.put(key, rows::MEMBER_TAGS, |out| rows::put_member(&member, out))
+        table.put(key, rows::MEMBER_TAGS, |out| rows::put_member(&member, out))?;
+        if chat.is_group() {
+            self.enlist(account, chat)?;
+        }
+        Ok(())
+    }
+
+    /// Ends an account's part in a group or a channel, with its marks.
+    pub fn remove_member(&mut self, account: AccountNo, chat: ChatId) -> Result<(), StoreError> {
+        self.begin()?;
+        self.state.marks.forget(account, chat);
+        self.tables.members_mut()?.remove((account.0, chat.0))?;
+        self.strike(account, chat)
     }
 
     /// Moves marks, never back: answered at once, written with a later commit. After a power cut
@@ -96,6 +108,7 @@ impl Tx<'_> {
         let mut then = now;
         raise(&mut then, delivered, read);
         if then != now {
+            self.state.rosters.mark(account, chat, &then);
             self.state.marks.put(account, chat, then.delivered, then.read);
             self.make_room_for_marks()?;
         }
@@ -141,6 +154,17 @@ impl Tx<'_> {
         text: &Arc<str>,
         cookie: Option<&str>,
     ) -> Result<Message, StoreError> {
+        self.record(chat, from, now, Entry { kind, text: text.clone(), cookie, extra: None })
+    }
+
+    /// The same for any record.
+    pub fn record(
+        &mut self,
+        chat: ChatId,
+        from: AccountNo,
+        now: Timestamp,
+        entry: Entry<'_>,
+    ) -> Result<Message, StoreError> {
         self.begin()?;
         let head = self.state.chats.load(self.tables.messages()?, chat)?.head;
         let seq = head.seq.0.checked_add(1).map(Seq);
@@ -151,17 +175,28 @@ impl Tx<'_> {
             seq: seq.ok_or_else(|| StoreError::Io(format!("chat {} is full", chat.0)))?,
             time: now.max(head.time),
             from,
-            kind,
-            text: text.clone(),
-            cookie: cookie.map(Arc::from),
+            kind: entry.kind,
+            text: entry.text,
+            cookie: entry.cookie.map(Arc::from),
+            extra: entry.extra,
         };
         let key = (chat.0, message.id.0);
-        let mut record = Vec::with_capacity(64 + text.len() + cookie.map_or(0, str::len));
+        let cookie_bytes = entry.cookie.map_or(0, str::len);
+        let mut record = Vec::with_capacity(64 + message.text.len() + cookie_bytes);
         rows::put_message(&message, &mut record);
         tlv::seal(&mut record, <(u64, u64)>::as_bytes(&key).as_ref());
         self.tables.messages_mut()?.insert(key, &record)?;
         self.note(&message)?;
+        self.state.rosters.wrote(&message);
         Ok(message)
+    }
+
+    /// Writes a record again, changed: its place in the chat and its time stay as they are.
+    pub fn rewrite(&mut self, message: &Message) -> Result<(), StoreError> {
+        self.begin()?;
+        let key = (message.chat.0, message.id.0);
+        let table = self.tables.messages_mut()?;
+        table.put(key, rows::MESSAGE_TAGS, |out| rows::put_message(message, out))
     }
 
     /// Takes a new message into what is remembered of its chat.
@@ -202,6 +237,20 @@ impl Tx<'_> {
             self.take_number("salts", known.unwrap_or(Ids { next: 1, end: 1 }), SALT_BLOCK)?;
         self.state.salts = Some(rest);
         Ok(number)
+    }
+
+    /// The number of the next group; never one that was given before.
+    pub fn next_chat(&mut self) -> Result<ChatId, StoreError> {
+        // Rows of chats are never removed, so the last one has the largest number.
+        let last = match self.tables.chats()?.range(..)?.next_back() {
+            Some(entry) => entry.map_err(failure)?.0.value(),
+            None => ChatId::FIRST_GROUP,
+        };
+        let next = ChatId(last + 1);
+        if !next.is_group() {
+            return Err(StoreError::Io("every number of a chat was given".into()));
+        }
+        Ok(next)
     }
 
     /// Where the numbers begin that no block on the disk holds.

@@ -6,9 +6,9 @@ use redb::Value;
 
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, SessionKey, Timestamp};
 use crate::domain::nouns::{
-    Account, Chat, Contact, Head, Invite, Member, Message, Secret, Session,
+    Account, Chat, Contact, Head, Invite, Mark, Member, Message, Profile, Secret, Session,
 };
-use crate::domain::words::{KeyId, Range, Take};
+use crate::domain::words::{KeyId, Kind, Range, Take};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::store::rows::{self, Line, Named};
 use crate::store::tables::{Opened, Shelf};
@@ -117,6 +117,83 @@ impl<B: Books> Look for B {
         Ok(chats)
     }
 
+    fn part(&self, account: AccountNo, chat: ChatId) -> Result<Option<Member>, StoreError> {
+        self.tables().members()?.row((account.0, chat.0), rows::member)
+    }
+
+    fn members_of(&self, chat: ChatId) -> Result<Vec<AccountNo>, StoreError> {
+        let table = self.tables().members_by_chat()?;
+        let mut accounts = Vec::new();
+        for entry in table.range((chat.0, 0)..=(chat.0, u32::MAX))? {
+            accounts.push(table.entry(entry, |key, _| Ok(AccountNo(key.1)))?);
+        }
+        Ok(accounts)
+    }
+
+    fn chats_in(&self, space: ChatId) -> Result<Vec<ChatId>, StoreError> {
+        let table = self.tables().spaces()?;
+        let mut chats = Vec::new();
+        // The general chat was made before the others, so its number is the smallest.
+        for entry in table.range((space.0, 0)..=(space.0, u64::MAX))? {
+            chats.push(table.entry(entry, |key, _| Ok(ChatId(key.1)))?);
+        }
+        Ok(chats)
+    }
+
+    fn floor(&self, chat: ChatId) -> Result<Option<Mark>, StoreError> {
+        self.tables().floors()?.row(chat.0, rows::floor)
+    }
+
+    fn hidden(
+        &self,
+        account: AccountNo,
+        chat: ChatId,
+        after: MessageId,
+        before: MessageId,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let table = self.tables().hidden()?;
+        let low = after.0.saturating_add(1);
+        let mut ids = Vec::new();
+        if low < before.0 {
+            let (low, high) = ((account.0, chat.0, low), (account.0, chat.0, before.0));
+            for entry in table.range(low..high)? {
+                ids.push(table.entry(entry, |key, _| Ok(MessageId(key.2)))?);
+            }
+        }
+        Ok(ids)
+    }
+
+    fn glance(
+        &self,
+        chat: ChatId,
+        after: MessageId,
+        before: MessageId,
+        each: &mut dyn FnMut(Glance<'_>) -> bool,
+    ) -> Result<usize, StoreError> {
+        let low = after.0.saturating_add(1);
+        if low >= before.0 {
+            return Ok(0);
+        }
+        let table = self.tables().messages()?;
+        let mut seen = 0;
+        for entry in table.range((chat.0, low)..(chat.0, before.0))?.rev() {
+            seen += 1;
+            let goes_on = table.entry(entry, |key, fields| {
+                let line = rows::line(fields)?;
+                let (id, kind) = (MessageId(key.1), rows::kind(line.kind)?);
+                Ok(each(Glance { id, from: line.from, kind, text: line.text }))
+            })?;
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(seen)
+    }
+
+    fn profile(&self, who: AccountNo) -> Result<Option<Profile>, StoreError> {
+        self.tables().profiles()?.row(who.0, rows::profile)
+    }
+
     fn head(&self, chat: ChatId) -> Result<Head, StoreError> {
         match self.known_head(chat) {
             Some(head) => Ok(head),
@@ -204,6 +281,15 @@ impl<B: Books> Look for B {
         }
         Ok((all, fitting))
     }
+}
+
+/// What there is to see of a message without taking it out of its page.
+#[derive(Clone, Copy, Debug)]
+pub struct Glance<'r> {
+    pub id: MessageId,
+    pub from: AccountNo,
+    pub kind: Kind,
+    pub text: &'r str,
 }
 
 type Messages<'a> = Opened<'a, (u64, u64)>;

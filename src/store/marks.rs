@@ -102,6 +102,11 @@ impl Marks {
         self.members.remove(&(account, chat));
     }
 
+    /// Its row goes.
+    pub(super) fn forget(&mut self, account: AccountNo, chat: ChatId) {
+        self.members.remove(&(account, chat));
+    }
+
     /// Writes all of them. They are forgotten by `clear`, after the commit.
     pub(super) fn write(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
         if !self.members.is_empty() {

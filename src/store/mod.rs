@@ -7,8 +7,8 @@
 //! its commit has reached the card.
 //!
 //! From the disk upwards: `backend` (two headers) → redb → `tables` → `tlv` and `rows` (records) →
-//! `look` (questions), `tx` with `account`, `secret`, `contact` and `chat` (changes). `recent` and `marks` are
-//! what the engine's thread remembers; `create`, `open`, `space`, `backup` and `verify` are the life
+//! `look` (questions), `tx` with `account`, `secret`, `contact`, `profile`, `chat` and `floor`
+//! (changes). `recent`, `marks` and `roster` are what the engine's thread remembers; `create`, `open`, `space`, `backup` and `verify` are the life
 //! of the file; `crash` is a disk for tests that loses power.
 
 mod account;
@@ -19,11 +19,14 @@ mod contact;
 #[cfg(test)]
 mod crash;
 mod create;
+mod floor;
 mod look;
 mod marks;
 mod meter;
 mod open;
+mod profile;
 mod recent;
+mod roster;
 mod rows;
 mod secret;
 mod space;
@@ -45,7 +48,7 @@ use redb::{Database, ReadableDatabase};
 
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, SessionKey, Timestamp};
 use crate::domain::nouns::{
-    Account, Chat, Contact, Head, Invite, Member, Message, Secret, Session,
+    Account, Chat, Contact, Head, Invite, Mark, Member, Message, Profile, Secret, Session,
 };
 use crate::domain::words::{KeyId, Range};
 use crate::store::look::Books;
@@ -55,6 +58,8 @@ use crate::store::space::Space;
 use crate::store::tables::Tables;
 use crate::store::tx::State;
 
+pub use crate::store::look::Glance;
+pub use crate::store::roster::Roster;
 pub use crate::store::tx::Tx;
 
 /// Where the database lies.
@@ -401,6 +406,32 @@ pub trait Look {
     fn contact_count(&self, owner: AccountNo) -> Result<usize, StoreError>;
     /// The chats an account is a member of, with its part as it lies on the disk.
     fn chats_of(&self, account: AccountNo) -> Result<Vec<(ChatId, Member)>, StoreError>;
+    /// An account's part in a chat as it lies on the disk.
+    fn part(&self, account: AccountNo, chat: ChatId) -> Result<Option<Member>, StoreError>;
+    /// Everybody with a part in a group or a channel, ascending.
+    fn members_of(&self, chat: ChatId) -> Result<Vec<AccountNo>, StoreError>;
+    /// The chats of a space, its general chat first.
+    fn chats_in(&self, space: ChatId) -> Result<Vec<ChatId>, StoreError>;
+    /// What lies before it is gone for everybody.
+    fn floor(&self, chat: ChatId) -> Result<Option<Mark>, StoreError>;
+    /// Which messages between two ids, both exclusive, are gone for this account alone; ascending.
+    fn hidden(
+        &self,
+        account: AccountNo,
+        chat: ChatId,
+        after: MessageId,
+        before: MessageId,
+    ) -> Result<Vec<MessageId>, StoreError>;
+    /// Shows `each` the messages between two ids, both exclusive, newest first, until it says
+    /// false; how many it was shown.
+    fn glance(
+        &self,
+        chat: ChatId,
+        after: MessageId,
+        before: MessageId,
+        each: &mut dyn FnMut(Glance<'_>) -> bool,
+    ) -> Result<usize, StoreError>;
+    fn profile(&self, who: AccountNo) -> Result<Option<Profile>, StoreError>;
     fn head(&self, chat: ChatId) -> Result<Head, StoreError>;
     fn message(&self, chat: ChatId, id: MessageId) -> Result<Option<Message>, StoreError>;
     /// The message at a place in its chat.

@@ -7,21 +7,24 @@ use std::sync::Arc;
 
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, Timestamp};
 use crate::domain::nouns::{
-    Access, Account, AccountState, Chat, ChatKind, Contact, ContactState, Invite, Mark, Member,
-    Message, Secret, Session,
+    Access, Account, AccountState, Chat, ChatKind, Contact, ContactState, Extra, Invite, Mark,
+    Member, Message, Profile, Secret, Session,
 };
-use crate::domain::words::{Digest, KeyId, Kind, Sealed, SessionKind, Verifier};
+use crate::domain::words::{Digest, KeyId, Kind, Sealed, SessionKind, Span, SpanKind, Verifier};
 use crate::store::tlv::{Fields, Flaw, number, number8, number32, put_bytes, put_number, text};
 
 pub(super) const NUMBER_TAGS: u8 = 1;
 pub(super) const ACCOUNT_TAGS: u8 = 5;
 pub(super) const NAME_TAGS: u8 = 2;
 pub(super) const SESSION_TAGS: u8 = 5;
-pub(super) const CONTACT_TAGS: u8 = 5;
-pub(super) const CHAT_TAGS: u8 = 4;
+pub(super) const CONTACT_TAGS: u8 = 6;
+pub(super) const CHAT_TAGS: u8 = 10;
 pub(super) const MEMBER_TAGS: u8 = 7;
 pub(super) const INVITE_TAGS: u8 = 2;
 pub(super) const SECRET_TAGS: u8 = 4;
+pub(super) const PROFILE_TAGS: u8 = 9;
+pub(super) const FLOOR_TAGS: u8 = 2;
+pub(super) const MESSAGE_TAGS: u8 = 16;
 
 /// A record of `meta` that is one number, and a row of `seen`.
 pub(super) fn put_one(one: u64, out: &mut Vec<u8>) {
@@ -130,6 +133,7 @@ pub(super) fn put_contact(contact: &Contact, out: &mut Vec<u8>) {
         bytes.extend_from_slice(group.as_bytes());
         put_bytes(out, 5, &bytes);
     }
+    put_number(out, 6, u64::from(contact.unlisted));
 }
 
 pub(super) fn contact(who: Address, mut fields: Fields<'_>) -> Result<Contact, Flaw> {
@@ -140,6 +144,7 @@ pub(super) fn contact(who: Address, mut fields: Fields<'_>) -> Result<Contact, F
         note: None,
         dialog: false,
         state: ContactState::default(),
+        unlisted: false,
     };
     while let Some((tag, bytes)) = fields.next()? {
         match tag {
@@ -148,6 +153,7 @@ pub(super) fn contact(who: Address, mut fields: Fields<'_>) -> Result<Contact, F
             3 => contact.dialog = number(bytes)? != 0,
             4 => contact.note = Some(text(bytes)?.into()),
             5 => contact.group.push(text(bytes.get(1..).unwrap_or(&[]))?.into()),
+            6 => contact.unlisted = number(bytes)? != 0,
             _later => {}
         }
     }
@@ -159,24 +165,100 @@ pub(super) fn put_chat(chat: &Chat, out: &mut Vec<u8>) {
     put_bytes(out, 2, chat.address.to_string().as_bytes());
     put_bytes(out, 3, chat.name.as_bytes());
     put_number(out, 4, u64::from(chat.default_access.0));
+    put_bytes(out, 5, chat.about.as_bytes());
+    put_number(out, 6, u64::from(chat.open));
+    put_number(out, 7, chat.space.map_or(0, |space| space.0));
+    put_number(out, 8, u64::from(chat.removed));
+    put_number(out, 9, chat.created.0);
+    put_number(out, 10, chat.public_id);
 }
 
 pub(super) fn chat(id: ChatId, mut fields: Fields<'_>) -> Result<Chat, Flaw> {
     let mut kind = ChatKind::default();
     let mut address = None;
-    let mut name: Box<str> = "".into();
-    let mut access = 0;
+    let (mut name, mut about): (Box<str>, Box<str>) = ("".into(), "".into());
+    let (mut access, mut open, mut space, mut removed) = (0, false, None, false);
+    let (mut created, mut public_id) = (0, 0);
     while let Some((tag, bytes)) = fields.next()? {
         match tag {
             1 => kind = chat_kind(number8(bytes)?)?,
             2 => address = Some(address_of(bytes)?),
             3 => name = text(bytes)?.into(),
             4 => access = number8(bytes)?,
+            5 => about = text(bytes)?.into(),
+            6 => open = number(bytes)? != 0,
+            7 => space = Some(ChatId(number(bytes)?)),
+            8 => removed = number(bytes)? != 0,
+            9 => created = number(bytes)?,
+            10 => public_id = number(bytes)?,
             _later => {}
         }
     }
-    let address = address.ok_or("it has no address")?;
-    Ok(Chat { id, kind, address, name, default_access: Access(access) })
+    Ok(Chat {
+        id,
+        kind,
+        address: address.ok_or("it has no address")?,
+        name,
+        about,
+        default_access: Access(access),
+        open,
+        space,
+        removed,
+        created: Timestamp(created),
+        public_id,
+    })
+}
+
+pub(super) fn put_profile(profile: &Profile, out: &mut Vec<u8>) {
+    put_bytes(out, 1, profile.name.as_bytes());
+    put_bytes(out, 2, profile.short_name.as_bytes());
+    put_bytes(out, 3, profile.full_name.as_bytes());
+    put_bytes(out, 4, profile.note.as_bytes());
+    put_bytes(out, 5, profile.photo.as_bytes());
+    for picture in &profile.gallery {
+        put_bytes(out, 6, picture.as_bytes());
+    }
+    for contact in &profile.contacts {
+        put_bytes(out, 7, contact.as_bytes());
+    }
+    put_bytes(out, 8, profile.birthday.as_bytes());
+    put_number(out, 9, profile.changed.0);
+}
+
+pub(super) fn profile(mut fields: Fields<'_>) -> Result<Profile, Flaw> {
+    let mut profile = Profile::default();
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => profile.name = text(bytes)?.into(),
+            2 => profile.short_name = text(bytes)?.into(),
+            3 => profile.full_name = text(bytes)?.into(),
+            4 => profile.note = text(bytes)?.into(),
+            5 => profile.photo = text(bytes)?.into(),
+            6 => profile.gallery.push(text(bytes)?.into()),
+            7 => profile.contacts.push(text(bytes)?.into()),
+            8 => profile.birthday = text(bytes)?.into(),
+            9 => profile.changed = Timestamp(number(bytes)?),
+            _later => {}
+        }
+    }
+    Ok(profile)
+}
+
+pub(super) fn put_floor(floor: Mark, out: &mut Vec<u8>) {
+    put_number(out, 1, floor.id.0);
+    put_number(out, 2, u64::from(floor.seq.0));
+}
+
+pub(super) fn floor(mut fields: Fields<'_>) -> Result<Mark, Flaw> {
+    let mut floor = Mark::default();
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => floor.id = MessageId(number(bytes)?),
+            2 => floor.seq = Seq(number32(bytes)?),
+            _later => {}
+        }
+    }
+    Ok(floor)
 }
 
 pub(super) fn put_member(member: &Member, out: &mut Vec<u8>) {
@@ -256,9 +338,10 @@ pub(super) struct Line<'r> {
     pub kind: u8,
     pub cookie: Option<&'r str>,
     pub text: &'r str,
+    /// What most messages do not have, unread.
+    rest: Option<Fields<'r>>,
 }
 
-/// Messages are written once and never rewritten, so nothing is ever carried over.
 pub(super) fn put_message(message: &Message, out: &mut Vec<u8>) {
     put_number(out, 1, u64::from(message.from.0));
     put_number(out, 2, message.time.0);
@@ -267,6 +350,70 @@ pub(super) fn put_message(message: &Message, out: &mut Vec<u8>) {
     put_number(out, 5, message.kind as u64);
     put_bytes(out, 6, message.cookie.as_deref().unwrap_or("").as_bytes());
     put_bytes(out, 7, message.text.as_bytes());
+    if let Some(extra) = &message.extra {
+        put_extra(extra, out);
+    }
+}
+
+fn put_extra(extra: &Extra, out: &mut Vec<u8>) {
+    put_number(out, 8, extra.reply_to.0);
+    put_number(out, 9, extra.target.0);
+    put_number(out, 10, extra.person.map_or(0, |no| u64::from(no.0)));
+    put_number(out, 11, extra.place.map_or(0, |chat| chat.0));
+    // One more than the letters: none of them is something to say.
+    put_number(out, 12, extra.access.map_or(0, |access| u64::from(access.0) + 1));
+    for span in &extra.spans {
+        put_span(span, out);
+    }
+    put_bytes(out, 14, extra.mime.as_deref().unwrap_or("").as_bytes());
+    put_number(out, 15, extra.edited.0);
+    put_number(out, 16, u64::from(extra.deleted));
+}
+
+/// One field a span: kind, start, end, value.
+fn put_span(span: &Span, out: &mut Vec<u8>) {
+    let value = span.value.as_deref().unwrap_or("").as_bytes();
+    let mut bytes = Vec::with_capacity(9 + value.len());
+    bytes.push(span.kind as u8);
+    bytes.extend_from_slice(&span.start.to_le_bytes());
+    bytes.extend_from_slice(&span.end.to_le_bytes());
+    bytes.extend_from_slice(value);
+    put_bytes(out, 13, &bytes);
+}
+
+fn span(bytes: &[u8]) -> Result<Span, Flaw> {
+    const SHORT: Flaw = "a span of it ends too early";
+    let (&kind, rest) = bytes.split_first().ok_or(SHORT)?;
+    let (start, rest) = rest.split_first_chunk().ok_or(SHORT)?;
+    let (end, value) = rest.split_first_chunk().ok_or(SHORT)?;
+    let kind = SpanKind::ALL.into_iter().find(|k| *k as u8 == kind);
+    Ok(Span {
+        start: u32::from_le_bytes(*start),
+        end: u32::from_le_bytes(*end),
+        kind: kind.ok_or("the kind of a span of it is unknown")?,
+        value: Some(text(value)?).filter(|value| !value.is_empty()).map(Box::from),
+    })
+}
+
+fn extra(mut fields: Fields<'_>) -> Result<Extra, Flaw> {
+    let mut extra = Extra::default();
+    let mut spans = Vec::new();
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            8 => extra.reply_to = MessageId(number(bytes)?),
+            9 => extra.target = MessageId(number(bytes)?),
+            10 => extra.person = Some(AccountNo(number32(bytes)?)),
+            11 => extra.place = Some(ChatId(number(bytes)?)),
+            12 => extra.access = Some(Access(number8(bytes)?.wrapping_sub(1))),
+            13 => spans.push(span(bytes)?),
+            14 => extra.mime = Some(text(bytes)?.into()),
+            15 => extra.edited = Timestamp(number(bytes)?),
+            16 => extra.deleted = number(bytes)? != 0,
+            _other => {}
+        }
+    }
+    extra.spans = spans.into();
+    Ok(extra)
 }
 
 pub(super) fn line(mut fields: Fields<'_>) -> Result<Line<'_>, Flaw> {
@@ -278,8 +425,11 @@ pub(super) fn line(mut fields: Fields<'_>) -> Result<Line<'_>, Flaw> {
         kind: 0,
         cookie: None,
         text: "",
+        rest: None,
     };
-    while let Some((tag, bytes)) = fields.next()? {
+    loop {
+        let before = fields;
+        let Some((tag, bytes)) = fields.next()? else { break };
         match tag {
             1 => line.from = AccountNo(number32(bytes)?),
             2 => line.time = Timestamp(number(bytes)?),
@@ -288,7 +438,8 @@ pub(super) fn line(mut fields: Fields<'_>) -> Result<Line<'_>, Flaw> {
             5 => line.kind = number8(bytes)?,
             6 => line.cookie = Some(text(bytes)?),
             7 => line.text = text(bytes)?,
-            _later => {}
+            8..=MESSAGE_TAGS if line.rest.is_none() => line.rest = Some(before),
+            _known_or_later => {}
         }
     }
     Ok(line)
@@ -314,7 +465,12 @@ impl Line<'_> {
             kind: kind(self.kind)?,
             text: Arc::from(self.text),
             cookie: self.cookie.map(Arc::from),
+            extra: self.extra()?.map(Box::new),
         })
+    }
+
+    pub(super) fn extra(&self) -> Result<Option<Extra>, Flaw> {
+        self.rest.map(extra).transpose()
     }
 }
 
@@ -376,6 +532,8 @@ pub(super) fn kind(number: u8) -> Result<Kind, Flaw> {
         8 => Kind::Invited,
         9 => Kind::Renamed,
         10 => Kind::Access,
+        11 => Kind::Created,
+        12 => Kind::Cleared,
         _ => return Err("its kind is unknown"),
     })
 }
@@ -431,6 +589,7 @@ mod tests {
             note: Some("owes me a book".into()),
             dialog: true,
             state: ContactState::Blocked,
+            unlisted: true,
         };
         let back = round(|o| put_contact(&contact, o), |f| super::contact(contact.who.clone(), f));
         assert_eq!(back, contact);
@@ -440,7 +599,13 @@ mod tests {
             kind: ChatKind::Channel,
             address: address("room@im.test/news"),
             name: "News".into(),
+            about: "what is new".into(),
             default_access: Access::DIRECT,
+            open: true,
+            space: Some(ChatId(ChatId::FIRST_GROUP)),
+            removed: true,
+            created: Timestamp(7),
+            public_id: u64::MAX,
         };
         assert_eq!(round(|o| put_chat(&chat, o), |f| super::chat(chat.id, f)), chat);
 
@@ -454,6 +619,17 @@ mod tests {
         assert_eq!(round(|o| put_member(&member, o), super::member), member);
         assert_eq!(round(|o| put_member(&Member::default(), o), super::member), Member::default());
 
+        let profile = Profile {
+            name: "Alice".into(),
+            gallery: vec!["https://im.test/1".into(), "file:2".into()],
+            contacts: vec!["alice@far.test".into()],
+            birthday: "2000-02-29".into(),
+            changed: Timestamp(8),
+            ..Profile::default()
+        };
+        assert_eq!(round(|o| put_profile(&profile, o), super::profile), profile);
+        let floor = Mark { id: MessageId(9), seq: Seq(3) };
+        assert_eq!(round(|o| put_floor(floor, o), super::floor), floor);
         let invite = Invite { uses: 3, expires: Timestamp(9) };
         assert_eq!(round(|o| put_invite(&invite, o), super::invite), invite);
         let secret = Secret {
@@ -485,10 +661,44 @@ mod tests {
                 kind: kind(number).unwrap(),
                 text: text.into(),
                 cookie: cookie.map(Arc::from),
+                extra: None,
             };
             let read = |f: Fields<'_>| line(f)?.message(message.chat, message.id);
             assert_eq!(round(|o| put_message(&message, o), read), message);
+            for extra in extras() {
+                let message = Message { extra: Some(Box::new(extra)), ..message.clone() };
+                let read = |f: Fields<'_>| line(f)?.message(message.chat, message.id);
+                assert_eq!(round(|o| put_message(&message, o), read), message);
+            }
         }
+    }
+
+    fn extras() -> [Extra; 3] {
+        let span = |kind, value: Option<&str>| Span {
+            start: 1,
+            end: 1 << 20,
+            kind,
+            value: value.map(Box::from),
+        };
+        [
+            Extra { access: Some(Access::NONE), ..Extra::default() },
+            Extra { deleted: true, ..Extra::default() },
+            Extra {
+                reply_to: MessageId(1 << 52),
+                target: MessageId(3),
+                person: Some(AccountNo(4)),
+                place: Some(ChatId(u64::MAX)),
+                access: Some(Access::OWNER),
+                spans: SpanKind::ALL
+                    .map(|kind| span(kind, None))
+                    .into_iter()
+                    .chain([span(SpanKind::Link, Some("https://im.test/"))])
+                    .collect(),
+                mime: Some("image/png".into()),
+                edited: Timestamp(9),
+                deleted: false,
+            },
+        ]
     }
 
     #[test]
@@ -503,6 +713,7 @@ mod tests {
             kind: Kind::Text,
             text: "see you at eight".into(),
             cookie: Some("abc".into()),
+            extra: None,
         };
         let mut record = Vec::new();
         put_message(&message, &mut record);
@@ -516,7 +727,7 @@ mod tests {
 
     #[test]
     fn numbers_on_the_disk_are_those_of_the_words() {
-        for number in 0..=10 {
+        for number in 0..=12 {
             assert_eq!(kind(number).unwrap() as u8, number);
         }
         for number in 0..=3 {
@@ -527,7 +738,7 @@ mod tests {
         for number in 0..=2 {
             assert_eq!(session_kind(number).unwrap() as u8, number);
         }
-        assert!(kind(11).is_err() && account_state(4).is_err() && contact_state(4).is_err());
+        assert!(kind(13).is_err() && account_state(4).is_err() && contact_state(4).is_err());
         assert!(chat_kind(4).is_err() && session_kind(3).is_err());
     }
 

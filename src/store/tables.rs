@@ -34,6 +34,16 @@ pub(super) const CHATS: Definition<u64> = TableDefinition::new("chats");
 pub(super) const MEMBERS: Definition<(u32, u64)> = TableDefinition::new("members");
 /// Chat, message id. The only write of a send.
 pub(super) const MESSAGES: Definition<(u64, u64)> = TableDefinition::new("messages");
+/// Chat, account: an index of groups and channels, its values are empty.
+pub(super) const MEMBERS_BY_CHAT: Definition<(u64, u32)> = TableDefinition::new("members_by_chat");
+/// Chat: up to which message everything is gone for everybody.
+pub(super) const FLOORS: Definition<u64> = TableDefinition::new("floors");
+/// Account, chat, message id: gone for this account alone.
+pub(super) const HIDDEN: Definition<(u32, u64, u64)> = TableDefinition::new("hidden");
+/// General chat of a space, chat: an index, its values are empty.
+pub(super) const SPACES: Definition<(u64, u64)> = TableDefinition::new("spaces");
+/// Account number: what somebody tells of themselves.
+pub(super) const PROFILES: Definition<u32> = TableDefinition::new("profiles");
 /// Session key.
 pub(super) const SESSIONS: Definition<&[u8; 16]> = TableDefinition::new("sessions");
 /// Account, session key: an index, its values are empty.
@@ -46,7 +56,7 @@ pub(super) const INVITES: Definition<&[u8; 16]> = TableDefinition::new("invites"
 /// Account, name: what the server can read back.
 pub(super) const SECRETS: Definition<(u32, &str)> = TableDefinition::new("secrets");
 /// How many there are.
-pub(super) const TABLES: usize = 12;
+pub(super) const TABLES: usize = 17;
 
 /// One table of one transaction.
 pub(super) struct Opened<'a, K: Key + 'static> {
@@ -185,6 +195,11 @@ pub(super) struct Tables<'a> {
     chats: OnceCell<Opened<'a, u64>>,
     members: OnceCell<Opened<'a, (u32, u64)>>,
     messages: OnceCell<Opened<'a, (u64, u64)>>,
+    members_by_chat: OnceCell<Opened<'a, (u64, u32)>>,
+    floors: OnceCell<Opened<'a, u64>>,
+    hidden: OnceCell<Opened<'a, (u32, u64, u64)>>,
+    spaces: OnceCell<Opened<'a, (u64, u64)>>,
+    profiles: OnceCell<Opened<'a, u32>>,
     sessions: OnceCell<Opened<'a, &'static [u8; 16]>>,
     sessions_by_account: OnceCell<Opened<'a, (u32, &'static [u8; 16])>>,
     seen: OnceCell<Opened<'a, u32>>,
@@ -215,6 +230,11 @@ impl<'a> Tables<'a> {
             chats: OnceCell::new(),
             members: OnceCell::new(),
             messages: OnceCell::new(),
+            members_by_chat: OnceCell::new(),
+            floors: OnceCell::new(),
+            hidden: OnceCell::new(),
+            spaces: OnceCell::new(),
+            profiles: OnceCell::new(),
             sessions: OnceCell::new(),
             sessions_by_account: OnceCell::new(),
             seen: OnceCell::new(),
@@ -232,6 +252,11 @@ impl<'a> Tables<'a> {
         self.chats()?;
         self.members()?;
         self.messages()?;
+        self.members_by_chat()?;
+        self.floors()?;
+        self.hidden()?;
+        self.spaces()?;
+        self.profiles()?;
         self.sessions()?;
         self.sessions_by_account()?;
         self.seen()?;
@@ -262,6 +287,23 @@ impl<'a> Tables<'a> {
     }
     pub(super) fn messages_mut(&mut self) -> Result<&mut Opened<'a, (u64, u64)>, StoreError> {
         self.source.open_mut(&mut self.messages, "messages", MESSAGES)
+    }
+    pub(super) fn members_by_chat_mut(
+        &mut self,
+    ) -> Result<&mut Opened<'a, (u64, u32)>, StoreError> {
+        self.source.open_mut(&mut self.members_by_chat, "members_by_chat", MEMBERS_BY_CHAT)
+    }
+    pub(super) fn floors_mut(&mut self) -> Result<&mut Opened<'a, u64>, StoreError> {
+        self.source.open_mut(&mut self.floors, "floors", FLOORS)
+    }
+    pub(super) fn hidden_mut(&mut self) -> Result<&mut Opened<'a, (u32, u64, u64)>, StoreError> {
+        self.source.open_mut(&mut self.hidden, "hidden", HIDDEN)
+    }
+    pub(super) fn spaces_mut(&mut self) -> Result<&mut Opened<'a, (u64, u64)>, StoreError> {
+        self.source.open_mut(&mut self.spaces, "spaces", SPACES)
+    }
+    pub(super) fn profiles_mut(&mut self) -> Result<&mut Opened<'a, u32>, StoreError> {
+        self.source.open_mut(&mut self.profiles, "profiles", PROFILES)
     }
     pub(super) fn sessions_mut(
         &mut self,
@@ -297,6 +339,11 @@ pub(super) trait Shelf {
     fn chats(&self) -> Result<&Opened<'_, u64>, StoreError>;
     fn members(&self) -> Result<&Opened<'_, (u32, u64)>, StoreError>;
     fn messages(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError>;
+    fn members_by_chat(&self) -> Result<&Opened<'_, (u64, u32)>, StoreError>;
+    fn floors(&self) -> Result<&Opened<'_, u64>, StoreError>;
+    fn hidden(&self) -> Result<&Opened<'_, (u32, u64, u64)>, StoreError>;
+    fn spaces(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError>;
+    fn profiles(&self) -> Result<&Opened<'_, u32>, StoreError>;
     fn sessions(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError>;
     fn sessions_by_account(&self) -> Result<&Opened<'_, (u32, &'static [u8; 16])>, StoreError>;
     fn seen(&self) -> Result<&Opened<'_, u32>, StoreError>;
@@ -325,6 +372,21 @@ impl Shelf for Tables<'_> {
     }
     fn messages(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError> {
         self.source.open(&self.messages, "messages", MESSAGES)
+    }
+    fn members_by_chat(&self) -> Result<&Opened<'_, (u64, u32)>, StoreError> {
+        self.source.open(&self.members_by_chat, "members_by_chat", MEMBERS_BY_CHAT)
+    }
+    fn floors(&self) -> Result<&Opened<'_, u64>, StoreError> {
+        self.source.open(&self.floors, "floors", FLOORS)
+    }
+    fn hidden(&self) -> Result<&Opened<'_, (u32, u64, u64)>, StoreError> {
+        self.source.open(&self.hidden, "hidden", HIDDEN)
+    }
+    fn spaces(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError> {
+        self.source.open(&self.spaces, "spaces", SPACES)
+    }
+    fn profiles(&self) -> Result<&Opened<'_, u32>, StoreError> {
+        self.source.open(&self.profiles, "profiles", PROFILES)
     }
     fn sessions(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError> {
         self.source.open(&self.sessions, "sessions", SESSIONS)

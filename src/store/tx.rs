@@ -10,6 +10,7 @@ use crate::domain::nouns::Head;
 use crate::store::look::Books;
 use crate::store::marks::Marks;
 use crate::store::recent::Chats;
+use crate::store::roster::Rosters;
 use crate::store::tables::Tables;
 use crate::store::{StoreError, failure};
 
@@ -25,6 +26,9 @@ pub(super) struct State {
     pub(super) account: AccountNo,
     pub(super) chats: Chats,
     pub(super) marks: Marks,
+    pub(super) rosters: Rosters,
+    /// No record is left that lies below its chat's floor.
+    pub(super) swept: bool,
 }
 
 /// Numbers that are reserved and not used yet.

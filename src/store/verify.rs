@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use redb::Key;
 
 use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
+use crate::domain::nouns::Mark;
 use crate::store::rows::{self, Named};
 use crate::store::tables::{Opened, Shelf, Tables};
 use crate::store::tlv::{Fields, Flaw};
@@ -48,14 +49,33 @@ impl Reader {
             rows::contact(rows::address_of(key.1.as_bytes())?, fields?).map(drop)
         })?;
         walk.over::<u64>(Shelf::chats, |_, id, f, _| rows::chat(ChatId(*id), f?).map(drop))?;
-        walk.over::<(u32, u64)>(Shelf::members, |_, _, f, _| rows::member(f?).map(drop))?;
-        let least = self.snapshot()?.tables.messages()?.len()?;
-        walk.over::<(u64, u64)>(Shelf::messages, |found, key, fields, _| {
+        walk.over::<(u32, u64)>(Shelf::members, |_, key, fields, here| {
+            rows::member(fields?)?;
+            let index = || here.tables.members_by_chat().and_then(|t| t.has((key.1, key.0)));
+            let there = if ChatId(key.1).is_group() { index() } else { Ok(true) };
+            exists(there, "its chat does not list it")
+        })?;
+        walk.over::<(u64, u32)>(Shelf::members_by_chat, |_, key, fields, here| {
+            skim(fields?)?;
+            let there = here.tables.members().and_then(|table| table.has((key.1, key.0)));
+            exists(there, "its member is gone")
+        })?;
+        walk.over::<u64>(Shelf::floors, |_, _, f, _| rows::floor(f?).map(drop))?;
+        walk.over::<(u32, u64, u64)>(Shelf::hidden, |_, _, fields, _| skim(fields?))?;
+        walk.over::<(u64, u64)>(Shelf::spaces, |_, key, fields, here| {
+            skim(fields?)?;
+            exists(here.tables.chats().and_then(|table| table.has(key.1)), "its chat is gone")
+        })?;
+        walk.over::<u32>(Shelf::profiles, |_, no, fields, here| {
+            rows::profile(fields?)?;
+            exists(here.tables.accounts().and_then(|table| table.has(*no)), "its account is gone")
+        })?;
+        let least = self.countable()?;
+        walk.over::<(u64, u64)>(Shelf::messages, |found, key, fields, here| {
             // The chain says itself what is wrong, in words that find the message.
-            chain.message(found, *key, fields);
+            chain.message(found, *key, fields, |chat| here.floor(chat).unwrap_or_default());
             Ok(())
         })?;
-        // They only ever become more.
         let found = walk.findings.verdict.messages;
         if found < least {
             walk.findings.fault(format!("of {least} messages {found} can be found"));
@@ -78,6 +98,15 @@ impl Reader {
             exists(there, "its account is gone")
         })?;
         Ok(walk.findings.verdict)
+    }
+
+    /// How many messages must be found: while nothing is removed they only ever become more.
+    fn countable(&self) -> Result<u64, StoreError> {
+        let here = self.snapshot()?;
+        match here.tables.floors()?.len()? {
+            0 => here.tables.messages()?.len(),
+            _some_may_be_removed_meanwhile => Ok(0),
+        }
     }
 }
 
@@ -194,13 +223,15 @@ impl Chain {
         found: &mut Findings,
         (chat, id): (u64, u64),
         fields: Result<Fields<'_>, Flaw>,
+        floor: impl FnOnce(ChatId) -> Option<Mark>,
     ) {
         let (chat, id) = (ChatId(chat), MessageId(id));
         found.verdict.messages += 1;
         if self.chat != Some(chat) {
             found.verdict.chats += 1;
             self.chat = Some(chat);
-            self.last = Some(Default::default());
+            // Where the beginning was deleted the chain goes on from wherever it is by now.
+            self.last = floor(chat).is_none().then(Default::default);
         }
         let last = self.last.take();
         let line = fields.and_then(rows::line);
@@ -209,6 +240,10 @@ impl Chain {
             if chat.pair().is_some_and(|(low, high)| line.from != low && line.from != high) {
                 return Err("its author is not of this chat");
             }
+            if chat.0 >= ChatId::FIRST_OWN && chat != ChatId::own(line.from) {
+                return Err("its author is not of this chat");
+            }
+            line.extra()?;
             Ok((line, line.previous(id)?))
         });
         let fault = match read {

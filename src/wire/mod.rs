@@ -10,12 +10,13 @@ pub mod http;
 pub mod json;
 pub mod line;
 pub mod msim2;
+mod said;
 
 pub use buffer::Buffer;
 
 use crate::config::Config;
 use crate::domain::id::{Address, Login, MessageId, SessionId};
-use crate::domain::words::{Command, Event, Query, Refusal, Reply};
+use crate::domain::words::{Bulletin, Command, Query, Refusal, Reply};
 use std::sync::Arc;
 
 /// Bytes ⇄ packets of one carrier.
@@ -180,7 +181,7 @@ impl std::fmt::Debug for Credentials {
 /// What a session hears unasked.
 #[derive(Debug)]
 pub enum Told<'a> {
-    Event(&'a Event),
+    Event(&'a Bulletin),
     /// Updates were lost: repair from history, up to `last`.
     Resync {
         last: MessageId,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use msimd::domain::id::{AccountNo, MessageId, Seq, Timestamp};
 use msimd::domain::words::{
-    AppPasswordView, Changed, ChatView, ContactView, Event, KeyId, Kind, MessageView, News,
-    Outcome, Query, Range, Refusal, Reply, Take, UserView,
+    AppPasswordView, Changed, ChatView, ContactState, ContactView, Event, KeyId, Kind, MessageView,
+    News, Outcome, Query, Range, Refusal, Reply, Take, UserView,
 };
 
 /// Who says something.
@@ -242,8 +242,10 @@ impl Model {
         expected_ended.sort_unstable();
         assert_eq!(ended, expected_ended, "{context}");
         // What one account hears keeps its order; between accounts there is none.
-        let told =
-            |news: &News| (news.to.0, news.except.map(|key| key.0), news.event.as_ref().clone());
+        let told = |news: &News| {
+            let to = news.to.accounts().next().expect("a direct chat's news are for one");
+            (to.0, news.except.map(|key| key.0), (**news.event).clone())
+        };
         let mut news: Vec<_> = outcome.news.iter().map(told).collect();
         news.sort_by_key(|(to, ..)| *to);
         let mut expected_news = expected.news;
@@ -329,6 +331,10 @@ impl Model {
                 let range = Range { after, before, since, count: *count, take: Take::First };
                 Ok(self.page(me, mine, &range))
             }
+            Query::Chat { .. }
+            | Query::Profile { .. }
+            | Query::Spaces { .. }
+            | Query::Search { .. } => unreachable!("not asked"),
             Query::Contacts { after, count } => {
                 let after = after.as_ref().map(|a| a.to_string());
                 return self.check_contacts(me, after.as_deref(), *count as usize, answer);
@@ -591,6 +597,7 @@ impl Model {
             kind: Kind::Text,
             text: said.text.as_str().into(),
             cookie: said.cookie.as_deref().filter(|_| said.from == reader).map(Into::into),
+            extra: None,
         }
     }
 
@@ -607,6 +614,7 @@ impl Model {
             read: mark(self.read_mark(other, me)),
             delivered: mark(self.delivered_mark(other, me)),
             my_read: mark(read),
+            group: None,
         }
     }
 
@@ -679,6 +687,7 @@ impl Model {
             group: new.group != old.group,
             note: new.note != old.note,
             dialog: new.dialog != old.dialog,
+            state: false,
         };
         self.contacts.insert(place, new);
         Ok((changed != Changed::default()).then_some(changed))
@@ -686,9 +695,10 @@ impl Model {
 
     fn contact_view(&self, me: u32, who: &str, now: u64) -> ContactView {
         let card = &self.contacts[&(me, who.to_string())];
-        let knows_me =
-            |no: &u32| self.contacts.get(&(*no, self.address(me))).is_some_and(|c| !c.blocked);
-        let shown = self.find(who).filter(knows_me);
+        let other = self.find(who);
+        let shown = other.filter(|no| self.shares(*no, me));
+        let last = other.and_then(|no| self.chat(me, no).pop().map(|(_, said)| said));
+        let last_message = last.filter(|_| card.dialog).map(|said| self.message_view(me, said));
         let last_seen = shown.and_then(|no| self.person(no).seen).map(|at| at.min(now));
         ContactView {
             who: who.into(),
@@ -696,8 +706,21 @@ impl Model {
             group: card.group.iter().map(|g| g.as_str().into()).collect(),
             note: card.note.as_deref().map(Into::into),
             dialog: card.dialog,
+            state: if card.blocked { ContactState::Blocked } else { ContactState::Plain },
+            unlisted: false,
             last_seen: last_seen.map(Timestamp),
+            online: shown.map(|_| false),
+            last_message: last_message.map(Box::new),
         }
+    }
+
+    /// Whether `who` shows `viewer` when they are here: who has them as a contact or a chat with
+    /// them, and no block lies between.
+    fn shares(&self, who: u32, viewer: u32) -> bool {
+        let card = |owner: u32, of: u32| self.contacts.get(&(owner, self.address(of)));
+        let is_apart = |owner, of| card(owner, of).is_some_and(|card| card.blocked);
+        let knows = card(who, viewer).is_some() || !self.chat(who, viewer).is_empty();
+        who == viewer || knows && !is_apart(who, viewer) && !is_apart(viewer, who)
     }
 
     fn person(&self, no: u32) -> &Person {

@@ -77,8 +77,10 @@ impl Dialogue for Echo {
     fn on_told(&mut self, who: &SessionId, _: u32, told: &Told<'_>, out: &mut Vec<String>) {
         let who = who.bytes()[0];
         out.push(match told {
-            Told::Event(Event::ContactRemoved { who: what }) => format!("{who} {what}"),
-            Told::Event(_) => unreachable!("only those are posted"),
+            Told::Event(event) => match &***event {
+                Event::ContactRemoved { who: what } => format!("{who} {what}"),
+                _ => unreachable!("only those are posted"),
+            },
             Told::Resync { last } => format!("{who} resync {}", last.0),
         });
     }

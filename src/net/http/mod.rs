@@ -303,7 +303,14 @@ impl<X: Core> Visit<'_, X> {
                     return Task::Said;
                 }
                 let body = request.body;
-                Task::Ask(Box::new(Packet { layer, session, seq: 0, kind, status: 0, body }))
+                Task::Ask(Box::new(Packet {
+                    layer,
+                    session,
+                    seq: 0,
+                    kind,
+                    status: 0,
+                    body: body.into(),
+                }))
             }
             Door::Fetch { layer } => Task::Fetch { layer: in_force(layer), session },
             Door::Socket { layer } => match msim2_http::accept(&request) {

@@ -63,7 +63,13 @@ fn groups_share_the_name_space_of_accounts() {
         kind: ChatKind::Group,
         address: address("room"),
         name: "Room".into(),
+        about: "".into(),
         default_access: crate::domain::nouns::Access::DIRECT,
+        open: false,
+        space: None,
+        removed: false,
+        created: Timestamp(0),
+        public_id: 0,
     };
     store.write(|tx| tx.put_chat(&room)).unwrap();
     store
@@ -119,6 +125,7 @@ fn contacts_come_in_order_of_address_and_page_by_page() {
         note: None,
         dialog: false,
         state: ContactState::Plain,
+        unlisted: false,
     };
     store
         .write(|tx| {

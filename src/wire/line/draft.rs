@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::DRAFT_LAYER;
 use super::Packet;
 use super::notation::{Line, Writer};
 use super::record;
@@ -13,7 +14,8 @@ use crate::domain::words::{Event, MessageView, Refusal, Reply};
 use crate::limits::{PASSWORD_BYTES_MAX, SEATS_PER_CONNECTION_MAX};
 use crate::wire::json::{Object, Value};
 use crate::wire::msim2::refusal::{Fault, Wrong, retry_after};
-use crate::wire::msim2::{self, Request as Asked, layer2, layer3, time};
+use crate::wire::msim2::{self, Request as Asked, layer2, layer3, layer4, time};
+use crate::wire::said::in_words;
 use crate::wire::{Credentials, House, Told, What};
 
 /// What a connection has done in the draft.
@@ -166,20 +168,21 @@ impl State {
             Request::Register => register(&fields, house),
             Request::Message => {
                 let body = renamed(&mut fields, &["to", "text", "cookie"], "to", "chat_id");
-                msim2::what(Asked::Three(layer3::Request::MessageSend), &body, house)
+                asked(Asked::Three(layer3::Request::MessageSend), &body, house)
             }
             Request::MessageRead => {
                 let body = renamed(&mut fields, &["id"], "id", "message_id");
-                msim2::what(Asked::Three(layer3::Request::ReadChat), &body, house)
+                asked(Asked::Three(layer3::Request::ReadChat), &body, house)
             }
-            // Nobody is told yet: the core has no word for it.
-            Request::TypingStarted | Request::TypingEnd => return None,
+            Request::TypingStarted => typing(layer4::Request::TypingStarted, &mut fields, house),
+            Request::TypingEnd => typing(layer4::Request::TypingEnd, &mut fields, house),
             Request::ContactsGet => contacts(layer2::Request::Get, fields, house),
             Request::ContactsAdd => contacts(layer2::Request::Add, fields, house),
             Request::ContactsChange => contacts(layer2::Request::Change, fields, house),
             Request::ContactsDelete => contacts(layer2::Request::Delete, fields, house),
-            // Not yet: there are no profiles. Whether anybody is logged in comes first all the same.
-            Request::ProfileUpdate => Ok(What::Attach),
+            Request::ProfileUpdate => {
+                asked(Asked::Four(layer4::Request::ProfileUpdate), &fields, house)
+            }
         };
         Some((Question { request, login }, what.map_err(|fault| fault.refusal)))
     }
@@ -201,10 +204,6 @@ impl State {
     ) -> Option<Packet> {
         let Question { request, login } = question;
         let reply = match reply {
-            Ok(_) if request == Request::ProfileUpdate => {
-                let failed = Writer::new("PROFILE-UPDATE-FAILED");
-                return Some(Packet(failed.text("reason", "not-implemented").finish()));
-            }
             Ok(reply) => reply,
             Err(refusal) => return refused(request, refusal),
         };
@@ -226,7 +225,13 @@ impl State {
             | Reply::Users(_)
             | Reply::Invite(_)
             | Reply::AppPassword(_)
-            | Reply::AppPasswords(_) => {}
+            | Reply::AppPasswords(_)
+            | Reply::Recorded { .. }
+            | Reply::Found { .. }
+            | Reply::Profile(_)
+            | Reply::Chat(_)
+            | Reply::Members { .. }
+            | Reply::Spaces(_) => {}
         }
         request.done().map(|done| Packet(done.into()))
     }
@@ -236,26 +241,42 @@ impl State {
             Told::Event(event) => event,
             Told::Resync { .. } => return None,
         };
-        match event {
+        match &***event {
             Event::Message(message) => self.message(message, house),
             Event::ReadTill { id, .. } => {
                 Some(Packet(Writer::new("MESSAGE-READ").number("id", id.0).finish()))
             }
             Event::ContactCreated(contact) => Some(record::created(contact)),
             Event::ContactUpdated { contact, changed } => record::updated(contact, *changed),
-            Event::ContactRemoved { .. } | Event::ChatsChanged(_) => None,
+            Event::Typing { from, on, .. } => {
+                let word = if *on { "TYPING-STARTED" } else { "TYPING-END" };
+                Some(Packet(Writer::new(word).text("from", from).finish()))
+            }
+            Event::Presence { who, at, .. } => {
+                let writer = Writer::new("UPDATE-LAST-SEEN").text("id", who);
+                Some(Packet(writer.text("at", &time::zoned(*at)).finish()))
+            }
+            Event::ProfileChanged { who, changed } => record::profile_changed(who, changed),
+            Event::ContactRemoved { .. }
+            | Event::ChatsChanged(_)
+            | Event::ContactRequested { .. }
+            | Event::ContactAnswered { .. }
+            | Event::ContactBlocked { .. }
+            | Event::ChatChanged(_)
+            | Event::ChatGone { .. } => None,
         }
     }
 
     /// What I wrote on another device has no place here: there is no `to` in it.
     fn message(&self, message: &MessageView, house: &House) -> Option<Packet> {
-        if self.me.as_ref().is_some_and(|me| is_of(&message.from, me, house)) {
+        let is_private = message.extra.as_ref().is_some_and(|extra| extra.private);
+        if is_private || self.me.as_ref().is_some_and(|me| is_of(&message.from, me, house)) {
             return None;
         }
         let writer = Writer::new("MESSAGE")
             .text("from", &message.from)
             .number("id", message.id.0)
-            .text("text", &message.text)
+            .text("text", &in_words(message))
             .text("time", &time::zoned(message.time));
         Some(Packet(writer.finish()))
     }
@@ -340,6 +361,15 @@ fn renamed<'a>(
     Object::of(kept.collect())
 }
 
+fn asked(request: Asked, body: &Object<'_>, house: &House) -> Result<What, Fault> {
+    msim2::what(request, body, DRAFT_LAYER, house)
+}
+
+fn typing(request: layer4::Request, fields: &mut Object<'_>, house: &House) -> Result<What, Fault> {
+    let body = renamed(fields, &["to"], "to", "chat_id");
+    asked(Asked::Four(request), &body, house)
+}
+
 fn contacts(
     request: layer2::Request,
     mut fields: Object<'_>,
@@ -357,5 +387,5 @@ fn contacts(
     let mut kept: Vec<_> =
         names.into_iter().filter_map(|name| Some((name.into(), fields.take(name)?))).collect();
     kept.extend(groups.map(|groups| ("group".into(), groups)));
-    msim2::what(Asked::Two(request), &Object::of(kept), house)
+    asked(Asked::Two(request), &Object::of(kept), house)
 }

@@ -16,8 +16,11 @@
 //!   one before collects its updates in its mailbox. Those that CONNECT-CONTINUE made end with the
 //!   connection, whichever it has then.
 //! - HELLO that is refused leaves everything as it was. `session=` that nobody knows does, too.
-//! - The draft is layer 3. It has no word for a contact that was removed, for what the other side
-//!   has received, and for lost updates: whoever needs those says HELLO.
+//! - The draft is layer 3 with its own words for typing, presence and profiles. It has none for a
+//!   contact that was removed, for what the other side has received, and for lost updates: whoever
+//!   needs those says HELLO. Edits, groups and the like it gets said in words.
+//! - Somebody's profile is what the draft calls a contact that was updated: `name` and `note` of it
+//!   come as CONTACT-UPDATED, and are the person's own, whatever the reader calls them.
 //! - Draft refusals have the reasons of mSIM 2 and, where those have it, `retry_after`. A wrong
 //!   password, a used salt and no salt at all are the same bare CONNECT-FAILED.
 //! - A packet that is answered with nothing is refused with nothing.
@@ -44,6 +47,9 @@ use crate::wire::{self, Ask, Farewell, House, Next, Told, What};
 
 pub use codec::{Codec, Packet};
 use notation::Writer;
+
+/// What the draft is as a layer.
+const DRAFT_LAYER: u32 = 3;
 
 /// Lines ⇄ the core's words, for one connection.
 #[derive(Debug)]
@@ -120,7 +126,7 @@ impl wire::Dialogue for Dialogue {
                     Some((question, what)) => {
                         let session_required = question.needs_session();
                         let who = self.own.session().filter(|_| session_required);
-                        let ask = Ask { who, session_required, layer: LAYER_MAX, what };
+                        let ask = Ask { who, session_required, layer: DRAFT_LAYER, what };
                         self.ask(Pending::Draft(question), ask)
                     }
                     None => Next::Listen,

@@ -46,7 +46,7 @@ pub(super) fn understand(
         seq: 1,
         kind,
         status: 0,
-        body: Vec::new(),
+        body: msim2::Body::default(),
     };
     // Malformed bodies cannot come: the fields have been read.
     let mut talk = msim2::Dialogue::new(house.clone(), msim2::Carrier::Tcp);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Packet;
 use super::notation::Writer;
-use crate::domain::words::{Changed, ContactView};
+use crate::domain::words::{Changed, ContactView, ProfileDraft};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::wire::msim2::time;
 
@@ -77,10 +77,22 @@ fn contact_updated(record: Record<'_>) -> Packet {
     Packet(Writer::new("CONTACT-UPDATED").records([record]).finish())
 }
 
+/// What somebody has changed of what they tell of themselves, as far as the draft has it.
+pub(super) fn profile_changed(who: &str, changed: &ProfileDraft) -> Option<Packet> {
+    let mut record: Record<'_> = vec![("id", Cow::Borrowed(who))];
+    for (key, text) in [("name", &changed.name), ("note", &changed.note)] {
+        if let Some(text) = text {
+            record.push((key, Cow::Borrowed(&**text)));
+        }
+    }
+    (1 < record.len()).then(|| contact_updated(record))
+}
+
 /// The answer to CONTACTS-GET. Like mSIM 2's it ends with the record that makes it too long.
 pub(super) fn response(contacts: &[ContactView], more: bool) -> Packet {
+    let contacts: Vec<&ContactView> = contacts.iter().filter(|c| !c.unlisted).collect();
     let mut bytes = 0;
-    let fits = |contact: &&ContactView| {
+    let fits = |contact: &&&ContactView| {
         let fits = bytes <= ANSWER_BYTES_MAX;
         bytes +=
             record(contact).iter().map(|(key, text)| key.len() + text.len() + 8).sum::<usize>();
@@ -91,5 +103,5 @@ pub(super) fn response(contacts: &[ContactView], more: bool) -> Packet {
     if more || fitting < contacts.len() {
         writer = writer.word("more=true");
     }
-    Packet(writer.records(contacts[..fitting].iter().map(record)).finish())
+    Packet(writer.records(contacts[..fitting].iter().map(|contact| record(contact))).finish())
 }

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use super::*;
 use crate::config::Config;
 use crate::domain::id::{AccountNo, MessageId, Seq, Timestamp};
-use crate::domain::words::{Changed, ContactView, Event, Kind, MessageView, Query};
+use crate::domain::words::{
+    Bulletin, Changed, ContactState, ContactView, Event, Kind, MessageView, Query,
+};
 use crate::wire::{Broken, Buffer, Codec as _, Dialogue as _};
 
 fn house() -> Arc<House> {
@@ -43,7 +45,7 @@ fn answered(talk: &mut Dialogue, line: &str, reply: Result<Reply, Refusal>) -> V
 
 fn told(talk: &mut Dialogue, event: Event) -> Vec<String> {
     let mut out = Vec::new();
-    talk.on_told(&alice(), 3, &Told::Event(&event), &mut out);
+    talk.on_told(&alice(), 3, &Told::Event(&Bulletin::new(event)), &mut out);
     out.into_iter().map(|packet| packet.0).collect()
 }
 
@@ -82,6 +84,10 @@ fn contact(name: &str) -> ContactView {
         note: Some("Something optional".into()),
         dialog: false,
         last_seen: Some(Timestamp::from_secs(1_536_502_951)),
+        state: ContactState::Plain,
+        unlisted: false,
+        online: None,
+        last_message: None,
     }
 }
 
@@ -96,6 +102,7 @@ fn message(from: &str) -> Event {
         kind: Kind::Text,
         text: "two words".into(),
         cookie: None,
+        extra: None,
     })
 }
 

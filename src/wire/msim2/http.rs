@@ -306,8 +306,14 @@ mod tests {
     #[test]
     fn a_packet_is_a_response_with_its_type() {
         let kind = Type::parse(b"HELLO").unwrap();
-        let packet =
-            Packet { layer: 1, session: None, seq: 0, kind, status: 200, body: b"{}".to_vec() };
+        let packet = Packet {
+            layer: 1,
+            session: None,
+            seq: 0,
+            kind,
+            status: 200,
+            body: b"{}".to_vec().into(),
+        };
         assert_eq!(
             said(|voice| voice.packet(&packet, None), None),
             "HTTP/1.1 200 OK\r\nX-Type: HELLO\r\nContent-Length: 2\r\n\

@@ -98,18 +98,25 @@ fn password(body: &Object<'_>) -> Result<Vec<u8>, Fault> {
     let bad = Fault::new(Refusal::BadPassword, "password");
     let text = body.text_required("password")?;
     // Four letters for three bytes.
-    let is_long = PASSWORD_BYTES_MAX.div_ceil(3) * 4 < text.len();
-    let is_half_padded = text.ends_with('=') && text.len() % 4 != 0;
-    if is_long || is_half_padded {
+    if PASSWORD_BYTES_MAX.div_ceil(3) * 4 < text.len() {
         return Err(bad);
     }
-    let password = BASE64.decode(text).or_else(|_| BASE64_URL.decode(text));
-    let password = password.map_err(|_| bad)?;
+    let password = from_base64(text).ok_or(bad)?;
     let is_text = std::str::from_utf8(&password).is_ok();
     if password.is_empty() || PASSWORD_BYTES_MAX < password.len() || !is_text {
         return Err(bad);
     }
     Ok(password)
+}
+
+/// The bytes that base64 in one of its two alphabets stands for, its padding complete or absent
+/// (decision 36).
+pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let is_half_padded = text.ends_with('=') && text.len() % 4 != 0;
+    if is_half_padded {
+        return None;
+    }
+    BASE64.decode(text).or_else(|_| BASE64_URL.decode(text)).ok()
 }
 
 /// The body of what was done without a word to say about it.

@@ -1,5 +1,6 @@
 //! Layer 2: contacts (mSIM 2.0, «Список контактов»).
 
+use super::layer4;
 use super::refusal::Fault;
 use super::time;
 use super::{Keep, Understood};
@@ -83,7 +84,7 @@ fn checked_groups(groups: &[&str]) -> Result<Vec<Box<str>>, Fault> {
     Ok(groups.iter().map(|group| Box::from(*group)).collect())
 }
 
-fn short_text(
+pub(super) fn short_text(
     body: &Object<'_>,
     field: &'static str,
     bytes_max: usize,
@@ -108,7 +109,7 @@ pub(super) fn named(
     }
 }
 
-fn address(text: &str, field: &'static str, house: &House) -> Result<Address, Fault> {
+pub(super) fn address(text: &str, field: &'static str, house: &House) -> Result<Address, Fault> {
     Address::parse(text, &house.name).map_err(|_| Fault::bad(field))
 }
 
@@ -121,8 +122,8 @@ pub(super) fn count(body: &Object<'_>, most: u32) -> Result<Option<u32>, Fault> 
     }
 }
 
-/// The answer to CONTACTS-GET.
-pub(super) fn contacts(contacts: &[ContactView], more: bool, body: &mut Vec<u8>) {
+/// The answer to CONTACTS-GET. Who is in nobody's list is there from layer 4 on.
+pub(super) fn contacts(contacts: &[ContactView], more: bool, layer: u32, body: &mut Vec<u8>) {
     let mut object = ObjectWriter::new(body);
     let mut array = object.array("data");
     let mut written = 0;
@@ -130,15 +131,17 @@ pub(super) fn contacts(contacts: &[ContactView], more: bool, body: &mut Vec<u8>)
         if ANSWER_BYTES_MAX < array.len() {
             break;
         }
-        contact(view, array.object());
         written += 1;
+        if is_for(view, layer) {
+            contact(view, layer, array.object());
+        }
     }
     drop(array);
     object.flag("more", more || written < contacts.len());
 }
 
 /// A contact with what is known of its owner, as answers and pushes show it.
-pub(super) fn contact(view: &ContactView, mut object: ObjectWriter<'_>) {
+pub(super) fn contact(view: &ContactView, layer: u32, mut object: ObjectWriter<'_>) {
     let mut inner = object.object("contact");
     inner.text("id", &view.who).text("contact_id", &view.who).text("name", &view.name);
     inner.texts("group", view.group.iter().map(|group| &**group));
@@ -146,10 +149,22 @@ pub(super) fn contact(view: &ContactView, mut object: ObjectWriter<'_>) {
         inner.text("note", note);
     }
     inner.flag("dialog", view.dialog);
+    if layer >= 4 {
+        layer4::contact_fields(view, layer, &mut inner);
+    }
     drop(inner);
     if let Some(at) = view.last_seen {
         object.text("last-seen", &time::zoned(at));
     }
+    if layer >= 4
+        && let Some(online) = view.online
+    {
+        object.flag("online", online);
+    }
+}
+
+pub(super) fn is_for(view: &ContactView, layer: u32) -> bool {
+    layer >= 4 || !view.unlisted
 }
 
 pub(super) fn removed(who: &str, body: &mut Vec<u8>) {

@@ -1,11 +1,12 @@
 //! Layer 3: chats, messages, history (mSIM 2.0, «Отправка сообщения, работа с историей»).
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use super::layer2::{count, named};
 use super::refusal::Fault;
-use super::time;
 use super::{Keep, Understood};
+use super::{layer4, layer5};
+use crate::domain::calendar;
 use crate::domain::id::{Address, MessageId, Timestamp};
 use crate::domain::words::{
     ChatView, Command, Draft, Kind, MessageView, Query, Range, Refusal, Take,
@@ -14,6 +15,7 @@ use crate::limits::{
     ANSWER_BYTES_MAX, CHATS_COUNT_MAX, COOKIE_BYTES_MAX, HISTORY_COUNT_MAX, UNREAD_COUNT_MAX,
 };
 use crate::wire::json::{Object, ObjectWriter, text_len};
+use crate::wire::said::in_words;
 use crate::wire::{House, What};
 
 /// What layer 3 lets a client ask.
@@ -60,9 +62,14 @@ impl Request {
     }
 }
 
-pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> Understood {
+pub(super) fn understand(
+    request: Request,
+    body: &Object<'_>,
+    layer: u32,
+    house: &House,
+) -> Understood {
     match request {
-        Request::MessageSend => send(body, house),
+        Request::MessageSend => send(body, layer, house),
         Request::MessageReceiveAck => {
             let (chat, id) = mark(body, house)?;
             Ok((What::Command(Command::MarkDelivered { chat, id }), Keep::Nothing))
@@ -94,15 +101,13 @@ pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> 
     }
 }
 
-fn send(body: &Object<'_>, house: &House) -> Understood {
+/// Below layer 4 there are texts alone, whatever else a body says.
+fn send(body: &Object<'_>, layer: u32, house: &House) -> Understood {
     let chat = chat(body, house)?;
-    let text = body.text_required("text")?;
-    if text.is_empty() {
-        return Err(Fault::new(Refusal::TextEmpty, "text"));
-    }
-    if house.config.limits.max_text_bytes < text.len() {
-        return Err(Fault::new(Refusal::TextTooLong, "text"));
-    }
+    let written = match layer {
+        0..4 => layer4::Written::text(body, house)?,
+        4.. => layer4::written(body, house)?,
+    };
     let cookie = match body.text("cookie")? {
         Some("") => return Err(Fault::bad("cookie")),
         Some(cookie) if COOKIE_BYTES_MAX < cookie.len() => {
@@ -110,11 +115,12 @@ fn send(body: &Object<'_>, house: &House) -> Understood {
         }
         cookie => cookie.map(Box::<str>::from),
     };
-    let draft = Draft { chat, kind: Kind::Text, text: Arc::from(text), cookie: cookie.clone() };
+    let layer4::Written { kind, text, spans, mime, reply_to } = written;
+    let draft = Draft { chat, kind, text, cookie: cookie.clone(), reply_to, spans, mime };
     Ok((What::Command(Command::Send(draft)), Keep::Cookie(cookie)))
 }
 
-fn chat(body: &Object<'_>, house: &House) -> Result<Address, Fault> {
+pub(super) fn chat(body: &Object<'_>, house: &House) -> Result<Address, Fault> {
     named(body, "chat_id", house)?.ok_or(Fault::new(Refusal::MissingField, "chat_id"))
 }
 
@@ -131,7 +137,7 @@ fn mark(body: &Object<'_>, house: &House) -> Result<(Option<Address>, MessageId)
 
 /// A bound of history: an id, 0 for the beginning, -1 for the end (mSIM 2.0, «В качестве ID могут
 /// использоваться краевые значения»). It need not be the id of anything (decision 7).
-fn bound(body: &Object<'_>, field: &'static str) -> Result<Option<MessageId>, Fault> {
+pub(super) fn bound(body: &Object<'_>, field: &'static str) -> Result<Option<MessageId>, Fault> {
     match body.integer(field)? {
         None => Ok(None),
         Some(Ok(id)) => Ok(Some(MessageId(id))),
@@ -144,7 +150,7 @@ fn bound(body: &Object<'_>, field: &'static str) -> Result<Option<MessageId>, Fa
 fn range(body: &Object<'_>) -> Result<Range, Fault> {
     let (from, till) = (bound(body, "id_from")?, bound(body, "id_till")?);
     let since = match body.text("date_from")? {
-        Some(text) => Some(time::day(text).ok_or(Fault::new(Refusal::BadDate, "date_from"))?),
+        Some(text) => Some(calendar::day(text).ok_or(Fault::new(Refusal::BadDate, "date_from"))?),
         None => None,
     };
     let count = count(body, HISTORY_COUNT_MAX)?;
@@ -181,7 +187,7 @@ pub(super) fn sent(id: MessageId, time: Timestamp, cookie: Option<&str>, body: &
 }
 
 /// The answer to CHATS-GET.
-pub(super) fn chats(chats: &[ChatView], more: bool, body: &mut Vec<u8>) {
+pub(super) fn chats(chats: &[ChatView], more: bool, layer: u32, body: &mut Vec<u8>) {
     let mut object = ObjectWriter::new(body);
     let mut array = object.array("data");
     let mut written = 0;
@@ -189,22 +195,22 @@ pub(super) fn chats(chats: &[ChatView], more: bool, body: &mut Vec<u8>) {
         if ANSWER_BYTES_MAX < array.len() {
             break;
         }
-        chat_object(view, array.object());
+        chat_object(view, layer, array.object());
         written += 1;
     }
     drop(array);
     object.flag("more", more || written < chats.len());
 }
 
-pub(super) fn chats_changed(chats: &[ChatView], body: &mut Vec<u8>) {
+pub(super) fn chats_changed(chats: &[ChatView], layer: u32, body: &mut Vec<u8>) {
     let mut object = ObjectWriter::new(body);
     let mut array = object.array("data");
     for view in chats {
-        chat_object(view, array.object());
+        chat_object(view, layer, array.object());
     }
 }
 
-fn chat_object(view: &ChatView, mut object: ObjectWriter<'_>) {
+fn chat_object(view: &ChatView, layer: u32, mut object: ObjectWriter<'_>) {
     object
         .text("id", &view.chat)
         .text("chat_id", &view.chat)
@@ -213,12 +219,24 @@ fn chat_object(view: &ChatView, mut object: ObjectWriter<'_>) {
         .number("read_till_id", view.read.0)
         .number("delivered_till_id", view.delivered.0)
         .number("my_read_till_id", view.my_read.0);
+    if layer >= 5
+        && let Some(group) = &view.group
+    {
+        object.text("kind", layer5::kind(group.kind)).text("name", &group.name);
+        object.text("mode", &group.mode.to_string());
+    }
 }
 
 /// An answer with messages, ascending. One that grows too long ends early and says so: a page
 /// taken from the end of its range keeps that end, so that no hole arises between it and what the
 /// client asks next (decision 8).
-pub(super) fn messages(messages: &[MessageView], more: bool, take: Take, body: &mut Vec<u8>) {
+pub(super) fn messages(
+    messages: &[MessageView],
+    more: bool,
+    take: Take,
+    layer: u32,
+    body: &mut Vec<u8>,
+) {
     let (kept, bytes) = match take {
         Take::First => {
             let (fitting, bytes) = fitting(messages.iter());
@@ -232,16 +250,24 @@ pub(super) fn messages(messages: &[MessageView], more: bool, take: Take, body: &
     body.reserve(32 + bytes);
     let mut object = ObjectWriter::new(body);
     let mut array = object.array("data");
-    for view in kept {
-        message(view, array.object());
+    for view in kept.iter().filter(|view| is_for(view, layer)) {
+        message(view, layer, array.object());
     }
     drop(array);
     object.flag("more", more || kept.len() < messages.len());
 }
 
+/// What its reader alone has done is no message; a client that knows no such records misses
+/// nothing by not hearing of them.
+pub(super) fn is_for(view: &MessageView, layer: u32) -> bool {
+    layer >= 4 || view.extra.as_ref().is_none_or(|extra| !extra.private)
+}
+
 /// How many of these messages one answer holds, and about how long it becomes: it ends with the
 /// one that passes its limit.
-fn fitting<'v>(messages: impl Iterator<Item = &'v MessageView> + Clone) -> (usize, usize) {
+pub(super) fn fitting<'v>(
+    messages: impl Iterator<Item = &'v MessageView> + Clone,
+) -> (usize, usize) {
     // Counting what must be escaped reads every text once more; an ordinary page fits even if all
     // of it had to be.
     let (count, raw) = messages.clone().fold((0, 0), |(count, raw), view| {
@@ -270,7 +296,8 @@ const ESCAPED_MOST: usize = 6;
 /// The bytes of a message's texts as they are.
 fn texts_len(view: &MessageView) -> usize {
     let cookie = view.cookie.as_deref().map_or(0, str::len);
-    view.chat.len() + view.from.len() + view.text.len() + cookie
+    let extra = view.extra.as_deref().map_or(0, layer4::extra_len);
+    view.chat.len() + view.from.len() + view.text.len() + cookie + extra
 }
 
 /// About how long a message becomes; never less than it does.
@@ -280,26 +307,66 @@ fn message_len(view: &MessageView) -> usize {
         + text_len(&view.from)
         + text_len(&view.text)
         + view.cookie.as_deref().map_or(0, text_len)
+        + view.extra.as_deref().map_or(0, |extra| ESCAPED_MOST * layer4::extra_len(extra))
 }
 
-/// A message as answers and pushes show it.
-fn message(view: &MessageView, mut object: ObjectWriter<'_>) {
+/// A message as answers and pushes show it; what its layer has no words for in words.
+pub(super) fn message(view: &MessageView, layer: u32, mut object: ObjectWriter<'_>) {
+    fields(view, layer, &mut object);
+}
+
+pub(super) fn fields(view: &MessageView, layer: u32, object: &mut ObjectWriter<'_>) {
+    let has_words = layer >= layer_of(view);
+    let text = match (has_words, view.kind) {
+        (false, _) => in_words(view),
+        (true, Kind::Blob) => "".into(),
+        (true, _) => Cow::Borrowed(&*view.text),
+    };
     object
         .number("message_id", view.id.0)
         .number("previous_message_id", view.previous.0)
         .text("chat_id", &view.chat)
         .text("from", &view.from)
-        .text("text", &view.text)
+        .text("text", &text)
         .number("time", view.time.secs());
     if let Some(cookie) = &view.cookie {
         object.text("cookie", cookie);
     }
+    if layer >= 4 {
+        layer4::extras(view, has_words, object);
+    }
 }
 
-/// The body of MESSAGE-RECEIVE.
-pub(super) fn received(view: &MessageView, body: &mut Vec<u8>) {
+/// The lowest layer that has words for a record.
+fn layer_of(view: &MessageView) -> u32 {
+    let is_deleted = view.extra.as_ref().is_some_and(|extra| extra.deleted);
+    match view.kind {
+        Kind::Text | Kind::Formatted if !is_deleted => 3,
+        Kind::Text | Kind::Formatted | Kind::Blob | Kind::File => 4,
+        Kind::Edited | Kind::Deleted | Kind::Cleared => 4,
+        Kind::Joined
+        | Kind::Left
+        | Kind::Invited
+        | Kind::Renamed
+        | Kind::Access
+        | Kind::Created => 5,
+    }
+}
+
+/// The push that tells of a record.
+pub(super) fn push_name(view: &MessageView, layer: u32) -> &'static str {
+    match view.kind {
+        Kind::Edited if layer >= 4 => "MESSAGE-UPDATED",
+        Kind::Deleted if layer >= 4 => "MESSAGE-DELETED",
+        Kind::Cleared if layer >= 4 => "CHAT-DELETED",
+        _ => "MESSAGE-RECEIVE",
+    }
+}
+
+/// The body of MESSAGE-RECEIVE and its kin.
+pub(super) fn received(view: &MessageView, layer: u32, body: &mut Vec<u8>) {
     body.reserve(MESSAGE_FRAME_BYTES + texts_len(view));
-    message(view, ObjectWriter::new(body));
+    message(view, layer, ObjectWriter::new(body));
 }
 
 pub(super) fn read_till(chat: &str, id: MessageId, user: &str, body: &mut Vec<u8>) {
@@ -324,9 +391,10 @@ mod tests {
                 kind: Kind::Text,
                 text: text.into(),
                 cookie: Some(text.into()),
+                extra: None,
             };
             let mut body = Vec::new();
-            message(&view, ObjectWriter::new(&mut body));
+            message(&view, 3, ObjectWriter::new(&mut body));
             assert!(body.len() <= message_len(&view), "{text}: {}", body.len());
         }
     }

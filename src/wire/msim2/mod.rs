@@ -1,6 +1,6 @@
-//! mSIM 2.0, layers 1 to 3: one packet, several carriers.
+//! mSIM 2.0, layers 1 to 5: one packet, several carriers.
 //!
-//! [`packet`] is the packet, `layer1` to `layer3` its fields in the domain's words, [`tcp`] and
+//! [`packet`] is the packet, `layer1` to `layer5` its fields in the domain's words, [`tcp`] and
 //! [`ws`] its bytes; HTTP's bytes are in `wire::http`. The [`Dialogue`] here is the same for all of
 //! them: who is asked, what is refused first, which layer a push may have.
 //!
@@ -36,7 +36,10 @@ pub mod http;
 mod layer1;
 pub(in crate::wire) mod layer2;
 pub(in crate::wire) mod layer3;
+pub(in crate::wire) mod layer4;
+mod layer5;
 pub mod packet;
+mod push;
 pub mod tcp;
 pub(in crate::wire) mod time;
 pub mod words;
@@ -45,12 +48,12 @@ pub mod ws;
 use std::mem;
 use std::sync::Arc;
 
-use crate::domain::id::SessionId;
-use crate::domain::words::{Event, Refusal, Reply, Take};
+use crate::domain::id::{MessageId, SessionId};
+use crate::domain::words::{Refusal, Reply, Take};
 use crate::wire::json::{self, ObjectWriter};
 use crate::wire::{self, Ask, Farewell, House, Next, Told, What};
 
-pub use packet::{LAYER_MAX, Packet, Request, Type, in_force, named_session};
+pub use packet::{Body, LAYER_MAX, Packet, Request, Type, in_force, named_session};
 pub use words::refusal;
 use words::refusal::{Fault, Wrong};
 
@@ -139,16 +142,18 @@ impl Dialogue {
                 return Next::Listen;
             }
         };
-        let (what, keep, fault) = match understand(request, body, &self.house) {
+        let (what, keep, fault) = match understand(request, body, layer, &self.house) {
             Ok((what, keep)) => (Ok(what), keep, None),
             Err(fault) => (Err(fault.refusal), Keep::Nothing, Some(fault)),
         };
         let who = match request {
             // It is about to make a session; what it was sent with does not matter.
             Request::One(layer1::Request::AuthPlain) => None,
-            Request::One(_) | Request::Two(_) | Request::Three(_) => {
-                packet.session.or(self.own_session())
-            }
+            Request::One(_)
+            | Request::Two(_)
+            | Request::Three(_)
+            | Request::Four(_)
+            | Request::Five(_) => packet.session.or(self.own_session()),
         };
         let session_required = request.needs_session();
         let (session, seq) = (packet.session, packet.seq);
@@ -184,17 +189,23 @@ impl Dialogue {
         match reply {
             Reply::Done => match pending.request {
                 Request::One(request) => layer1::done(request, &self.house, &mut body),
-                Request::Two(_) | Request::Three(_) => body.extend_from_slice(b"{}"),
+                Request::Two(_) | Request::Three(_) | Request::Four(_) | Request::Five(_) => {
+                    body.extend_from_slice(b"{}");
+                }
             },
             Reply::LoggedIn { session, account: _ } => layer1::logged_in(&session, &mut body),
-            Reply::Contacts { contacts, more } => layer2::contacts(&contacts, more, &mut body),
-            Reply::Chats { chats, more } => layer3::chats(&chats, more, &mut body),
+            Reply::Contacts { contacts, more } => {
+                layer2::contacts(&contacts, more, pending.layer, &mut body);
+            }
+            Reply::Chats { chats, more } => {
+                layer3::chats(&chats, more, pending.layer, &mut body);
+            }
             Reply::Messages { messages, more } => {
                 let take = match pending.keep {
                     Keep::Take(take) => take,
                     Keep::Nothing | Keep::Cookie(_) => Take::First,
                 };
-                layer3::messages(&messages, more, take, &mut body);
+                layer3::messages(&messages, more, take, pending.layer, &mut body);
             }
             Reply::Sent { id, seq: _, time, repeated } => {
                 let cookie = match &pending.keep {
@@ -204,6 +215,14 @@ impl Dialogue {
                 status = if repeated { 201 } else { 200 };
                 layer3::sent(id, time, cookie, &mut body);
             }
+            Reply::Recorded { id, time } => layer4::recorded(id, time, &mut body),
+            Reply::Found { messages, more, till } => {
+                layer4::found(&messages, more, till, pending.layer, &mut body);
+            }
+            Reply::Profile(profile) => layer4::profile_view(&profile, &mut body),
+            Reply::Chat(info) => layer5::facts(&info, ObjectWriter::new(&mut body)),
+            Reply::Members { members, more } => layer5::members(&members, more, &mut body),
+            Reply::Spaces(spaces) => layer5::spaces(&spaces, &mut body),
             Reply::Newest(_)
             | Reply::Challenge { .. }
             | Reply::Users(_)
@@ -248,7 +267,7 @@ impl wire::Dialogue for Dialogue {
             seq: pending.seq,
             kind: Type::Request(pending.request),
             status,
-            body,
+            body: body.into(),
         });
     }
 
@@ -257,11 +276,13 @@ impl wire::Dialogue for Dialogue {
     }
 }
 
-fn understand(request: Request, body: &json::Object<'_>, house: &House) -> Understood {
+fn understand(request: Request, body: &json::Object<'_>, layer: u32, house: &House) -> Understood {
     match request {
         Request::One(request) => layer1::understand(request, body, house),
         Request::Two(request) => layer2::understand(request, body, house),
-        Request::Three(request) => layer3::understand(request, body, house),
+        Request::Three(request) => layer3::understand(request, body, layer, house),
+        Request::Four(request) => layer4::understand(request, body, house),
+        Request::Five(request) => layer5::understand(request, body, house),
     }
 }
 
@@ -269,42 +290,31 @@ fn understand(request: Request, body: &json::Object<'_>, house: &House) -> Under
 pub(in crate::wire) fn what(
     request: Request,
     body: &json::Object<'_>,
+    layer: u32,
     house: &House,
 ) -> Result<What, Fault> {
-    understand(request, body, house).map(|(what, _)| what)
+    understand(request, body, layer, house).map(|(what, _)| what)
 }
 
 /// The push that tells `session` what happened; `None` where its layer has no word for it.
 pub fn push(session: &SessionId, layer: u32, told: &Told<'_>) -> Option<Packet> {
-    let (of_layer, name) = match told {
-        Told::Resync { .. } => (1, "RESYNC"),
-        Told::Event(Event::ContactCreated(_)) => (2, "CONTACT-CREATED"),
-        Told::Event(Event::ContactUpdated { .. }) => (2, "CONTACT-UPDATED"),
-        Told::Event(Event::ContactRemoved { .. }) => (2, "CONTACT-DELETED"),
-        Told::Event(Event::Message(_)) => (3, "MESSAGE-RECEIVE"),
-        Told::Event(Event::ChatsChanged(_)) => (3, "CHATS-UPDATED"),
-        Told::Event(Event::ReadTill { .. }) => (3, "CHAT-READ-TILL"),
+    let layer = in_force(layer);
+    let (name, body) = match told {
+        Told::Resync { last } => ("RESYNC", Body::Own(resync(*last))),
+        Told::Event(bulletin) => {
+            let name = push::name(bulletin, layer)?;
+            // Told to many, it is written once for each way of writing it.
+            let body = match bulletin.spelling(push::spelling(layer)) {
+                Some(spelling) => Body::Shared(
+                    spelling.get_or_init(|| push::body(bulletin, layer).into()).clone(),
+                ),
+                None => Body::Own(push::body(bulletin, layer)),
+            };
+            (name, body)
+        }
     };
-    if layer < of_layer {
-        return None;
-    }
-    let mut body = Vec::new();
-    match told {
-        Told::Resync { last } => {
-            ObjectWriter::new(&mut body).number("last_message_id", last.0);
-        }
-        Told::Event(Event::ContactCreated(contact) | Event::ContactUpdated { contact, .. }) => {
-            layer2::contact(contact, ObjectWriter::new(&mut body));
-        }
-        Told::Event(Event::ContactRemoved { who }) => layer2::removed(who, &mut body),
-        Told::Event(Event::Message(message)) => layer3::received(message, &mut body),
-        Told::Event(Event::ChatsChanged(chats)) => layer3::chats_changed(chats, &mut body),
-        Told::Event(Event::ReadTill { chat, id, user }) => {
-            layer3::read_till(chat, *id, user, &mut body);
-        }
-    }
     Some(Packet {
-        layer: in_force(layer),
+        layer,
         session: Some(*session),
         seq: 0,
         kind: Type::Other(name.into()),
@@ -313,10 +323,16 @@ pub fn push(session: &SessionId, layer: u32, told: &Told<'_>) -> Option<Packet> 
     })
 }
 
+fn resync(last: MessageId) -> Vec<u8> {
+    let mut body = Vec::new();
+    ObjectWriter::new(&mut body).number("last_message_id", last.0);
+    body
+}
+
 /// The last packet of a stream that sent something else than packets (decision 11).
 pub fn error_packet(seq: u32, body: Vec<u8>) -> Packet {
     let status = refusal::MALFORMED.status;
-    Packet { layer: 1, session: None, seq, kind: packet::ERROR, status, body }
+    Packet { layer: 1, session: None, seq, kind: packet::ERROR, status, body: body.into() }
 }
 
 /// The status and body of a refusal, with the field that caused it where one did.
@@ -338,7 +354,7 @@ fn answer(request: &Packet, status: u16, body: Vec<u8>) -> Packet {
         seq: request.seq,
         kind: request.kind.clone(),
         status,
-        body,
+        body: body.into(),
     }
 }
 

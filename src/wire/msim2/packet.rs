@@ -1,13 +1,14 @@
 //! The packet, the same on every carrier, and the types a client may send.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::domain::id::SessionId;
 use crate::limits::TYPE_BYTES_MAX;
-use crate::wire::msim2::{layer1, layer2, layer3};
+use crate::wire::msim2::{layer1, layer2, layer3, layer4, layer5};
 
 /// The highest layer this server speaks.
-pub const LAYER_MAX: u32 = 3;
+pub const LAYER_MAX: u32 = 5;
 
 /// One packet of mSIM 2.0, «Пакет», with the marker that TCP and WebSocket add to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +22,46 @@ pub struct Packet {
     /// 0 in a request.
     pub status: u16,
     /// A JSON object, or nothing. Not checked yet in a request.
-    pub body: Vec<u8>,
+    pub body: Body,
 }
+
+/// The bytes of a packet's body: one packet's own, or the same for everybody who is told.
+#[derive(Clone, Debug)]
+pub enum Body {
+    Own(Vec<u8>),
+    Shared(Arc<[u8]>),
+}
+
+impl Default for Body {
+    fn default() -> Body {
+        Body::Own(Vec::new())
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Body {
+        Body::Own(bytes)
+    }
+}
+
+impl std::ops::Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Body::Own(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Body {
+    fn eq(&self, other: &Body) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Body {}
 
 /// A packet's type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +80,8 @@ pub enum Request {
     One(layer1::Request),
     Two(layer2::Request),
     Three(layer3::Request),
+    Four(layer4::Request),
+    Five(layer5::Request),
 }
 
 impl Request {
@@ -48,8 +89,10 @@ impl Request {
         let one = || layer1::Request::parse(text).map(Request::One);
         let two = || layer2::Request::parse(text).map(Request::Two);
         let three = || layer3::Request::parse(text).map(Request::Three);
+        let four = || layer4::Request::parse(text).map(Request::Four);
+        let five = || layer5::Request::parse(text).map(Request::Five);
         // Messages first: they are what mostly comes.
-        three().or_else(two).or_else(one)
+        three().or_else(four).or_else(two).or_else(one).or_else(five)
     }
 
     pub fn as_str(self) -> &'static str {
@@ -57,6 +100,8 @@ impl Request {
             Request::One(request) => request.as_str(),
             Request::Two(request) => request.as_str(),
             Request::Three(request) => request.as_str(),
+            Request::Four(request) => request.as_str(),
+            Request::Five(request) => request.as_str(),
         }
     }
 
@@ -65,6 +110,8 @@ impl Request {
             Request::One(_) => 1,
             Request::Two(_) => 2,
             Request::Three(_) => 3,
+            Request::Four(_) => 4,
+            Request::Five(_) => 5,
         }
     }
 
@@ -72,7 +119,7 @@ impl Request {
     pub fn needs_session(self) -> bool {
         match self {
             Request::One(_) => false,
-            Request::Two(_) | Request::Three(_) => true,
+            Request::Two(_) | Request::Three(_) | Request::Four(_) | Request::Five(_) => true,
         }
     }
 }
@@ -143,7 +190,9 @@ mod tests {
         let one = layer1::Request::ALL.map(Request::One);
         let two = layer2::Request::ALL.map(Request::Two);
         let three = layer3::Request::ALL.map(Request::Three);
-        for request in one.into_iter().chain(two).chain(three) {
+        let four = layer4::Request::ALL.map(Request::Four);
+        let five = layer5::Request::ALL.map(Request::Five);
+        for request in one.into_iter().chain(two).chain(three).chain(four).chain(five) {
             let name = request.as_str();
             assert_eq!(Type::parse(name.as_bytes()), Some(Type::Request(request)), "{name}");
             assert!(request.layer() <= LAYER_MAX);

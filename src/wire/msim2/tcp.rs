@@ -81,7 +81,7 @@ impl wire::Codec for Codec {
             seq: frame.seq,
             kind: frame.kind,
             status: 0,
-            body: body.to_vec(),
+            body: body.to_vec().into(),
         };
         input.consume(frame.end);
         Ok(Some(packet))
@@ -120,7 +120,8 @@ fn malformed(seq: u32, why: &str) -> Broken<Packet> {
 
 fn too_large(layer: u32, session: Option<SessionId>, seq: u32, kind: Type) -> Broken<Packet> {
     let layer = in_force(layer).max(1);
-    let (status, body) = (PACKET_TOO_LARGE.status, PACKET_TOO_LARGE.body(None, None));
+    let status = PACKET_TOO_LARGE.status;
+    let body = PACKET_TOO_LARGE.body(None, None).into();
     let last = Packet { layer, session, seq, kind, status, body };
     Broken { last: Some(last), why: Farewell::TooLarge }
 }

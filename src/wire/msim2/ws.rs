@@ -235,7 +235,7 @@ fn packet(layer: u32, text: &str) -> Result<Packet, Broken<Packet>> {
     }
     let session = envelope.session.as_ref().and_then(|text| packet::named_session(text));
     let body = envelope.body.map_or_else(Vec::new, |body| body.get().into());
-    Ok(Packet { layer, session, seq, kind, status: 0, body })
+    Ok(Packet { layer, session, seq, kind, status: 0, body: body.into() })
 }
 
 /// The fields of a message that are ours; of two alike the last counts, `null` is absent.

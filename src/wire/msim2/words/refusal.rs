@@ -81,9 +81,14 @@ pub fn retry_after(refusal: Refusal) -> Option<u32> {
         | Refusal::TooManySessions
         | Refusal::TooManyContacts
         | Refusal::TooManyAppPasswords
+        | Refusal::TooManyChats
+        | Refusal::TooManyMembers
         | Refusal::NoSuchAccount
         | Refusal::NoSuchContact
         | Refusal::NoSuchAppPassword
+        | Refusal::NoSuchRequest
+        | Refusal::NoSuchMember
+        | Refusal::NoSuchSpace
         | Refusal::AlreadyThere
         | Refusal::NoSuchChat
         | Refusal::NoSuchMessage
@@ -92,6 +97,12 @@ pub fn retry_after(refusal: Refusal) -> Option<u32> {
         | Refusal::TextEmpty
         | Refusal::TextTooLong
         | Refusal::FieldTooLong
+        | Refusal::BadSpan
+        | Refusal::BadSpanRange
+        | Refusal::TooManySpans
+        | Refusal::BadAccess
+        | Refusal::NotEditable
+        | Refusal::LastOwner
         | Refusal::NoFederation
         | Refusal::NotAllowed
         | Refusal::DiskFull
@@ -140,6 +151,43 @@ impl From<Refusal> for Wrong {
             }
             Refusal::TooManyContacts => {
                 wrong(403, "too-many-contacts", "there are as many contacts as there may be")
+            }
+            Refusal::TooManyChats => {
+                wrong(403, "too-many-chats", "there are as many chats as there may be")
+            }
+            Refusal::TooManyMembers => {
+                wrong(403, "too-many-members", "there are as many members as there may be")
+            }
+            Refusal::NoSuchRequest => {
+                wrong(404, "no-such-request", "nobody of that address has asked")
+            }
+            Refusal::NoSuchMember => {
+                wrong(404, "no-such-member", "nobody of that address has a part in that chat")
+            }
+            Refusal::NoSuchSpace => wrong(404, "no-such-space", "there is no such space"),
+            Refusal::BadSpan => wrong(
+                400,
+                "bad-span",
+                "a span is of a kind that does not exist, or has a value that it cannot have",
+            ),
+            Refusal::BadSpanRange => wrong(
+                400,
+                "bad-span-range",
+                "a span lies outside the text, splits a character, or crosses another one",
+            ),
+            Refusal::TooManySpans => {
+                wrong(413, "too-many-spans", "the text has more spans than this server accepts")
+            }
+            Refusal::BadAccess => wrong(
+                400,
+                "bad-access",
+                "a mode is letters of RWPSDO, or N, or X, of which not all can be had there",
+            ),
+            Refusal::NotEditable => {
+                wrong(409, "not-editable", "the message was deleted, or nobody wrote it")
+            }
+            Refusal::LastOwner => {
+                wrong(403, "last-owner", "the owner stays until somebody else owns the chat")
             }
             Refusal::NoSuchAccount => {
                 wrong(404, "no-such-account", "this server has no such account")
@@ -206,7 +254,7 @@ mod tests {
     use super::*;
     use crate::wire::msim2::http;
 
-    const ALL: [Refusal; 30] = [
+    const ALL: [Refusal; 41] = [
         Refusal::NoSession,
         Refusal::UnknownSession,
         Refusal::BadField,
@@ -237,6 +285,17 @@ mod tests {
         Refusal::NotAllowed,
         Refusal::DiskFull,
         Refusal::Unavailable,
+        Refusal::TooManyChats,
+        Refusal::TooManyMembers,
+        Refusal::NoSuchRequest,
+        Refusal::NoSuchMember,
+        Refusal::NoSuchSpace,
+        Refusal::BadSpan,
+        Refusal::BadSpanRange,
+        Refusal::TooManySpans,
+        Refusal::BadAccess,
+        Refusal::NotEditable,
+        Refusal::LastOwner,
     ];
 
     #[test]
@@ -273,6 +332,17 @@ mod tests {
             (403, "not-allowed"),
             (500, "disk-full"),
             (500, "internal"),
+            (403, "too-many-chats"),
+            (403, "too-many-members"),
+            (404, "no-such-request"),
+            (404, "no-such-member"),
+            (404, "no-such-space"),
+            (400, "bad-span"),
+            (400, "bad-span-range"),
+            (413, "too-many-spans"),
+            (400, "bad-access"),
+            (409, "not-editable"),
+            (403, "last-owner"),
         ];
         assert_eq!(said, expected);
     }

@@ -1,0 +1,164 @@
+//! Records as one reader sees them: in their words, with what is gone for them gone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::domain::id::{AccountNo, MessageId};
+use crate::domain::nouns::{Extra, Message};
+use crate::domain::words::{ExtraView, Kind, MessageView};
+use crate::domain::{account, chat};
+use crate::store::{Look, StoreError};
+
+/// One reader, with the names that were looked up for them.
+#[derive(Debug)]
+pub(in crate::domain) struct Eyes<'l, L> {
+    look: &'l L,
+    me: AccountNo,
+    names: HashMap<AccountNo, Arc<str>>,
+}
+
+/// A chat as a reader names it, and from where on there is anything in it for them.
+#[derive(Clone, Debug)]
+pub(in crate::domain) struct Window {
+    pub(in crate::domain) name: Arc<str>,
+    /// What lies at or before it is gone.
+    pub(in crate::domain) horizon: MessageId,
+}
+
+impl<'l, L: Look> Eyes<'l, L> {
+    pub(in crate::domain) fn new(look: &'l L, me: AccountNo) -> Eyes<'l, L> {
+        Eyes { look, me, names: HashMap::new() }
+    }
+
+    pub(in crate::domain) fn name(&mut self, no: AccountNo) -> Result<Arc<str>, StoreError> {
+        if let Some(name) = self.names.get(&no) {
+            return Ok(name.clone());
+        }
+        let name = chat::name(self.look, no)?;
+        self.names.insert(no, name.clone());
+        Ok(name)
+    }
+
+    /// A record of the window's chat. `hidden`: it is gone for this reader alone; it keeps its
+    /// place in the chain all the same.
+    pub(in crate::domain) fn see(
+        &mut self,
+        message: &Message,
+        window: &Window,
+        hidden: bool,
+    ) -> Result<MessageView, StoreError> {
+        let from = self.name(message.from)?;
+        let mut view = MessageView {
+            chat: window.name.clone(),
+            from,
+            id: message.id,
+            // A chain begins where it begins for its reader.
+            previous: Some(message.previous).filter(|p| *p > window.horizon).unwrap_or_default(),
+            seq: message.seq,
+            time: message.time,
+            kind: message.kind,
+            text: message.text.clone(),
+            cookie: message.cookie.clone().filter(|_| message.from == self.me),
+            extra: None,
+        };
+        let extra = match &message.extra {
+            Some(extra) => Some(self.see_extra(extra)?),
+            None => None,
+        };
+        if hidden {
+            view.text = "".into();
+            view.extra = Some(Box::new(ExtraView { deleted: true, ..ExtraView::default() }));
+            return Ok(view);
+        }
+        view.extra = extra.map(Box::new);
+        match message.kind {
+            Kind::Edited => self.resolve(message, window, &mut view)?,
+            Kind::Deleted | Kind::Cleared => self.own_record(message, &mut view)?,
+            Kind::Text
+            | Kind::Formatted
+            | Kind::Blob
+            | Kind::File
+            | Kind::Joined
+            | Kind::Left
+            | Kind::Invited
+            | Kind::Renamed
+            | Kind::Access
+            | Kind::Created => {}
+        }
+        Ok(view)
+    }
+
+    fn see_extra(&mut self, extra: &Extra) -> Result<ExtraView, StoreError> {
+        let place = match extra.place.filter(|place| place.is_group()) {
+            Some(place) => self.look.chat(place)?.map(|c| (c.address.to_string().into(), c.name)),
+            None => None,
+        };
+        Ok(ExtraView {
+            reply_to: extra.reply_to,
+            target: extra.target,
+            person: extra.person.map(|no| self.name(no)).transpose()?,
+            place,
+            access: extra.access,
+            spans: extra.spans.clone(),
+            mime: extra.mime.clone(),
+            edited: extra.edited,
+            deleted: extra.deleted,
+            private: false,
+        })
+    }
+
+    /// An edit shows the text as it is now: it keeps none of its own, so that a deletion leaves no
+    /// copy behind.
+    fn resolve(
+        &mut self,
+        message: &Message,
+        window: &Window,
+        view: &mut MessageView,
+    ) -> Result<(), StoreError> {
+        let Some(extra) = &mut view.extra else { return Ok(()) };
+        let target = extra.target;
+        let found = match target > window.horizon {
+            true => self.look.message(message.chat, target)?,
+            false => None,
+        };
+        let before = MessageId(target.0.saturating_sub(1));
+        let after = MessageId(target.0.saturating_add(1));
+        let is_hidden = || self.look.hidden(self.me, message.chat, before, after);
+        match found {
+            Some(found) if is_hidden()?.is_empty() => {
+                view.text = found.text;
+                if let Some(now) = found.extra {
+                    extra.spans = now.spans;
+                    extra.edited = now.edited;
+                    extra.deleted = now.deleted;
+                }
+            }
+            Some(_) | None => extra.deleted = true,
+        }
+        Ok(())
+    }
+
+    /// A record of the reader's own chain says in its words which chat it is about.
+    fn own_record(&mut self, message: &Message, view: &mut MessageView) -> Result<(), StoreError> {
+        let Some(extra) = &message.extra else { return Ok(()) };
+        let Some(place) = extra.place else { return Ok(()) };
+        view.chat = match place.other(self.me) {
+            Some(other) => self.name(other)?,
+            None => match self.look.chat(place)? {
+                Some(chat) => chat.address.to_string().into(),
+                None => view.chat.clone(),
+            },
+        };
+        view.previous = MessageId(0);
+        if let Some(extra) = &mut view.extra {
+            extra.private = true;
+            extra.place = None;
+        }
+        Ok(())
+    }
+}
+
+/// What an account is called on the wire: its address.
+pub(in crate::domain) fn name(look: &impl Look, no: AccountNo) -> Result<Arc<str>, StoreError> {
+    Ok(account::row(look, no)?.address.to_string().into())
+}

@@ -1,0 +1,403 @@
+//! Who is in a group or a channel: invitations, joining, leaving, and the letters of access.
+//!
+//! A member's part says what they want and what they are given; what both say, they have. Somebody
+//! who was given something and wants nothing yet is invited. X on either side is a ban.
+//!
+//! **Exactly one member owns a chat, always:** the owner cannot leave or drop O, nobody else can
+//! change what the owner is given, and whoever takes O over takes it from them in the same breath.
+
+use crate::domain::eyes::name;
+use crate::domain::group::{self, Group, has_room_for_one_more};
+use crate::domain::id::{AccountNo, Address, ChatId};
+use crate::domain::message::{enter, post};
+use crate::domain::nouns::{Access, Entry, Extra, Mark, Member};
+use crate::domain::session::Caller;
+use crate::domain::words::{Event, Kind, MemberView, News, Refusal, Reply};
+use crate::domain::{Context, Fault, account, chat};
+use crate::limits::MEMBERS_COUNT_MAX;
+use crate::store::{Look, StoreError, Tx};
+
+/// The letters that S may give and take; the others are the owner's.
+const SHARED: Access = Access::GROUP;
+
+/// Gives somebody a part that they may take by joining, and tells them so in a message.
+pub(in crate::domain) fn invite(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    address: &Address,
+    who: &Address,
+    access: Option<Access>,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    let group = Group::of_member(tx, me.account, address)?;
+    group.needs(Access::SHARE)?;
+    let access = access.unwrap_or(group.chat.default_access);
+    if access == Access::NONE || access.is_banned() {
+        return Err(Refusal::BadAccess.into());
+    }
+    may_set(&group, Access::NONE, access.without(group.chat.default_access))?;
+    let other = account::here(tx, context.home, who)?;
+    let part = tx.member(other, group.chat.id)?;
+    let had = part.unwrap_or_default();
+    if had.mode().is_member() {
+        return Err(Refusal::AlreadyThere.into());
+    }
+    // Who is banned, by others or by themselves, is asked nothing; who blocks the asker neither.
+    if had.want.is_banned() || had.given.is_banned() {
+        return Err(Refusal::NotAllowed.into());
+    }
+    let room = enter(tx, me.account, &chat::Found::Account(other))?;
+    if part.is_none() {
+        check_members(tx, context, group.chat.id)?;
+        has_room_for_one_more(tx, context, other)?;
+    }
+    tx.put_member(other, group.chat.id, &Member { given: access, ..had })?;
+    let extra = Extra { place: Some(group.chat.id), access: Some(access), ..Extra::default() };
+    post(tx, context, me, &room, Entry::telling(Kind::Invited, "", extra), news)?;
+    Ok(Reply::Done)
+}
+
+/// Takes an invitation, or joins what is open.
+pub(in crate::domain) fn join(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    address: &Address,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    let mut group = Group::at(tx, me.account, address)?;
+    let part = group.part.unwrap_or_default();
+    if part.mode().is_member() {
+        return Err(Refusal::AlreadyThere.into());
+    }
+    let is_invited = part.given != Access::NONE && !part.given.is_banned();
+    if part.given.is_banned() {
+        return Err(Refusal::NotAllowed.into());
+    }
+    if !is_invited && !group.chat.open {
+        return Err(Refusal::NotAllowed.into());
+    }
+    if group.part.is_none() {
+        check_members(tx, context, group.chat.id)?;
+        has_room_for_one_more(tx, context, me.account)?;
+    }
+    let given = if is_invited { part.given } else { group.chat.default_access };
+    let part = Member { want: given.without(Access::OWN), given, ..part };
+    group.part = Some(part);
+    settle(tx, context, me, &group, me.account, part, news)?;
+    Ok(Reply::Chat(Box::new(group::info(tx, &group)?)))
+}
+
+/// Ends my part, or declines an invitation.
+pub(in crate::domain) fn leave(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    address: &Address,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    let group = Group::at(tx, me.account, address)?;
+    let Some(part) = group.part else { return Err(Refusal::NoSuchChat.into()) };
+    if part.mode().has(Access::OWN) {
+        return Err(Refusal::LastOwner.into());
+    }
+    if part.given.is_banned() {
+        return Err(Refusal::NotAllowed.into());
+    }
+    if part.mode().is_member() {
+        go(tx, context, me, &group, me.account, None, news)?;
+    }
+    tx.remove_member(me.account, group.chat.id)?;
+    Ok(Reply::Done)
+}
+
+/// Ends somebody's part; with a ban it cannot be taken up again.
+pub(in crate::domain) fn kick(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    address: &Address,
+    who: &Address,
+    ban: bool,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    let group = Group::of_member(tx, me.account, address)?;
+    group.needs(Access::SHARE)?;
+    let other = tx.account_by_address(who)?.ok_or(Refusal::NoSuchAccount)?;
+    let part = tx.member(other, group.chat.id)?;
+    let had = part.unwrap_or_default();
+    if other == me.account {
+        return Err(Refusal::BadField.into());
+    }
+    manages(&group, had.given)?;
+    if part.is_none() && !ban {
+        return Err(Refusal::NoSuchMember.into());
+    }
+    if part.is_none() {
+        check_members(tx, context, group.chat.id)?;
+    }
+    let given = ban.then_some(Access::BANNED);
+    if had.mode().is_member() {
+        go(tx, context, me, &group, other, given, news)?;
+    }
+    match given {
+        Some(given) => {
+            tx.put_member(other, group.chat.id, &Member { want: Access::NONE, given, ..had })?;
+        }
+        None => tx.remove_member(other, group.chat.id)?,
+    }
+    Ok(Reply::Done)
+}
+
+/// What somebody is given; without `who`, what I want.
+pub(in crate::domain) fn set_access(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    address: &Address,
+    who: Option<&Address>,
+    access: Access,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    let group = Group::at(tx, me.account, address)?;
+    let other = match who {
+        Some(who) => tx.account_by_address(who)?.ok_or(Refusal::NoSuchAccount)?,
+        None => me.account,
+    };
+    if other == me.account {
+        return want(tx, context, me, &group, access, news);
+    }
+    if !group.mode().is_member() {
+        return Err(Refusal::NoSuchChat.into());
+    }
+    group.needs(Access::SHARE)?;
+    let Some(had) = tx.member(other, group.chat.id)? else {
+        return Err(Refusal::NoSuchMember.into());
+    };
+    may_set(&group, had.given, access)?;
+    settle(tx, context, me, &group, other, Member { given: access, ..had }, news)?;
+    Ok(Reply::Done)
+}
+
+fn want(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    group: &Group,
+    access: Access,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    let Some(had) = tx.member(me.account, group.chat.id)? else {
+        return Err(Refusal::NoSuchChat.into());
+    };
+    if had.given.is_banned() {
+        return Err(Refusal::NotAllowed.into());
+    }
+    if had.mode().has(Access::OWN) && !access.has(Access::OWN) {
+        return Err(Refusal::LastOwner.into());
+    }
+    let takes_over = access.has(Access::OWN) && !had.mode().has(Access::OWN);
+    if takes_over && !had.given.has(Access::OWN) {
+        return Err(Refusal::BadAccess.into());
+    }
+    let new = Member { want: access, ..had };
+    settle(tx, context, me, group, me.account, new, news)?;
+    if takes_over {
+        // The former owner's, and what they may have offered to others besides.
+        let roster = tx.roster(group.chat.id)?;
+        let owns =
+            |(who, part): &&(AccountNo, Member)| *who != me.account && part.given.has(Access::OWN);
+        let owners: Vec<(AccountNo, Member)> =
+            roster.parts().iter().filter(owns).copied().collect();
+        for (who, part) in owners {
+            let (want, given) = (part.want.without(Access::OWN), part.given.without(Access::OWN));
+            tx.put_member(who, group.chat.id, &Member { want, given, ..part })?;
+            show(tx, me, group, who, news)?;
+        }
+    }
+    Ok(Reply::Done)
+}
+
+/// Whether somebody with these letters is the caller's to manage: everybody for the owner, those
+/// with neither S nor O for the others.
+fn manages(group: &Group, theirs: Access) -> Result<(), Refusal> {
+    let is_equal = theirs.has_any(Access::SHARE.with(Access::OWN));
+    if group.mode().has(Access::OWN) || !is_equal { Ok(()) } else { Err(Refusal::NotAllowed) }
+}
+
+/// Whether the letters that change are the caller's to change: all of them for the owner, those of
+/// a newcomer for the others. Whoever may be managed may be banned, whatever they have.
+fn may_set(group: &Group, old: Access, new: Access) -> Result<(), Refusal> {
+    manages(group, old)?;
+    let changed = Access(old.0 ^ new.0).without(Access::BANNED);
+    let is_shared = new.is_banned() || changed.without(SHARED) == Access::NONE;
+    if group.mode().has(Access::OWN) || is_shared { Ok(()) } else { Err(Refusal::NotAllowed) }
+}
+
+/// Gives somebody their new part, and the chat the record that tells of it.
+fn settle(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    group: &Group,
+    who: AccountNo,
+    new: Member,
+    news: &mut Vec<News>,
+) -> Result<(), Fault> {
+    let id = group.chat.id;
+    let old = tx.member(who, id)?.unwrap_or_default();
+    if (old.want, old.given) == (new.want, new.given) {
+        return Ok(());
+    }
+    let (was, is) = (old.mode().is_member(), new.mode().is_member());
+    if was && !is {
+        go(tx, context, me, group, who, Some(new.mode()), news)?;
+        tx.put_member(who, id, &new)?;
+        return Ok(());
+    }
+    let new = match is && !was {
+        // Nobody begins with everything there ever was unread.
+        true => {
+            let head = tx.head(id)?;
+            let end = Mark { id: head.id, seq: head.seq };
+            chat::advanced(&new, end, end)
+        }
+        false => new,
+    };
+    tx.put_member(who, id, &new)?;
+    let person = Some(who);
+    let entry = match is && !was {
+        true => {
+            let person = person.filter(|who| *who != me.account);
+            Entry::telling(Kind::Joined, "", Extra { person, ..Extra::default() })
+        }
+        false => {
+            let access = Some(new.given.and(new.want));
+            let access = if is { access } else { Some(new.given) };
+            Entry::telling(Kind::Access, "", Extra { person, access, ..Extra::default() })
+        }
+    };
+    let room = group.room(tx, me.account)?;
+    post(tx, context, me, &room, entry, news)?;
+    show(tx, me, group, who, news)?;
+    Ok(())
+}
+
+/// Somebody goes: the chat hears of it while they still hear, and then they are shown out.
+fn go(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    group: &Group,
+    who: AccountNo,
+    access: Option<Access>,
+    news: &mut Vec<News>,
+) -> Result<(), StoreError> {
+    let person = Some(who).filter(|who| *who != me.account);
+    let extra = Extra { person, access, ..Extra::default() };
+    let room = group.room(tx, me.account)?;
+    post(tx, context, me, &room, Entry::telling(Kind::Left, "", extra), news)?;
+    let event = Event::ChatGone { chat: group.chat.address.to_string().into() };
+    let except = (who == me.account).then_some(me.key);
+    news.push(News::to_one(who, except, event));
+    Ok(())
+}
+
+/// Shows somebody what their part is now.
+fn show(
+    tx: &Tx<'_>,
+    me: &Caller,
+    group: &Group,
+    who: AccountNo,
+    news: &mut Vec<News>,
+) -> Result<(), StoreError> {
+    let part = tx.part(who, group.chat.id)?;
+    let theirs = Group { chat: group.chat.clone(), part };
+    let info = group::info(tx, &theirs)?;
+    let except = (who == me.account).then_some(me.key);
+    news.push(News::to_one(who, except, Event::ChatChanged(Box::new(info))));
+    Ok(())
+}
+
+/// Who is in it and how far each has read. Who manages it sees the invited and the banned, too.
+pub(in crate::domain) fn members(
+    tx: &mut Tx<'_>,
+    me: &Caller,
+    address: &Address,
+    after: Option<&Address>,
+    count: u32,
+) -> Result<Reply, Fault> {
+    let group = Group::of_member(tx, me.account, address)?;
+    let manages = group.mode().has_any(Access::SHARE.with(Access::OWN));
+    let after = match after {
+        Some(address) => tx.account_by_address(address)?.ok_or(Refusal::NoSuchMember)?,
+        None => AccountNo(0),
+    };
+    let shown =
+        |(who, part): &&(AccountNo, Member)| *who > after && (manages || part.mode().is_member());
+    let count = count.min(MEMBERS_COUNT_MAX) as usize;
+    let roster = tx.roster(group.chat.id)?;
+    let found: Vec<(AccountNo, Member)> =
+        roster.parts().iter().filter(shown).take(count + 1).copied().collect();
+    let more = found.len() > count;
+    let mut members = Vec::with_capacity(count.min(found.len()));
+    for (who, part) in found.into_iter().take(count) {
+        members.push(MemberView {
+            who: name(tx, who)?,
+            want: part.want,
+            given: part.given,
+            delivered: part.delivered.id,
+            read: part.read.id,
+        });
+    }
+    Ok(Reply::Members { members, more })
+}
+
+/// An account that goes leaves its groups. What it owned goes to whoever manages it, else to whoever
+/// came first; what nobody else is in is removed.
+pub(in crate::domain) fn leave_all(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    news: &mut Vec<News>,
+) -> Result<(), StoreError> {
+    for (id, _) in tx.chats_of(me.account)? {
+        if !id.is_group() {
+            continue;
+        }
+        let Some(row) = tx.chat(id)? else { continue };
+        let roster = tx.roster(id)?;
+        let part = roster.part(me.account).copied().unwrap_or_default();
+        let others = || roster.members().filter(|(who, _)| *who != me.account);
+        let manager = others().find(|(_, part)| part.mode().has(Access::SHARE));
+        let heir = manager.or_else(|| others().next()).copied();
+        if part.mode().has(Access::OWN) {
+            match heir {
+                Some((heir, theirs)) => {
+                    let (want, given) =
+                        (theirs.want.with(Access::OWN), theirs.given.with(Access::OWN));
+                    tx.put_member(heir, id, &Member { want, given, ..theirs })?;
+                }
+                None => {
+                    group::take_down(tx, row, me, news)?;
+                    continue;
+                }
+            }
+        }
+        if part.mode().is_member() {
+            let group = Group { chat: row, part: Some(part) };
+            go(tx, context, me, &group, me.account, None, news)?;
+        }
+        tx.remove_member(me.account, id)?;
+    }
+    Ok(())
+}
+
+fn check_members(tx: &Tx<'_>, context: &Context<'_>, chat: ChatId) -> Result<(), Fault> {
+    if tx.members_of(chat)?.len() < context.limits.members {
+        Ok(())
+    } else {
+        Err(Refusal::TooManyMembers.into())
+    }
+}

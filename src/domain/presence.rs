@@ -1,0 +1,215 @@
+//! Who is here, when somebody was last, and who is typing. None of it is a record: who is here is
+//! known to the engine alone, and when somebody was last seen is written with other things.
+//!
+//! Our reading of who may see it: those whom a person has in their own contacts, and those with P
+//! in a direct chat with them; nobody across a block, whichever side has it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::domain::eyes::name;
+use crate::domain::id::{AccountNo, Address, ChatId, SessionKey, Timestamp};
+use crate::domain::nouns::{Access, AccountState, ContactState};
+use crate::domain::session::Caller;
+use crate::domain::words::{Audience, Event, News, Refusal, Reply};
+use crate::domain::{Fault, account, chat, contact};
+use crate::limits::READERS_TOLD_MAX;
+use crate::store::{Look, StoreError, Tx};
+
+/// Contacts looked at together.
+const SLICE: usize = 128;
+
+/// Who is here just now. Like the time it comes from outside.
+pub trait Presence: fmt::Debug {
+    fn is_here(&self, who: AccountNo) -> bool;
+}
+
+/// What a rule that only reads may know beside the state.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    pub now: Timestamp,
+    /// The host part of this server's addresses, lower case.
+    pub home: &'a str,
+    pub here: &'a dyn Presence,
+}
+
+/// What one person sees of another's presence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::domain) struct Seen {
+    pub(in crate::domain) online: bool,
+    /// When they were last seen; a time that lies ahead (the clock was set back) shows as now.
+    pub(in crate::domain) at: Option<Timestamp>,
+}
+
+/// `None`: it is not shared.
+pub(in crate::domain) fn of(
+    look: &impl Look,
+    scene: &Scene<'_>,
+    viewer: AccountNo,
+    who: AccountNo,
+) -> Result<Option<Seen>, StoreError> {
+    if !is_shared(look, viewer, who)? {
+        return Ok(None);
+    }
+    let at = look.last_seen(who)?.map(|at| at.min(scene.now));
+    Ok(Some(Seen { online: scene.here.is_here(who), at }))
+}
+
+/// Whether `viewer` may see `who`.
+fn is_shared(look: &impl Look, viewer: AccountNo, who: AccountNo) -> Result<bool, StoreError> {
+    if viewer == who {
+        return Ok(true);
+    }
+    let (mine, theirs) = (account::row(look, viewer)?.address, account::row(look, who)?.address);
+    let back = look.contact(who, &mine)?.map(|contact| contact.state);
+    let is_kept = match back {
+        Some(ContactState::Plain | ContactState::Requested) => true,
+        Some(ContactState::Blocked) => return Ok(false),
+        Some(ContactState::Pending) | None => hears(look, viewer, who)?,
+    };
+    Ok(is_kept && !contact::is_blocked(look, viewer, &theirs)?)
+}
+
+/// Whether somebody has P in their direct chat with another.
+fn hears(look: &impl Look, who: AccountNo, other: AccountNo) -> Result<bool, StoreError> {
+    let part = look.part(who, ChatId::direct(who, other))?;
+    Ok(part.is_some_and(|part| part.mode().has(Access::PRESENCE)))
+}
+
+/// Nobody is: for work on a database that no server has open.
+#[derive(Debug)]
+pub struct NobodyHere;
+
+impl Presence for NobodyHere {
+    fn is_here(&self, _who: AccountNo) -> bool {
+        false
+    }
+}
+
+/// Tells those who may see it that somebody came or went.
+pub fn announce(
+    look: &impl Look,
+    scene: &Scene<'_>,
+    who: AccountNo,
+    online: bool,
+) -> Result<Vec<News>, StoreError> {
+    let Some(row) = look.account(who)?.filter(|row| row.state == AccountState::Active) else {
+        return Ok(Vec::new());
+    };
+    let at = look.last_seen(who)?.unwrap_or(scene.now).min(scene.now);
+    let event = Event::Presence { who: row.address.to_string().into(), online, at };
+    let all = viewers(look, scene.home, who, &row.address)?;
+    Ok(vec![News::new(Audience::Many { all, but: None }, None, event)])
+}
+
+fn viewers(
+    look: &impl Look,
+    home: &str,
+    who: AccountNo,
+    address: &Address,
+) -> Result<Arc<[AccountNo]>, StoreError> {
+    let mut viewers = Vec::new();
+    let mut after = None;
+    loop {
+        let contacts = look.contacts(who, after.as_ref(), SLICE)?;
+        let is_last = contacts.len() < SLICE;
+        for contact in contacts {
+            let shares = matches!(contact.state, ContactState::Plain | ContactState::Requested);
+            if shares
+                && contact.who.is_local(home)
+                && let Some(viewer) = look.account_by_address(&contact.who)?
+            {
+                viewers.push(viewer);
+            }
+            after = Some(contact.who);
+        }
+        if is_last {
+            break;
+        }
+    }
+    for (chat, _) in look.chats_of(who)? {
+        let Some(other) = chat.other(who) else { continue };
+        if hears(look, other, who)? {
+            let theirs = account::row(look, other)?.address;
+            if !contact::is_blocked(look, who, &theirs)? {
+                viewers.push(other);
+            }
+        }
+    }
+    viewers.sort_unstable();
+    viewers.dedup();
+    viewers.retain(|viewer| *viewer != who);
+    let mut seeing = Vec::with_capacity(viewers.len());
+    for viewer in viewers {
+        if !contact::is_blocked(look, viewer, address)? {
+            seeing.push(viewer);
+        }
+    }
+    Ok(seeing.into())
+}
+
+/// Tells them that somebody has stopped, whoever noticed it.
+pub fn stop_typing(
+    tx: &mut Tx<'_>,
+    who: AccountNo,
+    chat: &Address,
+) -> Result<Vec<News>, StoreError> {
+    let mut news = Vec::new();
+    // No session of theirs did it, so that none is answered instead.
+    let me = Caller { account: who, key: SessionKey([0; 16]) };
+    match typing(tx, &me, chat, false, &mut news) {
+        // Where they may not write any more there is nobody to tell.
+        Ok(_) | Err(Fault::Refused(_)) => Ok(news),
+        Err(Fault::Store(error)) => Err(error),
+    }
+}
+
+/// Tells the others in a chat that somebody is typing, or has stopped. Nothing is stored. In groups
+/// of more than `READERS_TOLD_MAX` nobody is told: there somebody always types.
+pub(in crate::domain) fn typing(
+    tx: &mut Tx<'_>,
+    me: &Caller,
+    address: &Address,
+    on: bool,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    let found = chat::find(tx, address)?.ok_or(Refusal::NoSuchChat)?;
+    let from = name(tx, me.account)?;
+    let mine = account::row(tx, me.account)?.address;
+    match found {
+        chat::Found::Account(other) if other == me.account => {}
+        chat::Found::Account(other) => {
+            let theirs = account::row(tx, other)?.address;
+            let apart = contact::is_blocked(tx, other, &mine)?
+                || contact::is_blocked(tx, me.account, &theirs)?;
+            if !apart {
+                let event = Event::Typing { chat: from.clone(), from, on };
+                news.push(News::to_one(other, None, event));
+            }
+        }
+        chat::Found::Group(chat) => {
+            let mode = tx.part(me.account, chat.id)?.unwrap_or_default().mode();
+            if !mode.is_member() {
+                return Err(Refusal::NoSuchChat.into());
+            }
+            if !mode.has(Access::WRITE) {
+                return Err(Refusal::NotAllowed.into());
+            }
+            let readers = tx.roster(chat.id)?.readers().clone();
+            if readers.len() > READERS_TOLD_MAX {
+                return Ok(Reply::Done);
+            }
+            let mut told = Vec::with_capacity(readers.len());
+            for reader in readers.iter().filter(|reader| **reader != me.account) {
+                if !contact::is_blocked(tx, *reader, &mine)? {
+                    told.push(*reader);
+                }
+            }
+            let chat = chat.address.to_string().into();
+            let event = Event::Typing { chat, from, on };
+            let to = Audience::Many { all: told.into(), but: None };
+            news.push(News::new(to, None, event));
+        }
+    }
+    Ok(Reply::Done)
+}

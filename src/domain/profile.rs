@@ -1,0 +1,161 @@
+//! Profiles: what people tell of themselves, and who hears that it changed.
+
+use std::sync::Arc;
+
+use crate::domain::calendar;
+use crate::domain::id::{AccountNo, Address};
+use crate::domain::nouns::{AccountState, ContactState, Profile};
+use crate::domain::presence::{self, Scene};
+use crate::domain::session::Caller;
+use crate::domain::words::{Audience, Event, News, ProfileDraft, ProfileView, Refusal, Reply};
+use crate::domain::{Context, Fault, account, contact};
+use crate::limits::{
+    PROFILE_CONTACTS_MAX, PROFILE_GALLERY_MAX, PROFILE_LINK_BYTES_MAX, PROFILE_NAME_BYTES_MAX,
+    PROFILE_NOTE_BYTES_MAX,
+};
+use crate::store::{Look, StoreError, Tx};
+
+/// Absent fields stay, empty ones go. Those who have the person as a contact hear what changed, and
+/// the person's other devices.
+pub(in crate::domain) fn update(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    draft: ProfileDraft,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    check(&draft)?;
+    let old = tx.profile(me.account)?.unwrap_or_default();
+    let new = applied(&old, &draft);
+    let changed = difference(&old, &new);
+    if changed == ProfileDraft::default() {
+        return Ok(Reply::Done);
+    }
+    tx.put_profile(me.account, &Profile { changed: context.now, ..new })?;
+    let who = account::row(tx, me.account)?.address;
+    let all = keepers(tx, me.account, &who)?;
+    let event = Event::ProfileChanged { who: who.to_string().into(), changed: Box::new(changed) };
+    news.push(News::to_one(me.account, Some(me.key), event.clone()));
+    news.push(News::new(Audience::Many { all, but: None }, None, event));
+    Ok(Reply::Done)
+}
+
+/// Anybody's, as they tell it; mine where nobody is named.
+pub(in crate::domain) fn look_up(
+    look: &impl Look,
+    scene: &Scene<'_>,
+    me: AccountNo,
+    who: Option<&Address>,
+) -> Result<Reply, Fault> {
+    let no = match who {
+        Some(who) => look.account_by_address(who)?.ok_or(Refusal::NoSuchAccount)?,
+        None => me,
+    };
+    let row = account::row(look, no)?;
+    match row.state {
+        AccountState::Active | AccountState::Disabled => {}
+        AccountState::Removed | AccountState::Remote => return Err(Refusal::NoSuchAccount.into()),
+    }
+    let profile = look.profile(no)?.unwrap_or_default();
+    let seen = presence::of(look, scene, me, no)?;
+    Ok(Reply::Profile(Box::new(ProfileView {
+        who: row.address.to_string().into(),
+        fields: difference(&Profile::default(), &profile),
+        created: row.created,
+        changed: profile.changed,
+        online: seen.map(|seen| seen.online),
+        last_seen: seen.and_then(|seen| seen.at),
+    })))
+}
+
+/// Who has somebody in their contacts, but for those whom a block lies between. Every account is
+/// asked: profiles change seldom, and an index of who keeps whom would cost every new contact.
+fn keepers(tx: &Tx<'_>, me: AccountNo, address: &Address) -> Result<Arc<[AccountNo]>, StoreError> {
+    let mut keepers = Vec::new();
+    for keeper in tx.accounts()? {
+        if keeper.no == me || keeper.state != AccountState::Active {
+            continue;
+        }
+        let keeps = tx.contact(keeper.no, address)?.is_some_and(|contact| {
+            matches!(contact.state, ContactState::Plain | ContactState::Requested)
+        });
+        if keeps && !contact::is_blocked(tx, me, &keeper.address)? {
+            keepers.push(keeper.no);
+        }
+    }
+    Ok(keepers.into())
+}
+
+fn applied(old: &Profile, draft: &ProfileDraft) -> Profile {
+    let text = |old: &str, new: &Option<Box<str>>| Box::from(new.as_deref().unwrap_or(old));
+    let list = |old: &Vec<Box<str>>, new: &Option<Vec<Box<str>>>| {
+        new.clone().unwrap_or_else(|| old.clone())
+    };
+    Profile {
+        name: text(&old.name, &draft.name),
+        short_name: text(&old.short_name, &draft.short_name),
+        full_name: text(&old.full_name, &draft.full_name),
+        note: text(&old.note, &draft.note),
+        photo: text(&old.photo, &draft.photo),
+        gallery: list(&old.gallery, &draft.gallery),
+        contacts: list(&old.contacts, &draft.contacts),
+        birthday: text(&old.birthday, &draft.birthday),
+        changed: old.changed,
+    }
+}
+
+/// The fields in which `new` is another one than `old`.
+fn difference(old: &Profile, new: &Profile) -> ProfileDraft {
+    let text = |old: &Box<str>, new: &Box<str>| (old != new).then(|| new.clone());
+    let list = |old: &Vec<Box<str>>, new: &Vec<Box<str>>| (old != new).then(|| new.clone());
+    ProfileDraft {
+        name: text(&old.name, &new.name),
+        short_name: text(&old.short_name, &new.short_name),
+        full_name: text(&old.full_name, &new.full_name),
+        note: text(&old.note, &new.note),
+        photo: text(&old.photo, &new.photo),
+        gallery: list(&old.gallery, &new.gallery),
+        contacts: list(&old.contacts, &new.contacts),
+        birthday: text(&old.birthday, &new.birthday),
+    }
+}
+
+fn check(draft: &ProfileDraft) -> Result<(), Refusal> {
+    let within = |text: &Option<Box<str>>, most: usize| {
+        text.as_deref().is_none_or(|text| text.len() <= most)
+    };
+    let few = |list: &Option<Vec<Box<str>>>, count: usize, most: usize| {
+        list.as_deref()
+            .is_none_or(|list| list.len() <= count && list.iter().all(|text| text.len() <= most))
+    };
+    let fits = within(&draft.name, PROFILE_NAME_BYTES_MAX)
+        && within(&draft.short_name, PROFILE_NAME_BYTES_MAX)
+        && within(&draft.full_name, PROFILE_NAME_BYTES_MAX)
+        && within(&draft.note, PROFILE_NOTE_BYTES_MAX)
+        && within(&draft.photo, PROFILE_LINK_BYTES_MAX)
+        && few(&draft.gallery, PROFILE_GALLERY_MAX, PROFILE_LINK_BYTES_MAX)
+        && few(&draft.contacts, PROFILE_CONTACTS_MAX, PROFILE_NAME_BYTES_MAX);
+    if !fits {
+        return Err(Refusal::FieldTooLong);
+    }
+    let pictures = draft.gallery.iter().flatten().map(|picture| &**picture);
+    let photo = draft.photo.as_deref().filter(|photo| !photo.is_empty());
+    if !pictures.chain(photo).all(is_picture) {
+        return Err(Refusal::BadField);
+    }
+    if draft.contacts.iter().flatten().any(|contact| contact.is_empty()) {
+        return Err(Refusal::BadField);
+    }
+    match draft.birthday.as_deref() {
+        None | Some("") => Ok(()),
+        Some(day) if calendar::day(day).is_some() => Ok(()),
+        Some(_) => Err(Refusal::BadDate),
+    }
+}
+
+/// A link to a page, or `file:` and the id of a file of this server.
+fn is_picture(text: &str) -> bool {
+    let rest = ["https://", "http://", "file:"].iter().find_map(|start| text.strip_prefix(start));
+    let is_word = |rest: &str| !rest.is_empty() && !rest.contains(char::is_whitespace);
+    rest.is_some_and(is_word)
+}

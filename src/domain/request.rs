@@ -1,0 +1,217 @@
+//! Contact requests, and blocking.
+//!
+//! A request stands on both sides: the one who asks has the contact as `Requested`, the one who is
+//! asked as `Pending`, in nobody's list yet. A block stands on one side alone and the other is not
+//! told: their requests are answered as if nothing were the matter, and go nowhere.
+
+use crate::domain::contact::{self, text, to_my_others};
+use crate::domain::id::{AccountNo, Address};
+use crate::domain::nouns::{Contact, ContactState};
+use crate::domain::session::Caller;
+use crate::domain::words::{Changed, Event, News, Refusal, Reply};
+use crate::domain::{Context, Fault, account};
+use crate::limits::{REQUEST_NOTE_BYTES_MAX, REQUESTS_MAX};
+use crate::store::{Look, StoreError, Tx};
+
+/// Contacts looked at together.
+const SLICE: usize = 128;
+
+/// Asks somebody of this server. Who asks somebody that has asked them takes that request.
+pub(in crate::domain) fn ask(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    who: &Address,
+    note: &str,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    if note.len() > REQUEST_NOTE_BYTES_MAX {
+        return Err(Refusal::FieldTooLong.into());
+    }
+    let other = account::here(tx, context.home, who)?;
+    if other == me.account {
+        return Err(Refusal::BadField.into());
+    }
+    let mine = account::row(tx, me.account)?.address;
+    let old = tx.contact(me.account, who)?;
+    if old.as_ref().is_some_and(|old| old.state == ContactState::Pending) {
+        return answer(tx, context, me, who, true, news);
+    }
+    if old.as_ref().is_some_and(|old| old.state == ContactState::Blocked) {
+        return Err(Refusal::NotAllowed.into());
+    }
+    if old.is_none() && tx.contact_count(me.account)? >= context.limits.contacts {
+        return Err(Refusal::TooManyContacts.into());
+    }
+    let theirs = tx.contact(other, &mine)?;
+    let state = match theirs.as_ref().map(|theirs| theirs.state) {
+        // They have me already: there is nothing to wait for.
+        Some(ContactState::Plain | ContactState::Requested) => ContactState::Plain,
+        Some(ContactState::Pending | ContactState::Blocked) => ContactState::Requested,
+        None => {
+            if waiting(tx, other)? >= REQUESTS_MAX {
+                return Err(Refusal::TooManyContacts.into());
+            }
+            ContactState::Requested
+        }
+    };
+    put_mine(tx, context, me, who, old, state, news)?;
+    if theirs.is_none() {
+        let note = Some(note).filter(|note| !note.is_empty()).map(Box::from);
+        tx.put_contact(other, &Contact { note, ..bare(&mine, ContactState::Pending) })?;
+        let note = note_of(tx, other, &mine)?;
+        let event = Event::ContactRequested { who: text(&mine), note };
+        news.push(News::to_one(other, None, event));
+    }
+    Ok(Reply::Done)
+}
+
+/// Takes or leaves a request. Leaving it changes nothing for who asked but that nothing waits.
+pub(in crate::domain) fn answer(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    who: &Address,
+    accept: bool,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    let old = tx.contact(me.account, who)?;
+    let Some(old) = old.filter(|old| old.state == ContactState::Pending) else {
+        return Err(Refusal::NoSuchRequest.into());
+    };
+    if accept {
+        tell_accepted(tx, me, who, news)?;
+        put_mine(tx, context, me, who, Some(old), ContactState::Plain, news)?;
+        return Ok(Reply::Done);
+    }
+    tx.remove_contact(me.account, who)?;
+    settle_theirs(tx, me, who, false, news)?;
+    news.push(to_my_others(me, Event::ContactRemoved { who: text(who) }));
+    Ok(Reply::Done)
+}
+
+/// Blocks somebody, whether a contact or not, or lifts the block. Doing it twice is doing it once.
+pub(in crate::domain) fn block(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    who: &Address,
+    on: bool,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    let old = tx.contact(me.account, who)?;
+    let is_blocked = old.as_ref().is_some_and(|old| old.state == ContactState::Blocked);
+    if on == is_blocked {
+        return Ok(Reply::Done);
+    }
+    match (on, old) {
+        (true, Some(old)) => {
+            let unlisted = old.unlisted;
+            let kept = Contact { state: ContactState::Blocked, ..old };
+            let row = if unlisted { bare(who, ContactState::Blocked) } else { kept };
+            tx.put_contact(me.account, &row)?;
+        }
+        (true, None) => {
+            if who.is_local(context.home) {
+                account::here(tx, context.home, who)?;
+            }
+            if tx.contact_count(me.account)? >= context.limits.contacts {
+                return Err(Refusal::TooManyContacts.into());
+            }
+            tx.put_contact(me.account, &bare(who, ContactState::Blocked))?;
+        }
+        (false, Some(old)) if !old.unlisted => {
+            tx.put_contact(me.account, &Contact { state: ContactState::Plain, ..old })?;
+        }
+        (false, _) => tx.remove_contact(me.account, who)?,
+    }
+    news.push(to_my_others(me, Event::ContactBlocked { who: text(who), on }));
+    Ok(Reply::Done)
+}
+
+/// A row that is there for its state alone.
+pub(in crate::domain) fn bare(who: &Address, state: ContactState) -> Contact {
+    Contact {
+        who: who.clone(),
+        name: who.to_string().into(),
+        group: Vec::new(),
+        note: None,
+        dialog: false,
+        state,
+        unlisted: true,
+    }
+}
+
+/// Their request is taken: they have waited for it, and hear it.
+pub(in crate::domain) fn tell_accepted(
+    tx: &mut Tx<'_>,
+    me: &Caller,
+    who: &Address,
+    news: &mut Vec<News>,
+) -> Result<(), Fault> {
+    settle_theirs(tx, me, who, true, news)
+}
+
+fn settle_theirs(
+    tx: &mut Tx<'_>,
+    me: &Caller,
+    who: &Address,
+    accepted: bool,
+    news: &mut Vec<News>,
+) -> Result<(), Fault> {
+    let Some(other) = tx.account_by_address(who)? else { return Ok(()) };
+    let mine = account::row(tx, me.account)?.address;
+    let theirs = tx.contact(other, &mine)?;
+    if let Some(theirs) = theirs.filter(|theirs| theirs.state == ContactState::Requested) {
+        tx.put_contact(other, &Contact { state: ContactState::Plain, ..theirs })?;
+        let event = Event::ContactAnswered { who: text(&mine), accepted };
+        news.push(News::to_one(other, None, event));
+    }
+    Ok(())
+}
+
+/// Makes or changes my own row and shows it to my other devices.
+fn put_mine(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    who: &Address,
+    old: Option<Contact>,
+    state: ContactState,
+    news: &mut Vec<News>,
+) -> Result<(), Fault> {
+    let is_new = old.as_ref().is_none_or(|old| old.unlisted);
+    // What somebody said with their request is no note of mine.
+    let old = old.filter(|old| !old.unlisted).unwrap_or_else(|| bare(who, state));
+    let contact = Contact { state, unlisted: false, ..old };
+    tx.put_contact(me.account, &contact)?;
+    let contact = contact::view(tx, &context.scene(), me.account, contact)?;
+    let changed = Changed { state: true, ..Changed::default() };
+    news.push(to_my_others(
+        me,
+        match is_new {
+            true => Event::ContactCreated(contact),
+            false => Event::ContactUpdated { contact, changed },
+        },
+    ));
+    Ok(())
+}
+
+/// How many requests wait for somebody's answer.
+fn waiting(look: &impl Look, owner: AccountNo) -> Result<usize, StoreError> {
+    let mut after = None;
+    let mut count = 0;
+    loop {
+        let contacts = look.contacts(owner, after.as_ref(), SLICE)?;
+        let is_last = contacts.len() < SLICE;
+        count += contacts.iter().filter(|c| c.state == ContactState::Pending).count();
+        after = contacts.into_iter().next_back().map(|contact| contact.who);
+        if is_last {
+            return Ok(count);
+        }
+    }
+}
+
+fn note_of(look: &impl Look, owner: AccountNo, who: &Address) -> Result<Box<str>, StoreError> {
+    Ok(look.contact(owner, who)?.and_then(|contact| contact.note).unwrap_or_default())
+}

@@ -1,0 +1,210 @@
+//! Searching: a scan with folded case, newest first, in slices, so that no read transaction lives
+//! long and the writer never waits.
+//!
+//! Ids are the order of everything, so a search goes through stretches of ids from the newest down,
+//! and through every chat within each: what it finds is in order without anything being sorted
+//! twice. A stretch grows while it holds little.
+
+use crate::domain::eyes::Eyes;
+use crate::domain::id::{AccountNo, Address, MessageId};
+use crate::domain::words::{Kind, MessageView, Refusal, Reply};
+use crate::domain::{Fault, chat};
+use crate::limits::{
+    ANSWER_BYTES_MAX, SEARCH_BYTES_MAX, SEARCH_COUNT_MAX, SEARCH_RECORDS_MAX, SEARCH_SLICE,
+};
+use crate::store::{Look, StoreError};
+
+/// One search under way.
+#[derive(Debug)]
+pub(in crate::domain) struct Search {
+    me: AccountNo,
+    needle: String,
+    chat: Option<Address>,
+    count: usize,
+    /// Everything at or above this has been looked at.
+    till: MessageId,
+    /// How many ids the next stretch has.
+    stretch: u64,
+    looked_at: usize,
+    bytes: usize,
+    found: Vec<MessageView>,
+    state: State,
+}
+
+/// Where a search stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    UnderWay,
+    /// There is nothing below.
+    AtTheEnd,
+    /// The answer is full, or enough was looked at.
+    Enough,
+}
+
+impl Search {
+    /// `text` as people type it; `before`: only what is older.
+    pub(in crate::domain) fn new(
+        me: AccountNo,
+        text: &str,
+        chat: Option<Address>,
+        before: MessageId,
+        count: u32,
+    ) -> Result<Search, Fault> {
+        if text.trim().is_empty() {
+            return Err(Refusal::TextEmpty.into());
+        }
+        if text.len() > SEARCH_BYTES_MAX {
+            return Err(Refusal::TextTooLong.into());
+        }
+        if count == 0 {
+            return Err(Refusal::BadRange.into());
+        }
+        let mut needle = String::new();
+        fold(text.trim(), &mut needle);
+        Ok(Search {
+            me,
+            needle,
+            chat,
+            count: count.min(SEARCH_COUNT_MAX) as usize,
+            till: before,
+            stretch: SEARCH_SLICE as u64,
+            looked_at: 0,
+            bytes: 0,
+            found: Vec::new(),
+            state: State::UnderWay,
+        })
+    }
+
+    /// Slices until it is done; `each` reads one of them on a snapshot of its own.
+    pub(in crate::domain) fn run(
+        mut self,
+        mut each: impl FnMut(&mut Search) -> Result<(), Fault>,
+    ) -> Result<Reply, Fault> {
+        while self.state == State::UnderWay {
+            each(&mut self)?;
+        }
+        let more = self.state == State::Enough;
+        Ok(Reply::Found { messages: self.found, more, till: self.till })
+    }
+
+    /// Looks through about `SEARCH_SLICE` messages.
+    pub(in crate::domain) fn slice(&mut self, look: &impl Look) -> Result<(), Fault> {
+        let chats = match &self.chat {
+            Some(address) => vec![chat::readable(look, self.me, address)?],
+            None => chat::readables(look, self.me)?,
+        };
+        let newest = chats.iter().map(|chat| chat.head.id).max().unwrap_or_default();
+        self.till = self.till.min(MessageId(newest.0.saturating_add(1)));
+        let oldest = chats.iter().map(|chat| chat.horizon).min().unwrap_or_default();
+        let mut seen = 0;
+        while self.state == State::UnderWay && seen < SEARCH_SLICE {
+            seen += self.stretch(look, &chats)?;
+            if self.till.0 <= oldest.0.saturating_add(1) && self.state == State::UnderWay {
+                self.state = State::AtTheEnd;
+            }
+        }
+        self.looked_at += seen;
+        if self.looked_at >= SEARCH_RECORDS_MAX && self.state == State::UnderWay {
+            self.state = State::Enough;
+        }
+        Ok(())
+    }
+
+    /// Looks through the next stretch of ids in every chat. How many messages there were.
+    fn stretch(&mut self, look: &impl Look, chats: &[chat::Readable]) -> Result<usize, StoreError> {
+        let low = MessageId(self.till.0.saturating_sub(self.stretch).saturating_sub(1));
+        let mut seen = 0;
+        let mut hits: Vec<(MessageId, usize)> = Vec::new();
+        let mut folded = String::new();
+        // Where messages lie denser than they did above, a stretch that grew there is too long.
+        let most = if self.stretch > SEARCH_SLICE as u64 { 4 * SEARCH_SLICE } else { usize::MAX };
+        for (place, chat) in chats.iter().enumerate() {
+            let after = low.max(chat.horizon);
+            let mut left = most - seen;
+            seen += look.glance(chat.chat, after, self.till, &mut |glance| {
+                if matches!(glance.kind, Kind::Text | Kind::Formatted) {
+                    folded.clear();
+                    fold(glance.text, &mut folded);
+                    if folded.contains(&self.needle) {
+                        hits.push((glance.id, place));
+                    }
+                }
+                left -= 1;
+                left > 0
+            })?;
+            if seen >= most {
+                self.stretch = (self.stretch / 8).max(SEARCH_SLICE as u64);
+                return Ok(seen);
+            }
+        }
+        hits.sort_unstable_by_key(|hit| std::cmp::Reverse(*hit));
+        let mut eyes = Eyes::new(look, self.me);
+        let count = hits.len();
+        for (nth, (id, place)) in hits.into_iter().enumerate() {
+            self.take(look, &mut eyes, &chats[place], id)?;
+            self.till = id;
+            if self.found.len() == self.count || self.bytes > ANSWER_BYTES_MAX {
+                // Something may lie below, unless this was the last of everything.
+                let is_last = nth + 1 == count && low.0 == 0;
+                self.state = if is_last { State::AtTheEnd } else { State::Enough };
+                return Ok(seen);
+            }
+        }
+        self.till = MessageId(low.0.saturating_add(1));
+        if seen < SEARCH_SLICE / 2 {
+            self.stretch = self.stretch.saturating_mul(2);
+        } else if seen > 2 * SEARCH_SLICE {
+            self.stretch = (self.stretch / 2).max(SEARCH_SLICE as u64 / 4);
+        }
+        Ok(seen)
+    }
+
+    fn take<L: Look>(
+        &mut self,
+        look: &L,
+        eyes: &mut Eyes<'_, L>,
+        chat: &chat::Readable,
+        id: MessageId,
+    ) -> Result<(), StoreError> {
+        let (before, after) =
+            (MessageId(id.0.saturating_sub(1)), MessageId(id.0.saturating_add(1)));
+        if !look.hidden(self.me, chat.chat, before, after)?.is_empty() {
+            return Ok(());
+        }
+        if let Some(message) = look.message(chat.chat, id)? {
+            let view = eyes.see(&message, &chat.window(look, self.me)?, false)?;
+            self.bytes += view.text.len();
+            self.found.push(view);
+        }
+        Ok(())
+    }
+}
+
+/// Lower case, as Unicode has it for every script; most of what is written needs no table.
+fn fold(text: &str, out: &mut String) {
+    if text.is_ascii() {
+        out.push_str(text);
+        out.make_ascii_lowercase();
+    } else {
+        out.extend(text.chars().flat_map(char::to_lowercase));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_is_folded_in_every_script() {
+        for (text, folded) in [
+            ("Hello, WORLD", "hello, world"),
+            ("Ёлка и ЖУК", "ёлка и жук"),
+            ("ÉCOLE Œuvre À Noël", "école œuvre à noël"),
+            ("", ""),
+        ] {
+            let mut out = String::new();
+            fold(text, &mut out);
+            assert_eq!(out, folded);
+        }
+    }
+}

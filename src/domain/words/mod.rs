@@ -1,0 +1,463 @@
+//! The whole vocabulary between the translators and the core: what can be asked, answered and
+//! refused here, what is told in [`view`], what is written in [`text`]. No protocol's spelling and
+//! no byte layout is known here.
+//!
+//! A word belongs here when a second protocol could use it. Adding a variant breaks every
+//! translator at compile time, on purpose: none may say nothing by accident.
+
+mod secret;
+pub mod text;
+pub mod view;
+
+use std::sync::Arc;
+
+use crate::domain::access::Access;
+use crate::domain::id::{
+    AccountNo, Address, Login, MessageId, Seq, SessionId, SessionKey, Timestamp,
+};
+
+pub use crate::domain::nouns::{ChatKind, ContactState};
+pub use secret::{Digest, Envelope, KeyId, Proof, Sealed, SessionKind, Verifier};
+pub use text::{Kind, Span, SpanKind};
+pub use view::{
+    AppPasswordView, Audience, Bulletin, Changed, ChatInfo, ChatView, ContactView, Event,
+    ExtraView, GroupPart, MemberView, MessageView, News, Outcome, ProfileView, SpaceView, UserView,
+};
+
+/// What a client, or the operator, wants changed or told by the one thread that changes anything.
+#[derive(Debug)]
+pub enum Command {
+    /// A new account. The password is hashed before this is said.
+    Register {
+        login: Login,
+        verifier: Verifier,
+        invite: Option<Box<str>>,
+        /// The password again, where it is to answer challenges.
+        envelope: Option<Envelope>,
+    },
+    /// A salt that was never given before, for logging in by challenge.
+    Challenge,
+    /// A new session for an account whose password was proven; see `engine::auth`.
+    LogIn(Proof),
+    /// Ends the session that says it.
+    LogOut,
+    AddContact(ContactDraft),
+    ChangeContact(ContactDraft),
+    RemoveContact {
+        who: Address,
+    },
+    /// Asks somebody to be a contact, and makes them one of mine meanwhile.
+    RequestContact {
+        who: Address,
+        note: Box<str>,
+    },
+    /// Takes or leaves somebody's request.
+    AnswerContact {
+        who: Address,
+        accept: bool,
+    },
+    /// From then on nothing of theirs reaches me, and nothing tells them of me or of this.
+    Block {
+        who: Address,
+        on: bool,
+    },
+    UpdateProfile(ProfileDraft),
+    /// That I am writing something, or not any more. Never stored.
+    Typing {
+        chat: Address,
+        on: bool,
+    },
+    /// Newest chat first, those whose last message is older than `before`.
+    Chats {
+        before: MessageId,
+        count: u32,
+    },
+    /// Unread messages of all chats: the newest `count`, ascending.
+    Unread {
+        count: u32,
+    },
+    Send(Draft),
+    /// Moves my delivered mark; without `chat` the message names it.
+    MarkDelivered {
+        chat: Option<Address>,
+        id: MessageId,
+    },
+    /// Moves my read mark, and with it the delivered one.
+    MarkRead {
+        chat: Option<Address>,
+        id: MessageId,
+    },
+    /// Both marks at once, each where it is given.
+    MarkBoth {
+        chat: Address,
+        delivered: Option<MessageId>,
+        read: Option<MessageId>,
+    },
+    /// Another text for a message of mine.
+    Edit {
+        chat: Address,
+        id: MessageId,
+        text: Arc<str>,
+        spans: Box<[Span]>,
+    },
+    Delete {
+        chat: Address,
+        id: MessageId,
+        whom: Whom,
+    },
+    /// Deletes what there is of a chat, at once.
+    Clear {
+        chat: Address,
+        whom: Whom,
+    },
+    CreateChat(ChatDraft),
+    ChangeChat {
+        chat: Address,
+        change: ChatChange,
+    },
+    /// With a space's general chat go the space and all its chats.
+    RemoveChat {
+        chat: Address,
+        /// It is meant as a space, and has to be one.
+        is_space: bool,
+    },
+    /// Who is in a group or a channel, and how far each has come.
+    Members {
+        chat: Address,
+        after: Option<Address>,
+        count: u32,
+    },
+    Invite {
+        chat: Address,
+        who: Address,
+        access: Option<Access>,
+    },
+    Join {
+        chat: Address,
+    },
+    Leave {
+        chat: Address,
+    },
+    /// `ban`: and may not come back.
+    Kick {
+        chat: Address,
+        who: Address,
+        ban: bool,
+    },
+    /// What somebody is given; without `who`, what I want of it.
+    SetAccess {
+        chat: Address,
+        who: Option<Address>,
+        access: Access,
+    },
+    /// The newest id of any chat of mine: where a client's repair from history ends.
+    Newest,
+    Operator(Order),
+}
+
+/// What only the operator may ask, over the management socket or on the file itself.
+#[derive(Debug)]
+pub enum Order {
+    AddUser {
+        login: Login,
+        verifier: Verifier,
+    },
+    Users,
+    SetPassword {
+        login: Login,
+        verifier: Verifier,
+    },
+    /// A disabled account keeps everything and can do nothing; its sessions end.
+    DisableUser {
+        login: Login,
+    },
+    EnableUser {
+        login: Login,
+    },
+    /// The login is never given again; the messages stay with those who got them.
+    RemoveUser {
+        login: Login,
+    },
+    /// A random password for one device, which can be taken back; see `engine::vault`.
+    AddAppPassword {
+        login: Login,
+        /// A name is found where none is given.
+        name: Option<Box<str>>,
+        digest: Digest,
+        envelope: Envelope,
+    },
+    AppPasswords {
+        login: Login,
+    },
+    /// Ends the sessions that were made with it, too.
+    RevokeAppPassword {
+        login: Login,
+        name: Box<str>,
+    },
+    /// A code that lets `uses` people register, with the expiry that the context's limits set.
+    Invite {
+        uses: u32,
+    },
+}
+
+/// What is only read: answered from a snapshot, off the engine's thread.
+#[derive(Clone, Debug)]
+pub enum Query {
+    Contacts {
+        after: Option<Address>,
+        count: u32,
+    },
+    History {
+        chat: Address,
+        range: Range,
+    },
+    /// Every message of every chat of mine above `after`, ascending.
+    Rewind {
+        after: MessageId,
+        count: u32,
+    },
+    /// Messages with these words in their text, newest first, of one chat or of all of mine.
+    Search {
+        text: Box<str>,
+        chat: Option<Address>,
+        before: MessageId,
+        count: u32,
+    },
+    Chat {
+        chat: Address,
+    },
+    /// The spaces that I am in, or one of them.
+    Spaces {
+        space: Option<Address>,
+    },
+    /// Somebody's profile; without `who`, mine.
+    Profile {
+        who: Option<Address>,
+    },
+}
+
+/// A part of a chat. Both bounds are exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// `MessageId(0)` is the beginning.
+    pub after: MessageId,
+    /// `MessageId::END` is the end.
+    pub before: MessageId,
+    /// Only from the first message at or after this time on.
+    pub since: Option<Timestamp>,
+    pub count: u32,
+    pub take: Take,
+}
+
+/// Which end of a range its `count` is taken from. Answers ascend either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    First,
+    Last,
+}
+
+/// A message before it has an id.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub chat: Address,
+    pub kind: Kind,
+    pub text: Arc<str>,
+    pub cookie: Option<Box<str>>,
+    /// 0 for none.
+    pub reply_to: MessageId,
+    pub spans: Box<[Span]>,
+    /// Of a blob.
+    pub mime: Option<Box<str>>,
+}
+
+impl Draft {
+    /// A text and nothing else.
+    pub fn text(chat: Address, text: Arc<str>, cookie: Option<Box<str>>) -> Draft {
+        let (reply_to, spans, mime) = (MessageId(0), Box::default(), None);
+        Draft { chat, kind: Kind::Text, text, cookie, reply_to, spans, mime }
+    }
+}
+
+/// For whom something is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    Me,
+    All,
+}
+
+/// What somebody changes of their profile: absent fields stay, empty ones are removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfileDraft {
+    pub name: Option<Box<str>>,
+    pub short_name: Option<Box<str>>,
+    pub full_name: Option<Box<str>>,
+    pub note: Option<Box<str>>,
+    pub photo: Option<Box<str>>,
+    pub gallery: Option<Vec<Box<str>>>,
+    pub contacts: Option<Vec<Box<str>>>,
+    pub birthday: Option<Box<str>>,
+}
+
+/// A group or a channel before it exists.
+#[derive(Clone, Debug)]
+pub struct ChatDraft {
+    pub is_channel: bool,
+    /// It becomes the general chat of a new space.
+    pub is_space: bool,
+    pub name: Box<str>,
+    pub about: Box<str>,
+    /// One is found where none is wanted.
+    pub login: Option<Login>,
+    /// The space that it belongs to, by its general chat.
+    pub space: Option<Address>,
+    /// As its space is where nothing is said; else closed.
+    pub open: Option<bool>,
+    pub default_access: Option<Access>,
+}
+
+/// What is changed of a group or a channel; absent fields stay.
+#[derive(Clone, Debug, Default)]
+pub struct ChatChange {
+    pub name: Option<Box<str>>,
+    pub about: Option<Box<str>>,
+    pub open: Option<bool>,
+    pub default_access: Option<Access>,
+}
+
+/// A contact as its owner wants it. Absent fields of a change stay as they are.
+#[derive(Clone, Debug)]
+pub struct ContactDraft {
+    pub who: Address,
+    pub name: Option<Box<str>>,
+    /// Nested groups, outermost first.
+    pub group: Option<Vec<Box<str>>>,
+    /// Empty removes it.
+    pub note: Option<Box<str>>,
+    /// Whether a dialog with the contact is open in the owner's clients.
+    pub dialog: Option<bool>,
+}
+
+/// Who says a command.
+#[derive(Clone, Copy, Debug)]
+pub enum Actor {
+    Nobody,
+    Session { account: AccountNo, key: SessionKey },
+    Operator,
+}
+
+#[derive(Clone, Debug)]
+pub enum Reply {
+    Done,
+    LoggedIn {
+        session: SessionId,
+        account: AccountNo,
+    },
+    Contacts {
+        contacts: Vec<ContactView>,
+        more: bool,
+    },
+    Chats {
+        chats: Vec<ChatView>,
+        more: bool,
+    },
+    Messages {
+        messages: Vec<MessageView>,
+        more: bool,
+    },
+    /// `repeated`: the cookie was known, this is the first message's answer again.
+    Sent {
+        id: MessageId,
+        seq: Seq,
+        time: Timestamp,
+        repeated: bool,
+    },
+    Newest(MessageId),
+    /// The record that an edit or a deletion left in its chain.
+    Recorded {
+        id: MessageId,
+        time: Timestamp,
+    },
+    /// What a search found; all of it lies at or above `till`, and from there it goes on where
+    /// there is `more`.
+    Found {
+        messages: Vec<MessageView>,
+        more: bool,
+        till: MessageId,
+    },
+    Chat(Box<ChatInfo>),
+    Members {
+        members: Vec<MemberView>,
+        more: bool,
+    },
+    Spaces(Vec<SpaceView>),
+    Profile(Box<ProfileView>),
+    /// 16 random hexadecimal digits, `-`, and a number that only grows, over restarts too.
+    Challenge {
+        salt: Box<str>,
+    },
+    Users(Vec<UserView>),
+    Invite(Box<str>),
+    /// The name of a new one.
+    AppPassword(Box<str>),
+    AppPasswords(Vec<AppPasswordView>),
+}
+
+/// Why a command is not done. No text: each protocol has its own words for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The packet names no session where one is needed.
+    NoSession,
+    UnknownSession,
+    BadField,
+    MissingField,
+    BadLogin,
+    BadPassword,
+    LoginTaken,
+    RegistrationClosed,
+    BadInvite,
+    WrongCredentials,
+    /// Try again after so many whole seconds, at least 1.
+    TooManyAttempts {
+        retry_after: u32,
+    },
+    TooManyRequests {
+        retry_after: u32,
+    },
+    /// 64 sessions on one connection.
+    TooManySessions,
+    TooManyContacts,
+    TooManyAppPasswords,
+    TooManyChats,
+    TooManyMembers,
+    NoSuchAccount,
+    NoSuchContact,
+    NoSuchAppPassword,
+    NoSuchRequest,
+    NoSuchMember,
+    NoSuchSpace,
+    AlreadyThere,
+    NoSuchChat,
+    NoSuchMessage,
+    BadRange,
+    BadDate,
+    TextEmpty,
+    TextTooLong,
+    FieldTooLong,
+    /// A kind of span that does not exist, or one without its value or with an impossible one.
+    BadSpan,
+    /// Spans that lie outside the text, split a character or cross each other.
+    BadSpanRange,
+    TooManySpans,
+    /// Letters that do not exist, or that cannot be given there.
+    BadAccess,
+    /// A message that cannot be changed: it is deleted, or none that people write.
+    NotEditable,
+    /// The owner would leave: another one comes first.
+    LastOwner,
+    NoFederation,
+    NotAllowed,
+    /// The disk has less free space than must stay.
+    DiskFull,
+    /// The outcome is unknown or the server is stopping: try again, with the same cookie.
+    Unavailable,
+}

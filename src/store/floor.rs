@@ -1,0 +1,77 @@
+//! What is gone: for everybody below a chat's floor, for one account where it is hidden.
+//!
+//! A floor makes everything up to it unreadable at once. The records themselves are removed in
+//! slices when there is time for it, and no backup takes them along.
+
+use crate::domain::id::{AccountNo, ChatId, MessageId};
+use crate::domain::nouns::Mark;
+use crate::store::look::Books;
+use crate::store::tables::Shelf;
+use crate::store::{Store, StoreError, Tx, failure, rows};
+
+impl Tx<'_> {
+    /// Everything before `floor` is gone for everybody from now on.
+    pub fn put_floor(&mut self, chat: ChatId, floor: Mark) -> Result<(), StoreError> {
+        self.begin()?;
+        self.state.swept = false;
+        let table = self.tables.floors_mut()?;
+        table.put(chat.0, rows::FLOOR_TAGS, |out| rows::put_floor(floor, out))
+    }
+
+    /// One message is gone for one account. False: it was already.
+    pub fn hide(
+        &mut self,
+        account: AccountNo,
+        chat: ChatId,
+        id: MessageId,
+    ) -> Result<bool, StoreError> {
+        let key = (account.0, chat.0, id.0);
+        if self.tables().hidden()?.has(key)? {
+            return Ok(false);
+        }
+        self.begin()?;
+        self.tables.hidden_mut()?.put(key, 0, |_| {})?;
+        Ok(true)
+    }
+
+    /// Removes up to `count` records that lie below a floor. How many there were; fewer than
+    /// `count` are all.
+    fn sweep(&mut self, count: usize) -> Result<usize, StoreError> {
+        let mut gone: Vec<(u64, u64)> = Vec::new();
+        for entry in self.tables.floors()?.range(..)? {
+            let (chat, floor) = self
+                .tables
+                .floors()?
+                .entry(entry, |chat, fields| Ok((*chat, rows::floor(fields)?)))?;
+            let below = self.tables.messages()?.range((chat, 0)..(chat, floor.id.0))?;
+            for entry in below.take(count - gone.len()) {
+                gone.push(entry.map_err(failure)?.0.value());
+            }
+            if gone.len() == count {
+                break;
+            }
+        }
+        if !gone.is_empty() {
+            self.begin()?;
+            let table = self.tables.messages_mut()?;
+            for key in &gone {
+                table.remove(*key)?;
+            }
+        }
+        Ok(gone.len())
+    }
+}
+
+impl Store {
+    /// Whether [`Store::sweep`] may have something to do.
+    pub fn is_unswept(&self) -> bool {
+        !self.state.swept
+    }
+
+    /// Removes some of what is gone for everybody; to be called again while there is more.
+    pub fn sweep(&mut self) -> Result<(), StoreError> {
+        let gone = self.write(|tx| tx.sweep(crate::limits::SWEEP_RECORDS))?;
+        self.state.swept = gone < crate::limits::SWEEP_RECORDS;
+        Ok(())
+    }
+}

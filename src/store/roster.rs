@@ -1,0 +1,127 @@
+//! Who is in a group or a channel: the index on the disk, and what the engine remembers of it.
+//!
+//! A message to a group asks who hears it. Reading a thousand rows for that would cost more than the
+//! message, so the rosters of the groups in use are kept, marks included; like everything the
+//! engine remembers they may be forgotten at any time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::domain::id::{AccountNo, ChatId};
+use crate::domain::nouns::{Access, Mark, Member, Message};
+use crate::limits::ROSTER_PARTS_MAX;
+use crate::store::marks::raise;
+use crate::store::tables::Shelf;
+use crate::store::{Look, StoreError, Tx};
+
+/// Everybody who has a part in a group, whoever gave it to them.
+#[derive(Debug, Default)]
+pub struct Roster {
+    /// Ascending by account.
+    parts: Vec<(AccountNo, Member)>,
+    readers: Arc<[AccountNo]>,
+}
+
+impl Roster {
+    fn of(parts: Vec<(AccountNo, Member)>) -> Roster {
+        let reads = |(_, member): &&(AccountNo, Member)| member.mode().has(Access::READ);
+        let readers = parts.iter().filter(reads).map(|(account, _)| *account).collect();
+        Roster { parts, readers }
+    }
+
+    /// Everybody with a row: members, those who were invited, who asked, and who are banned.
+    pub fn parts(&self) -> &[(AccountNo, Member)] {
+        &self.parts
+    }
+
+    /// Who may read, and so hears what is written.
+    pub fn readers(&self) -> &Arc<[AccountNo]> {
+        &self.readers
+    }
+
+    pub fn part(&self, account: AccountNo) -> Option<&Member> {
+        let place = self.parts.binary_search_by_key(&account, |(who, _)| *who).ok()?;
+        Some(&self.parts[place].1)
+    }
+
+    /// Those who are there.
+    pub fn members(&self) -> impl Iterator<Item = &(AccountNo, Member)> {
+        self.parts.iter().filter(|(_, member)| member.mode().is_member())
+    }
+
+    pub fn owner(&self) -> Option<AccountNo> {
+        self.members().find(|(_, member)| member.mode().has(Access::OWN)).map(|(who, _)| *who)
+    }
+}
+
+/// The rosters in use.
+#[derive(Debug, Default)]
+pub(super) struct Rosters {
+    known: HashMap<ChatId, Roster>,
+    parts: usize,
+}
+
+impl Rosters {
+    fn forget(&mut self, chat: ChatId) {
+        if let Some(roster) = self.known.remove(&chat) {
+            self.parts -= roster.parts.len();
+        }
+    }
+
+    fn keep(&mut self, chat: ChatId, roster: Roster) {
+        if self.parts + roster.parts.len() > ROSTER_PARTS_MAX {
+            *self = Rosters::default();
+        }
+        self.parts += roster.parts.len();
+        self.known.insert(chat, roster);
+    }
+
+    /// Somebody has come as far as this.
+    pub(super) fn mark(&mut self, account: AccountNo, chat: ChatId, to: &Member) {
+        if let Some(member) = self.known.get_mut(&chat).and_then(|roster| {
+            let place = roster.parts.binary_search_by_key(&account, |(who, _)| *who).ok()?;
+            Some(&mut roster.parts[place].1)
+        }) {
+            raise(member, to.delivered, to.read);
+        }
+    }
+
+    /// Whoever writes has read.
+    pub(super) fn wrote(&mut self, message: &Message) {
+        if message.chat.is_group() {
+            let own = Mark { id: message.id, seq: message.seq };
+            let part = Member { delivered: own, read: own, ..Member::default() };
+            self.mark(message.from, message.chat, &part);
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Who is in a group or a channel, marks that are not yet written included.
+    pub fn roster(&mut self, chat: ChatId) -> Result<&Roster, StoreError> {
+        if !self.state.rosters.known.contains_key(&chat) {
+            // First, so that nobody's last message has to be looked for.
+            self.state.chats.load(self.tables.messages()?, chat)?;
+            let mut parts = Vec::new();
+            for account in self.members_of(chat)? {
+                if let Some(member) = self.member(account, chat)? {
+                    parts.push((account, member));
+                }
+            }
+            self.state.rosters.keep(chat, Roster::of(parts));
+        }
+        Ok(&self.state.rosters.known[&chat])
+    }
+
+    pub(super) fn enlist(&mut self, account: AccountNo, chat: ChatId) -> Result<(), StoreError> {
+        self.state.rosters.forget(chat);
+        let table = self.tables.members_by_chat_mut()?;
+        let key = (chat.0, account.0);
+        if table.has(key)? { Ok(()) } else { table.put(key, 0, |_| {}) }
+    }
+
+    pub(super) fn strike(&mut self, account: AccountNo, chat: ChatId) -> Result<(), StoreError> {
+        self.state.rosters.forget(chat);
+        self.tables.members_by_chat_mut()?.remove((chat.0, account.0))
+    }
+}

@@ -1,0 +1,64 @@
+//! What a session hears unasked: a push's type and body, for each layer.
+
+use super::{layer2, layer3, layer4, layer5};
+use crate::domain::words::Event;
+use crate::wire::json::ObjectWriter;
+
+/// A push's type; `None` where the layer has no word for it.
+pub(super) fn name(event: &Event, layer: u32) -> Option<&'static str> {
+    let (of_layer, name) = match event {
+        Event::ContactCreated(contact) if !layer2::is_for(contact, layer) => return None,
+        Event::ContactCreated(_) => (2, "CONTACT-CREATED"),
+        // A state alone is nothing to who does not know of states.
+        Event::ContactUpdated { changed, .. } if changed.state => (4, "CONTACT-UPDATED"),
+        Event::ContactUpdated { .. } => (2, "CONTACT-UPDATED"),
+        Event::ContactRemoved { .. } => (2, "CONTACT-DELETED"),
+        Event::Message(message) if !layer3::is_for(message, layer) => return None,
+        Event::Message(message) => (3, layer3::push_name(message, layer)),
+        Event::ChatsChanged(_) => (3, "CHATS-UPDATED"),
+        Event::ReadTill { .. } => (3, "CHAT-READ-TILL"),
+        Event::Typing { on: true, .. } => (4, "TYPING-STARTED"),
+        Event::Typing { on: false, .. } => (4, "TYPING-END"),
+        Event::Presence { .. } => (4, "UPDATE-LAST-SEEN"),
+        Event::ProfileChanged { .. } => (4, "CONTACT-UPDATED"),
+        Event::ContactRequested { .. } => (4, "CONTACT-REQUESTED"),
+        Event::ContactAnswered { accepted: true, .. } => (4, "CONTACT-ACCEPTED"),
+        Event::ContactAnswered { accepted: false, .. } => (4, "CONTACT-DECLINED"),
+        Event::ContactBlocked { on: true, .. } => (4, "CONTACT-BLOCKED"),
+        Event::ContactBlocked { on: false, .. } => (4, "CONTACT-UNBLOCKED"),
+        Event::ChatChanged(_) => (5, "CHAT-UPDATED"),
+        Event::ChatGone { .. } => (5, "CHAT-REMOVED"),
+    };
+    (of_layer <= layer).then_some(name)
+}
+
+/// Layers that write everything alike share a place among an event's spellings: below 4, 4, and
+/// above.
+pub(super) fn spelling(layer: u32) -> usize {
+    layer.clamp(3, 5) as usize - 3
+}
+
+pub(super) fn body(event: &Event, layer: u32) -> Vec<u8> {
+    let mut body = Vec::new();
+    match event {
+        Event::ContactCreated(contact) | Event::ContactUpdated { contact, .. } => {
+            layer2::contact(contact, layer, ObjectWriter::new(&mut body));
+        }
+        Event::ContactRemoved { who } => layer2::removed(who, &mut body),
+        Event::Message(message) => layer3::received(message, layer, &mut body),
+        Event::ChatsChanged(chats) => layer3::chats_changed(chats, layer, &mut body),
+        Event::ReadTill { chat, id, user } => layer3::read_till(chat, *id, user, &mut body),
+        Event::Typing { chat, from, on: _ } => layer4::typing(chat, from, &mut body),
+        Event::Presence { who, online, at } => layer4::presence(who, *online, *at, &mut body),
+        Event::ProfileChanged { who, changed } => {
+            layer4::profile_changed(who, changed, &mut body);
+        }
+        Event::ContactRequested { who, note } => layer4::about(who, Some(note), &mut body),
+        Event::ContactAnswered { who, .. } | Event::ContactBlocked { who, .. } => {
+            layer4::about(who, None, &mut body);
+        }
+        Event::ChatChanged(info) => layer5::facts(info, ObjectWriter::new(&mut body)),
+        Event::ChatGone { chat } => layer5::gone(chat, &mut body),
+    }
+    body
+}
