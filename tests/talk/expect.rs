@@ -10,6 +10,9 @@ use super::words::{Options, account_of, carrier_of, device_of, is_type};
 use crate::client::Packet;
 use crate::client::http::Response;
 
+/// The server's highest.
+const LAYER_MAX: u32 = 5;
+
 impl Runner {
     pub(super) fn expect(
         &mut self,
@@ -24,11 +27,11 @@ impl Runner {
         let (word, rest) = options.rest.split_once(' ').unwrap_or((options.rest, ""));
         if !self.peers.contains_key(designator) {
             let own = self.sessions.get(device_of(designator)).cloned();
-            let layer = options.number("layer")?.unwrap_or(3);
+            let layer = options.number("layer")?.unwrap_or(self.layer);
             self.peer(designator, layer, own.as_deref())?;
         }
         if word == "nothing" {
-            return self.expect_nothing(designator, options.number("layer")?.unwrap_or(3));
+            return self.expect_nothing(designator, options.number("layer")?.unwrap_or(self.layer));
         }
         let by_fetch = self.waits_for_fetch(designator, word);
         if by_fetch {
@@ -48,9 +51,9 @@ impl Runner {
     /// A line by hand: `$x` is what x is, or becomes it; `$_` is anything.
     fn expect_text(&mut self, designator: &str, text: &str, first: bool) -> Result<(), String> {
         if text == "nothing" {
-            return self.expect_nothing(designator, 3);
+            return self.expect_nothing(designator, self.layer);
         }
-        let peer = self.peer(designator, 3, None)?;
+        let peer = self.peer(designator, self.layer, None)?;
         let heard = match (text, first) {
             ("closed", _) | (_, true) => peer.next()?,
             (pattern, false) => peer.text(pattern)?,
@@ -154,7 +157,7 @@ impl Runner {
             }
             // Decision 11: the layer in force and the request's session.
             if let Some(layer) = packet.layer.filter(|_| asked.layer > 0)
-                && layer != asked.layer.min(3)
+                && layer != asked.layer.min(LAYER_MAX)
             {
                 return Err(format!("an answer of layer {layer}"));
             }
@@ -254,7 +257,7 @@ impl Runner {
         rest: &str,
         options: &Options<'_>,
     ) -> Result<(), String> {
-        let layer = options.number("layer")?.unwrap_or(3);
+        let layer = options.number("layer")?.unwrap_or(self.layer);
         let response = self.fetched(designator, layer, word)?;
         let said = show(&Heard::Response(response.clone()));
         let compared = if is_type(word) {

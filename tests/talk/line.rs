@@ -17,6 +17,8 @@ pub struct Runner {
     pub(super) stage: Stage,
     running: bool,
     loose: bool,
+    /// What packets have where they name none.
+    pub(super) layer: u32,
     pub(super) names: Names,
     registered: BTreeSet<String>,
     /// By device: its session.
@@ -37,6 +39,7 @@ impl Runner {
             stage: Stage::new(on_disk),
             running: false,
             loose: lines.iter().any(|(_, line)| line == "loose"),
+            layer: 3,
             names: Names::new(),
             registered: BTreeSet::new(),
             sessions: BTreeMap::new(),
@@ -81,6 +84,10 @@ impl Runner {
         }
         match word {
             "disk" | "loose" => Ok(()),
+            "layer" => {
+                self.layer = rest.parse().map_err(|_| "layer NUMBER")?;
+                Ok(())
+            }
             "config" => {
                 let (key, value) = rest.split_once('=').ok_or("config KEY = VALUE")?;
                 self.stage.set(key.trim(), value.trim());
@@ -227,7 +234,7 @@ impl Runner {
         let verb = verb.trim();
         let (word, rest) = verb.split_once(' ').unwrap_or((verb, ""));
         let options = Options::of(rest, &self.names)?;
-        let layer = options.number("layer")?.unwrap_or(3);
+        let layer = options.number("layer")?.unwrap_or(self.layer);
         let session = self.session(designator, options.text("session"));
         match word {
             "connect" => {
@@ -237,7 +244,7 @@ impl Runner {
             "raw>" => {
                 let bytes = bytes(rest, &self.names)?;
                 let http = self.stage.http();
-                self.peer(designator, 3, session.as_deref())?.send_raw(&bytes, http)
+                self.peer(designator, self.layer, session.as_deref())?.send_raw(&bytes, http)
             }
             "frame>" => {
                 let opcode = options.number("opcode")?.unwrap_or(1) as u8;
@@ -245,12 +252,12 @@ impl Runner {
                 let mask = options.number("mask")?.unwrap_or(1) == 1;
                 let bytes = ws::frame(fin, opcode, mask, &bytes(options.rest, &self.names)?);
                 let http = self.stage.http();
-                self.peer(designator, 3, session.as_deref())?.send_raw(&bytes, http)
+                self.peer(designator, self.layer, session.as_deref())?.send_raw(&bytes, http)
             }
             "ping" => {
                 let bytes = ws::frame(true, 9, true, &bytes(rest, &self.names)?);
                 let http = self.stage.http();
-                self.peer(designator, 3, session.as_deref())?.send_raw(&bytes, http)
+                self.peer(designator, self.layer, session.as_deref())?.send_raw(&bytes, http)
             }
             "fetch" => {
                 let http = self.stage.http();
@@ -265,7 +272,7 @@ impl Runner {
                 Ok(())
             }
             "shut" => {
-                self.peer(designator, 3, session.as_deref())?.shut();
+                self.peer(designator, self.layer, session.as_deref())?.shut();
                 Ok(())
             }
             other => Err(format!("nobody can {other:?}")),
@@ -275,7 +282,7 @@ impl Runner {
     fn send(&mut self, designator: &str, text: &str) -> Result<(), String> {
         if carrier_of(designator) == "nc" {
             let text = fill(text, &self.names)?;
-            return match &mut self.peer(designator, 3, None)?.wire {
+            return match &mut self.peer(designator, self.layer, None)?.wire {
                 Wire::Nc(hand) => hand.send(&text),
                 _ => Err("somebody else".into()),
             };
@@ -296,7 +303,7 @@ impl Runner {
             },
         };
         let ask = Ask {
-            layer: options.number("layer")?.unwrap_or(3),
+            layer: options.number("layer")?.unwrap_or(self.layer),
             session: self.session(designator, options.text("session")),
             seq: options.number("seq")?,
             status: options.number("status")?.unwrap_or(0) as u16,
@@ -340,7 +347,8 @@ impl Runner {
             .map(|(designator, _)| designator.clone())
             .collect();
         for designator in open.iter().take(if self.loose { 0 } else { open.len() }) {
-            self.expect_nothing(designator, 3).map_err(|e| format!("{designator}: {e}"))?;
+            self.expect_nothing(designator, self.layer)
+                .map_err(|e| format!("{designator}: {e}"))?;
         }
         self.peers.clear();
         self.probes.clear();

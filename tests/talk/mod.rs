@@ -5,6 +5,7 @@
 //! not line: x:A> …                      a line for every choice but that one
 //! config limits.mailbox = 4              a key of msimd.toml, before the start or the next one
 //! disk                                   the database lies in a directory: `restart`, `crash`
+//! layer 5                                what packets have that name none; 3 at first
 //! loose                                  pushes that nobody expects are no failure
 //! account carol                          registers
 //! enter alice:A bob:tcp alice2:ws        registers where needed, logs in: alice2 is alice's second
