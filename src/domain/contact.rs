@@ -33,17 +33,16 @@ pub(in crate::domain) fn add(
         return Err(Refusal::NoSuchAccount.into());
     }
     // Adding somebody who has asked is taking their request; a block stays until it is lifted.
+    if old.is_none() && tx.contact_count(me.account)? >= context.limits.contacts {
+        return Err(Refusal::TooManyContacts.into());
+    }
     let state = match old.as_ref().map(|old| old.state) {
-        Some(ContactState::Pending) => {
+        Some(ContactState::Pending) | None => {
             request::tell_accepted(tx, me, &draft.who, news)?;
             ContactState::Plain
         }
         Some(state) => state,
-        None => ContactState::Plain,
     };
-    if old.is_none() && tx.contact_count(me.account)? >= context.limits.contacts {
-        return Err(Refusal::TooManyContacts.into());
-    }
     let name = draft.name.unwrap_or_else(|| draft.who.to_string().into());
     let contact = Contact {
         who: draft.who,

@@ -45,8 +45,11 @@ pub(in crate::domain) fn ask(
     }
     let theirs = tx.contact(other, &mine)?;
     let state = match theirs.as_ref().map(|theirs| theirs.state) {
-        // They have me already: there is nothing to wait for.
-        Some(ContactState::Plain | ContactState::Requested) => ContactState::Plain,
+        // They have me already, or have asked me before: there is nothing to wait for.
+        Some(ContactState::Plain | ContactState::Requested) => {
+            tell_accepted(tx, me, who, news)?;
+            ContactState::Plain
+        }
         Some(ContactState::Pending | ContactState::Blocked) => ContactState::Requested,
         None => {
             if waiting(tx, other)? >= REQUESTS_MAX {
@@ -214,4 +217,30 @@ fn waiting(look: &impl Look, owner: AccountNo) -> Result<usize, StoreError> {
 
 fn note_of(look: &impl Look, owner: AccountNo, who: &Address) -> Result<Box<str>, StoreError> {
     Ok(look.contact(owner, who)?.and_then(|contact| contact.note).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{World, address, contact as slip, heard_by};
+    use crate::domain::words::Command;
+
+    #[test]
+    fn who_asks_or_adds_somebody_that_still_waits_takes_their_request() {
+        let asking = |who| Command::RequestContact { who: address(who), note: "".into() };
+        for command in [asking("alice"), Command::AddContact(slip("alice"))] {
+            let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+            world.ask(alice, asking("bob"));
+            // The block swallows what bob was asked, and alice is not told.
+            for on in [true, false] {
+                world.ask(bob, Command::Block { who: address("alice"), on });
+            }
+            let outcome = world.ask(bob, command);
+            let heard = heard_by(&outcome, alice.account, None);
+            let who = "bob@im.test".into();
+            assert_eq!(*heard[0], Event::ContactAnswered { who, accepted: true });
+            let theirs = world.store.reader().read(|s| s.contact(alice.account, &address("bob")));
+            assert_eq!(theirs.unwrap().unwrap().state, ContactState::Plain);
+        }
+    }
 }

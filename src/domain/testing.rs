@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::domain::id::{AccountNo, Address, Login, MessageId, SessionKey, Timestamp};
+use crate::domain::nouns::Access;
 use crate::domain::words::{
-    Actor, Bulletin, ChatView, Command, ContactDraft, Draft, MessageView, News, Order, Outcome,
-    Proof, Query, Range, Refusal, Reply, SessionKind, Take, Verifier,
+    Actor, Bulletin, ChatDraft, ChatView, Command, ContactDraft, Draft, MemberView, MessageView,
+    News, Order, Outcome, Proof, Query, Range, Refusal, Reply, SessionKind, Take, Verifier, Whom,
 };
 use crate::domain::{Context, Presence, Registration, Scene, apply, read};
 use crate::limits::Limits;
@@ -140,6 +141,64 @@ impl World {
     pub(in crate::domain) fn sent(&mut self, me: Me, to: &str, text: &str) -> MessageId {
         match self.send(me, to, text).reply {
             Ok(Reply::Sent { id, repeated: false, .. }) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// An open group that these people are in; the first of them owns it.
+    pub(in crate::domain) fn group(&mut self, name: &str, people: &[Me]) {
+        let draft = ChatDraft {
+            is_channel: false,
+            is_space: false,
+            name: name.into(),
+            about: "".into(),
+            login: Some(login(name)),
+            space: None,
+            open: Some(true),
+            default_access: None,
+        };
+        assert!(self.ask(people[0], Command::CreateChat(draft)).reply.is_ok());
+        for me in &people[1..] {
+            assert!(self.ask(*me, Command::Join { chat: address(name) }).reply.is_ok());
+        }
+    }
+
+    /// What somebody is given there.
+    pub(in crate::domain) fn give(
+        &mut self,
+        me: Me,
+        chat: &str,
+        who: &str,
+        letters: &str,
+    ) -> Outcome {
+        let (chat, who) = (address(chat), Some(address(who)));
+        let access = Access::parse(letters).unwrap();
+        self.ask(me, Command::SetAccess { chat, who, access })
+    }
+
+    /// What somebody wants there.
+    pub(in crate::domain) fn want(&mut self, me: Me, chat: &str, letters: &str) -> Outcome {
+        let access = Access::parse(letters).unwrap();
+        self.ask(me, Command::SetAccess { chat: address(chat), who: None, access })
+    }
+
+    pub(in crate::domain) fn clear(&mut self, me: Me, chat: &str, whom: Whom) -> Outcome {
+        let outcome = self.ask(me, Command::Clear { chat: address(chat), whom });
+        assert!(outcome.reply.is_ok(), "{outcome:?}");
+        outcome
+    }
+
+    pub(in crate::domain) fn unread(&mut self, me: Me) -> Vec<MessageView> {
+        match self.ask(me, Command::Unread { count: 200 }).reply {
+            Ok(Reply::Messages { messages, .. }) => messages,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(in crate::domain) fn members(&mut self, me: Me, chat: &str) -> Vec<MemberView> {
+        match self.ask(me, Command::Members { chat: address(chat), after: None, count: 500 }).reply
+        {
+            Ok(Reply::Members { members, .. }) => members,
             other => panic!("{other:?}"),
         }
     }
