@@ -167,20 +167,30 @@ pub(in crate::domain) fn remove(
         other => other?,
     };
     group.needs(Access::OWN)?;
-    let chats = match group.chat.is_space() {
-        true => tx.chats_in(group.chat.id)?,
-        false => vec![group.chat.id],
-    };
-    for id in chats {
-        if let Some(chat) = tx.chat(id)?.filter(|chat| !chat.removed) {
-            take_down(tx, chat, me, news)?;
-        }
-    }
+    take_down(tx, group.chat, me, news)?;
     Ok(Reply::Done)
 }
 
-/// Leaves the address, so that nobody else gets it, and nothing more.
+/// A group that is no more, and with a space's general chat the whole space.
 pub(in crate::domain) fn take_down(
+    tx: &mut Tx<'_>,
+    chat: Chat,
+    me: &Caller,
+    news: &mut Vec<News>,
+) -> Result<(), StoreError> {
+    if !chat.is_space() {
+        return take_down_one(tx, chat, me, news);
+    }
+    for id in tx.chats_in(chat.id)? {
+        if let Some(chat) = tx.chat(id)?.filter(|chat| !chat.removed) {
+            take_down_one(tx, chat, me, news)?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves the address, so that nobody else gets it, and nothing more.
+fn take_down_one(
     tx: &mut Tx<'_>,
     chat: Chat,
     me: &Caller,
@@ -383,7 +393,9 @@ pub(in crate::domain) fn has_room_for_one_more(
     who: AccountNo,
 ) -> Result<(), Fault> {
     let chats = look.chats_of(who)?;
-    let groups = chats.iter().filter(|(chat, _)| chat.is_group()).count();
+    // Who is banned is not in it: else strangers could use all of somebody's room up.
+    let counts = |part: &Member| !part.given.is_banned();
+    let groups = chats.iter().filter(|(chat, part)| chat.is_group() && counts(part)).count();
     if groups < context.limits.chats_per_account {
         Ok(())
     } else {
@@ -432,4 +444,50 @@ fn free_address(
     let login = Login::parse(&random).map_err(|_| Refusal::BadLogin)?;
     let address = Address::local(login, context.home);
     if is_free(&address)? { Ok(address) } else { Err(Refusal::Unavailable.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{World, address, login, refused};
+    use crate::domain::words::{Command, Order, Query};
+
+    fn draft(name: &str, is_space: bool, space: Option<&str>) -> Command {
+        Command::CreateChat(ChatDraft {
+            is_channel: false,
+            is_space,
+            name: name.into(),
+            about: "".into(),
+            login: Some(login(name)),
+            space: space.map(address),
+            open: Some(true),
+            default_access: None,
+        })
+    }
+
+    #[test]
+    fn where_somebody_is_banned_uses_up_none_of_their_room() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        world.limits.chats_per_account = 1;
+        world.group("garden", &[alice]);
+        let (chat, who) = (address("garden"), address("bob"));
+        assert!(world.ask(alice, Command::Kick { chat, who, ban: true }).reply.is_ok());
+        assert!(world.ask(bob, draft("shed", false, None)).reply.is_ok());
+        assert_eq!(refused(&world.ask(bob, draft("pond", false, None))), Refusal::TooManyChats);
+    }
+
+    #[test]
+    fn a_space_whose_last_member_is_removed_goes_with_all_its_chats() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        assert!(world.ask(alice, draft("home", true, None)).reply.is_ok());
+        assert!(world.ask(alice, draft("shed", false, Some("home"))).reply.is_ok());
+        assert!(world.ask(bob, Command::Join { chat: address("shed") }).reply.is_ok());
+        let outcome = world.order(Order::RemoveUser { login: login("alice") });
+        let gone = |news: &&News| news.to.accounts().any(|to| to == bob.account);
+        let gone = outcome.news.iter().filter(gone).map(|news| &**news.event);
+        let event = Event::ChatGone { chat: "shed@im.test".into() };
+        assert_eq!(gone.collect::<Vec<&Event>>(), [&event]);
+        let chat = address("shed");
+        assert_eq!(world.read(bob, &Query::Chat { chat }).unwrap_err(), Refusal::NoSuchChat);
+    }
 }

@@ -52,7 +52,8 @@ pub(in crate::domain) fn invite(
         check_members(tx, context, group.chat.id)?;
         has_room_for_one_more(tx, context, other)?;
     }
-    tx.put_member(other, group.chat.id, &Member { given: access, ..had })?;
+    // It is theirs once they join, whatever they wanted when they were here before.
+    tx.put_member(other, group.chat.id, &Member { want: Access::NONE, given: access, ..had })?;
     let extra = Extra { place: Some(group.chat.id), access: Some(access), ..Extra::default() };
     post(tx, context, me, &room, Entry::telling(Kind::Invited, "", extra), news)?;
     Ok(Reply::Done)
@@ -201,20 +202,23 @@ fn want(
     if takes_over && !had.given.has(Access::OWN) {
         return Err(Refusal::BadAccess.into());
     }
-    let new = Member { want: access, ..had };
-    settle(tx, context, me, group, me.account, new, news)?;
+    let mut owners: Vec<(AccountNo, Member)> = Vec::new();
     if takes_over {
-        // The former owner's, and what they may have offered to others besides.
+        // The former owner's, and what they may have offered to others besides; first, so that
+        // nobody is told of two.
         let roster = tx.roster(group.chat.id)?;
         let owns =
             |(who, part): &&(AccountNo, Member)| *who != me.account && part.given.has(Access::OWN);
-        let owners: Vec<(AccountNo, Member)> =
-            roster.parts().iter().filter(owns).copied().collect();
-        for (who, part) in owners {
+        owners.extend(roster.parts().iter().filter(owns));
+        for (who, part) in &owners {
             let (want, given) = (part.want.without(Access::OWN), part.given.without(Access::OWN));
-            tx.put_member(who, group.chat.id, &Member { want, given, ..part })?;
-            show(tx, me, group, who, news)?;
+            tx.put_member(*who, group.chat.id, &Member { want, given, ..*part })?;
         }
+    }
+    let new = Member { want: access, ..had };
+    settle(tx, context, me, group, me.account, new, news)?;
+    for (who, _) in owners {
+        show(tx, me, group, who, news)?;
     }
     Ok(Reply::Done)
 }
@@ -343,13 +347,12 @@ pub(in crate::domain) fn members(
     let more = found.len() > count;
     let mut members = Vec::with_capacity(count.min(found.len()));
     for (who, part) in found.into_iter().take(count) {
-        members.push(MemberView {
-            who: name(tx, who)?,
-            want: part.want,
-            given: part.given,
-            delivered: part.delivered.id,
-            read: part.read.id,
-        });
+        let (want, given) = (part.want, part.given);
+        // Whoever is not in it has read nothing, whatever they wrote when they were.
+        let Member { delivered, read, .. } =
+            Some(part).filter(|part| part.mode().is_member()).unwrap_or_default();
+        let who = name(tx, who)?;
+        members.push(MemberView { who, want, given, delivered: delivered.id, read: read.id });
     }
     Ok(Reply::Members { members, more })
 }
@@ -366,30 +369,30 @@ pub(in crate::domain) fn leave_all(
         if !id.is_group() {
             continue;
         }
-        let Some(row) = tx.chat(id)? else { continue };
+        // One of a space may have gone with it.
+        let Some(row) = tx.chat(id)?.filter(|row| !row.removed) else { continue };
         let roster = tx.roster(id)?;
         let part = roster.part(me.account).copied().unwrap_or_default();
         let others = || roster.members().filter(|(who, _)| *who != me.account);
         let manager = others().find(|(_, part)| part.mode().has(Access::SHARE));
         let heir = manager.or_else(|| others().next()).copied();
-        if part.mode().has(Access::OWN) {
-            match heir {
-                Some((heir, theirs)) => {
-                    let (want, given) =
-                        (theirs.want.with(Access::OWN), theirs.given.with(Access::OWN));
-                    tx.put_member(heir, id, &Member { want, given, ..theirs })?;
-                }
-                None => {
-                    group::take_down(tx, row, me, news)?;
-                    continue;
-                }
-            }
+        let heir = heir.filter(|_| part.mode().has(Access::OWN));
+        if part.mode().has(Access::OWN) && heir.is_none() {
+            group::take_down(tx, row, me, news)?;
+            continue;
         }
+        if let Some((heir, theirs)) = heir {
+            let (want, given) = (theirs.want.with(Access::OWN), theirs.given.with(Access::OWN));
+            tx.put_member(heir, id, &Member { want, given, ..theirs })?;
+        }
+        let group = Group { chat: row, part: Some(part) };
         if part.mode().is_member() {
-            let group = Group { chat: row, part: Some(part) };
             go(tx, context, me, &group, me.account, None, news)?;
         }
         tx.remove_member(me.account, id)?;
+        if let Some((heir, _)) = heir {
+            show(tx, me, &group, heir, news)?;
+        }
     }
     Ok(())
 }
@@ -399,5 +402,77 @@ fn check_members(tx: &Tx<'_>, context: &Context<'_>, chat: ChatId) -> Result<(),
         Ok(())
     } else {
         Err(Refusal::TooManyMembers.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{World, address, heard_by, login, refused};
+    use crate::domain::words::{Command, Order, Outcome};
+
+    /// Who owns the chat by what somebody was shown.
+    fn owner_shown(
+        outcome: &Outcome,
+        to: AccountNo,
+        except: Option<crate::domain::id::SessionKey>,
+    ) -> String {
+        let heard = heard_by(outcome, to, except);
+        let shown = heard.iter().find_map(|event| match &***event {
+            Event::ChatChanged(info) => info.owner.clone(),
+            _ => None,
+        });
+        shown.unwrap().to_string()
+    }
+
+    #[test]
+    fn who_was_here_before_is_invited_and_not_in_at_once() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        world.group("garden", &[alice, bob]);
+        world.give(alice, "garden", "bob", "N");
+        let (chat, who) = (address("garden"), address("bob"));
+        let invite = Command::Invite { chat: chat.clone(), who, access: None };
+        assert!(world.ask(alice, invite).reply.is_ok());
+        assert_eq!(refused(&world.send(bob, "garden", "x")), Refusal::NoSuchChat);
+        assert!(world.ask(bob, Command::Join { chat }).reply.is_ok());
+        world.sent(bob, "garden", "x");
+    }
+
+    #[test]
+    fn a_chat_has_one_owner_whoever_looks() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        world.group("garden", &[bob, alice]);
+        world.give(bob, "garden", "alice", "RWPO");
+        let outcome = world.want(alice, "garden", "RWPO");
+        assert_eq!(owner_shown(&outcome, alice.account, Some(alice.key)), "alice@im.test");
+        assert_eq!(owner_shown(&outcome, bob.account, None), "alice@im.test");
+    }
+
+    #[test]
+    fn who_inherits_a_chat_is_shown_it() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        world.group("garden", &[alice, bob, carol]);
+        let outcome = world.order(Order::RemoveUser { login: login("alice") });
+        assert_eq!(owner_shown(&outcome, bob.account, None), "bob@im.test");
+    }
+
+    #[test]
+    fn who_is_not_in_it_has_read_nothing_there() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        world.group("garden", &[alice, bob]);
+        world.sent(bob, "garden", "x");
+        let (chat, who) = (address("garden"), address("bob"));
+        assert!(world.ask(alice, Command::Kick { chat, who, ban: true }).reply.is_ok());
+        let banned = &world.members(alice, "garden")[1];
+        assert_eq!((&*banned.who, banned.read), ("bob@im.test", crate::domain::id::MessageId(0)));
+
+        // What they want before they are in is a record, and moves nobody's marks.
+        let (chat, who) = (address("garden"), address("carol"));
+        let access = Access::parse("RW");
+        assert!(world.ask(alice, Command::Invite { chat, who, access }).reply.is_ok());
+        world.sent(alice, "garden", "y");
+        let outcome = world.want(carol, "garden", "D");
+        let heard = heard_by(&outcome, alice.account, None);
+        assert!(matches!(&**heard[0], Event::Message(_)) && heard.len() == 1, "{heard:?}");
     }
 }
