@@ -49,20 +49,28 @@ pub(in crate::domain) struct Readable {
     pub(in crate::domain) part: Member,
     /// What lies at or before it is gone for this reader.
     pub(in crate::domain) horizon: MessageId,
+    /// So much of the chat is gone for everybody.
+    gone: Seq,
 }
 
 impl Readable {
     /// A direct chat that somebody has a part in and in which something is left, a group that they
     /// may read.
-    fn of(look: &impl Look, chat: ChatId, part: Member) -> Result<Option<Readable>, StoreError> {
-        let Some(horizon) = horizon(look, chat, &part)? else { return Ok(None) };
+    pub(in crate::domain) fn of(
+        look: &impl Look,
+        chat: ChatId,
+        part: Member,
+    ) -> Result<Option<Readable>, StoreError> {
+        let floor = look.floor(chat)?.unwrap_or_default();
+        let Some(horizon) = above(floor, chat, &part) else { return Ok(None) };
         let head = look.head(chat)?;
         let is_there = match chat.is_group() {
             true => head.seq > Seq(0),
             // What tells of a deletion is nothing by itself.
-            false => head.id > horizon && look.floor(chat)?.is_none_or(|floor| head.id > floor.id),
+            false => head.id > horizon && head.id > floor.id,
         };
-        Ok(is_there.then_some(Readable { chat, head, part, horizon }))
+        let gone = Seq(floor.seq.0.saturating_sub(1));
+        Ok(is_there.then_some(Readable { chat, head, part, horizon, gone }))
     }
 
     pub(in crate::domain) fn window(
@@ -86,11 +94,12 @@ pub(in crate::domain) fn horizon(
     chat: ChatId,
     part: &Member,
 ) -> Result<Option<MessageId>, StoreError> {
-    if chat.is_group() && !part.mode().has(Access::READ) {
-        return Ok(None);
-    }
-    let floor = look.floor(chat)?.map_or(0, |floor| floor.id.0.saturating_sub(1));
-    Ok(Some(part.cleared.max(MessageId(floor))))
+    Ok(above(look.floor(chat)?.unwrap_or_default(), chat, part))
+}
+
+fn above(floor: Mark, chat: ChatId, part: &Member) -> Option<MessageId> {
+    let may_read = !chat.is_group() || part.mode().has(Access::READ);
+    may_read.then_some(part.cleared.max(MessageId(floor.id.0.saturating_sub(1))))
 }
 
 /// What somebody calls a chat: the other side's address, or the group's own.
@@ -151,7 +160,7 @@ pub(in crate::domain) fn chats(
     let more = all.len() > count;
     let mut chats = Vec::with_capacity(all.len().min(count));
     for readable in all.into_iter().take(count) {
-        chats.push(look_at(tx, me.account, readable.chat)?);
+        chats.extend(look_at(tx, me.account, readable.chat)?);
     }
     Ok(Reply::Chats { chats, more })
 }
@@ -162,7 +171,7 @@ pub(in crate::domain) fn unread(tx: &mut Tx<'_>, me: &Caller, count: u32) -> Res
     for readable in readables(tx, me.account)? {
         let chat = readable.chat;
         let mine = tx.member(me.account, chat)?.unwrap_or_default();
-        if unread_count(chat, readable.head, &mine) > 0 {
+        if unread_count(&readable, &mine) > 0 {
             let end = MessageId(readable.head.id.0.saturating_add(1));
             strands.push(readable.strand(mine.read.id, end));
         }
@@ -172,29 +181,36 @@ pub(in crate::domain) fn unread(tx: &mut Tx<'_>, me: &Caller, count: u32) -> Res
     Ok(Reply::Messages { messages, more })
 }
 
+/// Where a rewind ends: with what there is of a chat, or with the record that it was deleted.
 pub(in crate::domain) fn newest(tx: &Tx<'_>, me: &Caller) -> Result<Reply, Fault> {
-    let own = tx.head(ChatId::own(me.account))?.id;
-    let all = readables(tx, me.account)?;
-    Ok(Reply::Newest(all.iter().map(|chat| chat.head.id).max().unwrap_or_default().max(own)))
+    let mut newest = tx.head(ChatId::own(me.account))?.id;
+    for (chat, part) in tx.chats_of(me.account)? {
+        let head = tx.head(chat)?.id;
+        if head > newest && horizon(tx, chat, &part)?.is_some_and(|horizon| head > horizon) {
+            newest = head;
+        }
+    }
+    Ok(Reply::Newest(newest))
 }
 
-/// A chat as `me` sees it now.
+/// A chat as `me` sees it now; `None` where it is none of theirs.
 pub(in crate::domain) fn look_at(
     tx: &mut Tx<'_>,
     me: AccountNo,
     chat: ChatId,
-) -> Result<ChatView, StoreError> {
+) -> Result<Option<ChatView>, StoreError> {
+    let Some(mine) = tx.member(me, chat)? else { return Ok(None) };
+    let Some(readable) = Readable::of(tx, chat, mine)? else { return Ok(None) };
     let name = name_of(tx, me, chat)?;
-    let head = tx.head(chat)?;
-    let mine = tx.member(me, chat)?.unwrap_or_default();
     let Some(row) = tx.chat(chat)? else {
         let other = chat.other(me).unwrap_or(me);
         let others = tx.member(other, chat)?.unwrap_or_default();
-        return Ok(view(chat, name, head, &mine, &others));
+        return Ok(Some(view(&readable, name, &mine, &others)));
     };
     let others = least(tx.roster(chat)?, me);
     let group = GroupPart { kind: row.kind, name: row.name, mode: mine.mode() };
-    Ok(ChatView { group: Some(Box::new(group)), ..view(chat, name, head, &mine, &others) })
+    let view = view(&readable, name, &mine, &others);
+    Ok(Some(ChatView { group: Some(Box::new(group)), ..view }))
 }
 
 /// How far all the others have come: the least of what each of them has read and received.
@@ -215,15 +231,14 @@ pub(in crate::domain) fn least(roster: &Roster, me: AccountNo) -> Member {
 
 /// A chat in the words of the member whose part is `mine`.
 pub(in crate::domain) fn view(
-    chat: ChatId,
+    readable: &Readable,
     name: Arc<str>,
-    head: Head,
     mine: &Member,
     others: &Member,
 ) -> ChatView {
-    if is_notes(chat) {
+    let last = readable.head.id;
+    if is_notes(readable.chat) {
         // mSIM 2, decision 51: nobody else could read or receive anything there.
-        let last = head.id;
         return ChatView {
             chat: name,
             unread: 0,
@@ -236,8 +251,8 @@ pub(in crate::domain) fn view(
     }
     ChatView {
         chat: name,
-        unread: unread_count(chat, head, mine),
-        last: head.id,
+        unread: unread_count(readable, mine),
+        last,
         read: others.read.id,
         delivered: others.delivered.max(others.read).id,
         my_read: mine.read.id,
@@ -256,8 +271,12 @@ pub(in crate::domain) fn advanced(member: &Member, delivered: Mark, read: Mark) 
     Member { read, delivered: member.delivered.max(delivered).max(read), ..*member }
 }
 
-fn unread_count(chat: ChatId, head: Head, mine: &Member) -> u32 {
-    if is_notes(chat) { 0 } else { head.seq.0.saturating_sub(mine.read.seq.0) }
+/// What is gone for everybody is not unread; the record that says so is.
+fn unread_count(readable: &Readable, mine: &Member) -> u32 {
+    if is_notes(readable.chat) {
+        return 0;
+    }
+    readable.head.seq.0.saturating_sub(mine.read.seq.max(readable.gone).0)
 }
 
 /// The last message of a chat as its owner's list of contacts shows it; `None` where there is none
@@ -280,7 +299,7 @@ pub(in crate::domain) fn last_message(
 mod tests {
     use super::*;
     use crate::domain::testing::{World, ids};
-    use crate::domain::words::Command;
+    use crate::domain::words::{Command, Query, Whom};
 
     #[test]
     fn chats_come_newest_first_in_pages() {
@@ -310,6 +329,37 @@ mod tests {
         assert!(
             matches!(world.ask(carol, Command::Newest).reply, Ok(Reply::Newest(id)) if id == second)
         );
+    }
+
+    #[test]
+    fn what_is_gone_for_everybody_is_not_unread() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        world.group("garden", &[alice, bob, carol]);
+        for chat in ["bob", "garden"] {
+            for text in ["one", "two", "three"] {
+                world.sent(alice, chat, text);
+            }
+            world.clear(alice, chat, Whom::All);
+            world.sent(alice, chat, "four");
+        }
+        // The record of the clearing, and what came after it; before it all of each chat.
+        let unread: Vec<_> = world.chats(bob).iter().map(|chat| chat.unread).collect();
+        assert_eq!(unread, [2, 2]);
+        assert_eq!(world.unread(bob).len(), 4);
+    }
+
+    #[test]
+    fn the_newest_is_where_a_rewind_ends() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        world.sent(alice, "bob", "x");
+        let Ok(Reply::Recorded { id, .. }) = world.clear(alice, "bob", Whom::All).reply else {
+            panic!()
+        };
+        let newest = world.ask(bob, Command::Newest).reply;
+        assert!(matches!(newest, Ok(Reply::Newest(newest)) if newest == id), "{newest:?}");
+        let rewind = Query::Rewind { after: MessageId(0), count: 10 };
+        let Ok(Reply::Messages { messages, .. }) = world.read(bob, &rewind) else { panic!() };
+        assert_eq!(ids(&messages), [id.0]);
     }
 
     #[test]

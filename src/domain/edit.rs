@@ -13,7 +13,7 @@ use crate::domain::message::{Room, Side, enter, post, visible};
 use crate::domain::nouns::{Access, Entry, Extra, Mark, Member, Message};
 use crate::domain::session::Caller;
 use crate::domain::words::{Event, Kind, MessageView, News, Refusal, Reply, Span, Whom};
-use crate::domain::{Context, Fault, chat, spans};
+use crate::domain::{Context, Fault, chat, mark, spans};
 use crate::store::{Look, StoreError, Tx};
 
 /// Another text for a message of mine; with spans it is formatted. The same text again changes
@@ -105,22 +105,42 @@ pub(in crate::domain) fn clear(
     let readable = chat::readable(tx, me.account, address)?;
     let (chat, head) = (readable.chat, readable.head);
     if whom == Whom::Me {
-        let part = tx.member(me.account, chat)?.unwrap_or_default();
+        let old = tx.member(me.account, chat)?.unwrap_or_default();
         // What is gone is not unread.
         let end = Mark { id: head.id, seq: head.seq };
-        let part = chat::advanced(&part, end, end);
-        tx.put_member(me.account, chat, &Member { cleared: head.id, ..part })?;
+        let new = Member { cleared: head.id, ..chat::advanced(&old, end, end) };
+        tx.put_member(me.account, chat, &new)?;
         let extra = Extra { target: head.id, place: Some(chat), ..Extra::default() };
-        return note(tx, context, me, Kind::Cleared, extra, news);
+        let reply = note(tx, context, me, Kind::Cleared, extra, news)?;
+        if !chat::is_notes(chat) {
+            mark::tell_moved(tx, me, chat, (&old, &new), news)?;
+        }
+        return Ok(reply);
     }
     if !readable.part.mode().has(Access::DELETE) {
         return Err(Refusal::NotAllowed.into());
     }
     let room = room_of(tx, me, address)?;
     let entry = Entry::telling(Kind::Cleared, "", Extra { target: head.id, ..Extra::default() });
+    keep_marks(tx, me, chat)?;
     let record = post(tx, context, me, &room, entry, news)?;
-    tx.put_floor(chat, Mark { id: record.id, seq: record.seq })?;
     Ok(Reply::Recorded { id: record.id, time: record.time })
+}
+
+/// Marks that follow from somebody's own messages are written before these go.
+fn keep_marks(tx: &mut Tx<'_>, me: &Caller, chat: ChatId) -> Result<(), StoreError> {
+    let everybody = match chat.other(me.account) {
+        Some(other) => vec![me.account, other],
+        None => tx.members_of(chat)?,
+    };
+    for who in everybody {
+        if let Some(part) = tx.member(who, chat)?
+            && tx.part(who, chat)? != Some(part)
+        {
+            tx.put_member(who, chat, &part)?;
+        }
+    }
+    Ok(())
 }
 
 /// The chat as one that its member changes: deleting needs no W, and asks no other side.
@@ -158,4 +178,77 @@ fn see_own(tx: &Tx<'_>, me: &Caller, record: &Message) -> Result<MessageView, St
     let name = chat::name(tx, me.account)?;
     let window = Window { name, horizon: MessageId(0) };
     Eyes::new(tx, me.account).see(record, &window, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{Me, World, address, heard_by};
+    use crate::domain::words::Command;
+
+    fn edited(world: &mut World, me: Me, chat: &str, id: MessageId, text: &str) -> Vec<News> {
+        let (chat, text) = (address(chat), text.into());
+        let outcome = world.ask(me, Command::Edit { chat, id, text, spans: Box::default() });
+        assert!(outcome.reply.is_ok(), "{outcome:?}");
+        outcome.news
+    }
+
+    /// What somebody hears of an edit.
+    fn text_for(news: &[News], who: Me) -> (String, bool) {
+        let is_theirs = |news: &&News| news.to.accounts().any(|to| to == who.account);
+        let mut theirs = news.iter().filter(is_theirs).map(|news| &**news.event);
+        match theirs.next() {
+            Some(Event::Message(view)) => {
+                let deleted = view.extra.as_ref().is_some_and(|extra| extra.deleted);
+                (view.text.to_string(), deleted)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn clearing_for_oneself_tells_the_others_how_far_one_has_read() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let last = world.sent(alice, "bob", "x");
+        let outcome = world.clear(bob, "alice", Whom::Me);
+        let heard = heard_by(&outcome, alice.account, None);
+        let user: Arc<str> = "bob@im.test".into();
+        assert_eq!(*heard[0], Event::ReadTill { chat: user.clone(), id: last, user });
+        assert_eq!(*heard[1], Event::ChatsChanged(world.chats(alice)));
+        assert_eq!(world.chats(alice)[0].read, last);
+        // To me the chat is not there any more: the record is all that my other devices hear.
+        assert_eq!(heard_by(&outcome, bob.account, Some(bob.key)).len(), 1);
+    }
+
+    #[test]
+    fn marks_outlive_the_messages_that_they_follow_from() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        world.sent(alice, "bob", "one");
+        let second = world.sent(alice, "bob", "two");
+        world.clear(bob, "alice", Whom::All);
+        world.store.sweep().unwrap();
+        let chat = ChatId::direct(alice.account, bob.account);
+        let part = world.store.reader().read(|look| look.part(alice.account, chat)).unwrap();
+        assert_eq!(part.unwrap().read.id, second);
+    }
+
+    #[test]
+    fn an_edit_is_not_shown_to_who_deleted_the_message_for_themselves() {
+        let (mut world, [alice, bob, carol, dave]) = World::of(["alice", "bob", "carol", "dave"]);
+        world.group("garden", &[alice, bob, carol, dave]);
+        let id = world.sent(alice, "garden", "x");
+        let (chat, whom) = (address("garden"), Whom::Me);
+        assert!(world.ask(bob, Command::Delete { chat, id, whom }).reply.is_ok());
+        world.clear(carol, "garden", whom);
+        let news = edited(&mut world, alice, "garden", id, "y");
+        for (who, expected) in [(bob, ("", true)), (carol, ("", true)), (dave, ("y", false))] {
+            let (text, deleted) = text_for(&news, who);
+            assert_eq!((&*text, deleted), expected, "{who:?}");
+        }
+
+        let id = world.sent(alice, "bob", "x");
+        world.clear(bob, "alice", whom);
+        let news = edited(&mut world, alice, "bob", id, "y");
+        assert_eq!(text_for(&news, bob), (String::new(), true));
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::domain::id::{AccountNo, MessageId};
+use crate::domain::id::{AccountNo, ChatId, MessageId};
 use crate::domain::nouns::{Extra, Message};
 use crate::domain::words::{ExtraView, Kind, MessageView};
 use crate::domain::{account, chat};
@@ -121,11 +121,8 @@ impl<'l, L: Look> Eyes<'l, L> {
             true => self.look.message(message.chat, target)?,
             false => None,
         };
-        let before = MessageId(target.0.saturating_sub(1));
-        let after = MessageId(target.0.saturating_add(1));
-        let is_hidden = || self.look.hidden(self.me, message.chat, before, after);
         match found {
-            Some(found) if is_hidden()?.is_empty() => {
+            Some(found) if !is_hidden(self.look, self.me, message.chat, target)? => {
                 view.text = found.text;
                 if let Some(now) = found.extra {
                     extra.spans = now.spans;
@@ -156,6 +153,24 @@ impl<'l, L: Look> Eyes<'l, L> {
         }
         Ok(())
     }
+}
+
+/// Whether one message is gone for one reader alone.
+pub(in crate::domain) fn is_hidden(
+    look: &impl Look,
+    me: AccountNo,
+    chat: ChatId,
+    id: MessageId,
+) -> Result<bool, StoreError> {
+    let (before, after) = (id.0.saturating_sub(1), id.0.saturating_add(1));
+    Ok(!look.hidden(me, chat, MessageId(before), MessageId(after))?.is_empty())
+}
+
+/// An edit in the eyes of somebody for whom what was edited is gone.
+pub(in crate::domain) fn without_target(view: MessageView) -> MessageView {
+    let target = view.extra.map(|extra| extra.target).unwrap_or_default();
+    let extra = ExtraView { target, deleted: true, ..ExtraView::default() };
+    MessageView { text: "".into(), extra: Some(Box::new(extra)), ..view }
 }
 
 /// What an account is called on the wire: its address.

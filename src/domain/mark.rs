@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use crate::domain::Fault;
-use crate::domain::chat;
+use crate::domain::chat::{self, Readable};
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, SessionKey};
-use crate::domain::nouns::{Head, Mark, Member};
+use crate::domain::nouns::{Access, Mark, Member};
 use crate::domain::session::Caller;
 use crate::domain::words::{Audience, Event, News, Refusal, Reply};
 use crate::limits::READERS_TOLD_MAX;
@@ -76,14 +76,27 @@ fn advance(
         return Err(Refusal::NoSuchChat.into());
     };
     let new = chat::advanced(&old, delivered, read);
-    if new == old || chat::is_notes(chat) {
-        return Ok(Reply::Done);
+    if new != old && !chat::is_notes(chat) {
+        tx.move_marks(me.account, chat, new.delivered, new.read)?;
+        tell_moved(tx, me, chat, (&old, &new), news)?;
+    }
+    Ok(Reply::Done)
+}
+
+/// Tells a chat that the caller's marks have moved, if they have.
+pub(in crate::domain) fn tell_moved(
+    tx: &mut Tx<'_>,
+    me: &Caller,
+    chat: ChatId,
+    (old, new): (&Member, &Member),
+    news: &mut Vec<News>,
+) -> Result<(), StoreError> {
+    if (old.delivered, old.read) == (new.delivered, new.read) {
+        return Ok(());
     }
     let read_till = (new.read > old.read).then_some(new.read.id);
-    tx.move_marks(me.account, chat, new.delivered, new.read)?;
     let Some(other) = chat.other(me.account) else {
-        moved_in_group(tx, me, chat, (&old, &new), read_till, news)?;
-        return Ok(Reply::Done);
+        return moved_in_group(tx, me, chat, (old, new), read_till, news);
     };
     let moved = Moved {
         chat,
@@ -92,12 +105,10 @@ fn advance(
         other,
         other_name: chat::name(tx, other)?,
         except: me.key,
-        head: tx.head(chat)?,
-        part: new,
+        part: *new,
         read_till,
     };
-    moved.tell(tx, news)?;
-    Ok(Reply::Done)
+    moved.tell(tx, news)
 }
 
 /// Tells a group that somebody's marks have moved: their own other sessions, those for whom the
@@ -121,7 +132,9 @@ pub(in crate::domain) fn moved_in_group(
         let sees_it = |who: AccountNo| {
             read.moves(who, old.read, new.read) || received.moves(who, old.delivered, new.delivered)
         };
-        others.iter().map(|(who, _)| *who).filter(|who| sees_it(*who)).collect()
+        let reads = |part: &Member| part.mode().has(Access::READ);
+        let readers = others.iter().filter(|(_, part)| reads(part)).map(|(who, _)| *who);
+        readers.filter(|who| sees_it(*who)).collect()
     };
     if let Some(id) = read_till.filter(|_| is_small) {
         let (chat, user) = (chat::name_of(tx, me.account, chat)?, chat::name(tx, me.account)?);
@@ -129,11 +142,13 @@ pub(in crate::domain) fn moved_in_group(
         news.push(News::new(to, None, Event::ReadTill { chat, id, user }));
     }
     for who in changed {
-        let event = Event::ChatsChanged(vec![chat::look_at(tx, who, chat)?]);
-        news.push(News::to_one(who, None, event));
+        if let Some(view) = chat::look_at(tx, who, chat)? {
+            news.push(News::to_one(who, None, Event::ChatsChanged(vec![view])));
+        }
     }
-    let event = Event::ChatsChanged(vec![chat::look_at(tx, me.account, chat)?]);
-    news.push(News::to_one(me.account, Some(me.key), event));
+    if let Some(view) = chat::look_at(tx, me.account, chat)? {
+        news.push(News::to_one(me.account, Some(me.key), Event::ChatsChanged(vec![view])));
+    }
     Ok(())
 }
 
@@ -172,7 +187,8 @@ impl Slowest {
     }
 }
 
-/// That somebody's marks in a direct chat have moved, for both sides to hear.
+/// That somebody's marks in a direct chat have moved, for both sides to hear, where they have the
+/// chat.
 #[derive(Debug)]
 pub(in crate::domain) struct Moved {
     pub(in crate::domain) chat: ChatId,
@@ -181,7 +197,6 @@ pub(in crate::domain) struct Moved {
     pub(in crate::domain) other: AccountNo,
     pub(in crate::domain) other_name: Arc<str>,
     pub(in crate::domain) except: SessionKey,
-    pub(in crate::domain) head: Head,
     /// The mover's part, moved.
     pub(in crate::domain) part: Member,
     /// What the other side hears to be read; `None` where only the delivered mark moved.
@@ -196,15 +211,19 @@ impl Moved {
     ) -> Result<(), StoreError> {
         let other_part = tx.member(self.other, self.chat)?.unwrap_or_default();
         let to_other = |event| News::to_one(self.other, None, event);
-        if let Some(id) = self.read_till {
-            let (chat, user) = (self.mover_name.clone(), self.mover_name.clone());
-            news.push(to_other(Event::ReadTill { chat, id, user }));
+        if let Some(readable) = Readable::of(tx, self.chat, other_part)? {
+            if let Some(id) = self.read_till {
+                let (chat, user) = (self.mover_name.clone(), self.mover_name.clone());
+                news.push(to_other(Event::ReadTill { chat, id, user }));
+            }
+            let theirs = chat::view(&readable, self.mover_name, &other_part, &self.part);
+            news.push(to_other(Event::ChatsChanged(vec![theirs])));
         }
-        let theirs =
-            chat::view(self.chat, self.mover_name.clone(), self.head, &other_part, &self.part);
-        news.push(to_other(Event::ChatsChanged(vec![theirs])));
-        let mine = chat::view(self.chat, self.other_name, self.head, &self.part, &other_part);
-        news.push(News::to_one(self.mover, Some(self.except), Event::ChatsChanged(vec![mine])));
+        if let Some(readable) = Readable::of(tx, self.chat, self.part)? {
+            let mine = chat::view(&readable, self.other_name, &self.part, &other_part);
+            let event = Event::ChatsChanged(vec![mine]);
+            news.push(News::to_one(self.mover, Some(self.except), event));
+        }
         Ok(())
     }
 }
@@ -218,15 +237,17 @@ fn find_in(
 ) -> Result<(ChatId, Mark), Fault> {
     let readable = chat::readable(tx, me, address)?;
     match tx.message(readable.chat, id)? {
-        Some(message) => Ok((readable.chat, Mark { id, seq: message.seq })),
-        None => Err(Refusal::NoSuchMessage.into()),
+        Some(message) if id > readable.horizon => {
+            Ok((readable.chat, Mark { id, seq: message.seq }))
+        }
+        Some(_) | None => Err(Refusal::NoSuchMessage.into()),
     }
 }
 
 /// A message of any chat of mine: one look at each that reaches as far, no more.
 fn find(tx: &Tx<'_>, me: AccountNo, id: MessageId) -> Result<(ChatId, Mark), Fault> {
     for readable in chat::readables(tx, me)? {
-        if readable.head.id < id {
+        if readable.head.id < id || id <= readable.horizon {
             continue;
         }
         if let Some(message) = tx.message(readable.chat, id)? {
@@ -240,7 +261,7 @@ fn find(tx: &Tx<'_>, me: AccountNo, id: MessageId) -> Result<(ChatId, Mark), Fau
 mod tests {
     use super::*;
     use crate::domain::testing::{World, address, heard_by, refused};
-    use crate::domain::words::{ChatView, Command};
+    use crate::domain::words::{ChatView, Command, Whom};
 
     #[test]
     fn a_read_mark_is_told_to_both_sides() {
@@ -305,6 +326,44 @@ mod tests {
             assert!(outcome.reply.is_ok() && outcome.news.is_empty());
         }
         assert_eq!(world.chats(bob)[0].my_read, second);
+    }
+
+    #[test]
+    fn what_is_gone_cannot_be_marked() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let mine = world.sent(alice, "bob", "one");
+        world.clear(bob, "alice", Whom::Me);
+        let kept = world.sent(alice, "bob", "two");
+        world.clear(alice, "bob", Whom::All);
+        world.sent(alice, "bob", "three");
+        // Whether the record was swept away already makes no difference.
+        for id in [mine, kept] {
+            for chat in [None, Some("alice")] {
+                let outcome = world.mark_read(bob, chat, id);
+                assert_eq!(refused(&outcome), Refusal::NoSuchMessage, "{chat:?}");
+            }
+            world.store.sweep().unwrap();
+        }
+    }
+
+    #[test]
+    fn marks_are_told_to_those_only_who_have_the_chat() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        let first = world.sent(bob, "alice", "one");
+        world.clear(bob, "alice", Whom::Me);
+        let outcome = world.mark_read(alice, None, first);
+        assert!(heard_by(&outcome, bob.account, None).is_empty(), "{outcome:?}");
+        assert_eq!(heard_by(&outcome, alice.account, Some(alice.key)).len(), 1);
+
+        world.group("garden", &[alice, bob, carol]);
+        world.give(alice, "garden", "carol", "W");
+        let said = world.sent(alice, "garden", "x");
+        let outcome = world.mark_read(bob, None, said);
+        assert!(heard_by(&outcome, carol.account, None).is_empty(), "{outcome:?}");
+        world.sent(alice, "garden", "y");
+        let outcome = world.send(carol, "garden", "z");
+        let heard = heard_by(&outcome, carol.account, Some(carol.key));
+        assert!(matches!(&**heard[0], Event::Message(_)) && heard.len() == 1, "{heard:?}");
     }
 
     #[test]

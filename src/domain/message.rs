@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::eyes::{Eyes, Window};
+use crate::domain::eyes::{self, Eyes, Window};
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId};
 use crate::domain::mark::{self, Moved};
 use crate::domain::nouns::{Access, Account, AccountState, Entry, Extra, Mark, Member, Message};
@@ -127,8 +127,10 @@ pub(in crate::domain) fn visible(
         return Err(Refusal::NoSuchMessage.into());
     }
     let message = look.message(readable.chat, id)?.ok_or(Refusal::NoSuchMessage)?;
-    let hidden = look.hidden(me, readable.chat, message.previous, MessageId(id.0 + 1))?;
-    if hidden.contains(&id) { Err(Refusal::NoSuchMessage.into()) } else { Ok(message) }
+    if eyes::is_hidden(look, me, readable.chat, id)? {
+        return Err(Refusal::NoSuchMessage.into());
+    }
+    Ok(message)
 }
 
 /// Adds a record to a chat and tells everybody who reads it; the session that did it is answered
@@ -152,10 +154,16 @@ pub(in crate::domain) fn post(
     {
         join(tx, chat, me.account, *account, own)?;
     }
+    if message.kind == Kind::Cleared {
+        // Before anybody is told how much is unread.
+        tx.put_floor(chat, own)?;
+    }
     tell(tx, &message, me, room, news)?;
     // mSIM 2, decision 9: sending implies having read, and is announced only where that passes a
-    // message of somebody else; all that lies above the read mark is theirs.
+    // message of somebody else; all that lies above the read mark is theirs. Who is not in it yet
+    // has read nothing that others wait for.
     if let Some(part) = part
+        && part.mode().is_member()
         && part.read.seq < before.seq
         && !chat::is_notes(chat)
     {
@@ -169,7 +177,6 @@ pub(in crate::domain) fn post(
                     other: *account,
                     other_name: name.clone(),
                     except: me.key,
-                    head: tx.head(chat)?,
                     part: new,
                     read_till: Some(before.id),
                 };
@@ -205,11 +212,37 @@ fn tell(
         }
     };
     if let Some((to, seen)) = to_others {
-        news.push(News::new(to, None, Event::Message(seen)));
+        let without = without_target(tx, message, &to)?;
+        if without.is_empty() {
+            news.push(News::new(to, None, Event::Message(seen)));
+        } else {
+            let with = to.accounts().filter(|who| !without.contains(who)).collect();
+            let to = Audience::Many { all: with, but: None };
+            news.push(News::new(to, None, Event::Message(seen.clone())));
+            let to = Audience::Many { all: without.into(), but: None };
+            news.push(News::new(to, None, Event::Message(eyes::without_target(seen))));
+        }
     }
     let seen = see(tx, message, me.account, room.name(), &room.writer)?;
     news.push(News::to_one(me.account, Some(me.key), Event::Message(seen)));
     Ok(())
+}
+
+/// Those who deleted for themselves what was edited now; its new text is nothing to them.
+fn without_target(
+    tx: &mut Tx<'_>,
+    message: &Message,
+    to: &Audience,
+) -> Result<Vec<AccountNo>, StoreError> {
+    let mut without = Vec::new();
+    let (Kind::Edited, Some(extra)) = (message.kind, &message.extra) else { return Ok(without) };
+    for who in to.accounts() {
+        let part = tx.part(who, message.chat)?.unwrap_or_default();
+        if extra.target <= part.cleared || eyes::is_hidden(tx, who, message.chat, extra.target)? {
+            without.push(who);
+        }
+    }
+    Ok(without)
 }
 
 /// A new record as `reader` sees it, who calls the chat `chat`.
