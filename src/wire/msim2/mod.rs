@@ -300,6 +300,7 @@ pub(in crate::wire) fn what(
 pub fn push(session: &SessionId, layer: u32, told: &Told<'_>) -> Option<Packet> {
     let layer = in_force(layer);
     let (name, body) = match told {
+        Told::Resync { .. } if layer == 0 => return None,
         Told::Resync { last } => ("RESYNC", Body::Own(resync(*last))),
         Told::Event(bulletin) => {
             let name = push::name(bulletin, layer)?;
