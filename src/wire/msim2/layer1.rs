@@ -112,7 +112,7 @@ fn password(body: &Object<'_>) -> Result<Vec<u8>, Fault> {
 /// The bytes that base64 in one of its two alphabets stands for, its padding complete or absent
 /// (decision 36).
 pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let is_half_padded = text.ends_with('=') && text.len() % 4 != 0;
+    let is_half_padded = text.ends_with('=') && !text.len().is_multiple_of(4);
     if is_half_padded {
         return None;
     }

@@ -38,7 +38,7 @@ pub enum Request {
     MessageDelete,
     ChatDelete,
     ChatSearch,
-    ContactRequest,
+    ContactAsk,
     ContactAccept,
     ContactDecline,
     ContactBlock,
@@ -56,7 +56,7 @@ impl Request {
         Request::MessageDelete,
         Request::ChatDelete,
         Request::ChatSearch,
-        Request::ContactRequest,
+        Request::ContactAsk,
         Request::ContactAccept,
         Request::ContactDecline,
         Request::ContactBlock,
@@ -78,7 +78,7 @@ impl Request {
             Request::MessageDelete => "MESSAGE-DELETE",
             Request::ChatDelete => "CHAT-DELETE",
             Request::ChatSearch => "CHAT-SEARCH",
-            Request::ContactRequest => "CONTACT-REQUEST",
+            Request::ContactAsk => "CONTACT-REQUEST",
             Request::ContactAccept => "CONTACT-ACCEPT",
             Request::ContactDecline => "CONTACT-DECLINE",
             Request::ContactBlock => "CONTACT-BLOCK",
@@ -108,7 +108,7 @@ pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> 
         }
         Request::ChatDelete => Command::Clear { chat: chat(body, house)?, whom: whom(body)? },
         Request::ChatSearch => return search(body, house),
-        Request::ContactRequest => {
+        Request::ContactAsk => {
             let note = short_text(body, "note", REQUEST_NOTE_BYTES_MAX)?.unwrap_or_default();
             Command::RequestContact { who: person(body, house)?, note }
         }
