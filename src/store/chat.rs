@@ -36,7 +36,7 @@ impl Tx<'_> {
         };
         self.state.marks.lift(account, chat, &mut member);
         let own = match self.state.chats.peek(chat) {
-            Some(recent) => recent.own(account),
+            Some(window) => window.own(account),
             None => self.own_after(account, chat, member.read)?,
         };
         let own = own.unwrap_or_default();
@@ -111,8 +111,8 @@ impl Tx<'_> {
         cookie: &str,
     ) -> Result<Option<Head>, StoreError> {
         let trace = self.state.chats.trace(from, cookie);
-        let recent = self.state.chats.load(self.tables.messages()?, chat)?;
-        let candidates: Vec<usize> = recent.candidates(trace).collect();
+        let window = self.state.chats.load(self.tables.messages()?, chat)?;
+        let candidates: Vec<usize> = window.candidates(trace).collect();
         let table = self.tables.messages()?;
         for newer in candidates {
             let mut newest_first = table.range((chat.0, 0)..=(chat.0, u64::MAX))?.rev();
@@ -167,10 +167,10 @@ impl Tx<'_> {
     /// Takes a new message into what is remembered of its chat.
     fn note(&mut self, message: &Message) -> Result<(), StoreError> {
         let chat = message.chat;
-        let Some(recent) = self.state.chats.note(message) else {
+        let Some(window) = self.state.chats.note(message) else {
             return Ok(());
         };
-        while let Some((author, mark)) = recent.overdue() {
+        while let Some((author, mark)) = window.overdue() {
             let row = self.tables.members()?.row((author.0, chat.0), rows::member);
             if open_or_skip(row)?.is_some_and(|member| member.read < mark) {
                 self.state.marks.put_implied(author, chat, mark);

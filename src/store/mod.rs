@@ -7,7 +7,7 @@
 //! its commit has reached the card.
 //!
 //! From the disk upwards: `backend` (two headers) → redb → `tables` → `tlv` and `rows` (records) →
-//! `look` (questions), `tx` with `account`, `secret`, `contact` and `chat` (changes). `recent` and `marks` are
+//! `look` (questions), `tx` with `account`, `secret`, `contact` and `chat` (changes). `window` and `marks` are
 //! what the engine's thread remembers; `create`, `open`, `space`, `backup` and `verify` are the life
 //! of the file; `crash` is a disk for tests that loses power.
 
@@ -23,7 +23,6 @@ mod look;
 mod marks;
 mod meter;
 mod open;
-mod recent;
 mod rows;
 mod secret;
 mod space;
@@ -31,6 +30,7 @@ mod tables;
 mod tlv;
 mod tx;
 mod verify;
+mod window;
 
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,8 @@ use crate::domain::id::{AccountNo, ChatId, Timestamp};
 use crate::domain::nouns::Head;
 use crate::store::look::Books;
 use crate::store::marks::Marks;
-use crate::store::recent::Chats;
 use crate::store::tables::Tables;
+use crate::store::window::Chats;
 use crate::store::{StoreError, failure};
 
 /// What the engine's thread knows beside the disk. All of it can be forgotten: `ids` and `salts` are read again,
@@ -89,7 +89,7 @@ impl<'a> Books for Tx<'a> {
     }
 
     fn known_head(&self, chat: ChatId) -> Option<Head> {
-        self.state.chats.peek(chat).map(|recent| recent.head)
+        self.state.chats.peek(chat).map(|window| window.head)
     }
 
     fn known_seen(&self, account: AccountNo) -> Option<Timestamp> {

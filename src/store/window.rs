@@ -25,9 +25,9 @@ const WEIGHT_MAX: usize = 256 * 1024;
 /// What a chat weighs without its cookies.
 const CHAT_WEIGHT: usize = 48;
 
-/// One chat.
+/// One chat's.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(super) struct Window {
     pub(super) head: Head,
     /// One a message up to the head: part of the hash of author and cookie, 0 for a message
     /// without one. The record itself is compared before anything is concluded.
@@ -36,32 +36,32 @@ pub(super) struct Recent {
     own: VecDeque<(AccountNo, Mark)>,
 }
 
-impl Recent {
+impl Window {
     /// Reads the window of a chat.
     fn load(
         messages: &Opened<'_, (u64, u64)>,
         chat: ChatId,
         hasher: &RandomState,
-    ) -> Result<Recent, StoreError> {
-        let mut recent = Recent { head: head_of(messages, chat)?, ..Recent::default() };
+    ) -> Result<Window, StoreError> {
+        let mut window = Window { head: head_of(messages, chat)?, ..Window::default() };
         let newest_first = messages.range((chat.0, 0)..=(chat.0, u64::MAX))?.rev();
         for entry in newest_first.take(COOKIE_WINDOW as usize) {
             let read = messages.entry(entry, |key, fields| {
                 let line = rows::line(fields)?;
                 let id = MessageId(key.1);
                 let cookie = line.cookie;
-                recent.cookies.push_front(cookie.map_or(0, |c| trace(hasher, line.from, c)));
-                if recent.own(line.from).is_none() {
-                    recent.own.push_front((line.from, line.mark(id)));
+                window.cookies.push_front(cookie.map_or(0, |c| trace(hasher, line.from, c)));
+                if window.own(line.from).is_none() {
+                    window.own.push_front((line.from, line.mark(id)));
                 }
                 Ok(Some(()))
             });
             if open_or_skip(read)?.is_none() {
                 // A record that cannot be read keeps its place.
-                recent.cookies.push_front(0);
+                window.cookies.push_front(0);
             }
         }
-        Ok(recent)
+        Ok(window)
     }
 
     /// The last message of an author in the window.
@@ -111,8 +111,8 @@ fn trace(hasher: &RandomState, author: AccountNo, cookie: &str) -> u32 {
 /// the old one is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Chats {
-    young: HashMap<ChatId, Recent>,
-    old: HashMap<ChatId, Recent>,
+    young: HashMap<ChatId, Window>,
+    old: HashMap<ChatId, Window>,
     /// About what the young generation weighs.
     weight: usize,
     hasher: RandomState,
@@ -120,7 +120,7 @@ pub(super) struct Chats {
 
 impl Chats {
     /// What is remembered of a chat, if it is.
-    pub(super) fn peek(&self, chat: ChatId) -> Option<&Recent> {
+    pub(super) fn peek(&self, chat: ChatId) -> Option<&Window> {
         self.young.get(&chat).or_else(|| self.old.get(&chat))
     }
 
@@ -129,23 +129,23 @@ impl Chats {
         &mut self,
         messages: &Opened<'_, (u64, u64)>,
         chat: ChatId,
-    ) -> Result<&mut Recent, StoreError> {
+    ) -> Result<&mut Window, StoreError> {
         if !self.young.contains_key(&chat) {
-            let recent = match self.old.remove(&chat) {
-                Some(recent) => recent,
-                None => Recent::load(messages, chat, &self.hasher)?,
+            let window = match self.old.remove(&chat) {
+                Some(window) => window,
+                None => Window::load(messages, chat, &self.hasher)?,
             };
-            self.make_room(recent.weight());
-            self.young.insert(chat, recent);
+            self.make_room(window.weight());
+            self.young.insert(chat, window);
         }
         Ok(self.young.get_mut(&chat).expect("it was there or has just been put there"))
     }
 
     /// Takes in a new last message of a chat that is loaded.
-    pub(super) fn note(&mut self, message: &Message) -> Option<&mut Recent> {
-        let recent = self.young.get_mut(&message.chat)?;
-        self.weight += recent.note(message, &self.hasher);
-        Some(recent)
+    pub(super) fn note(&mut self, message: &Message) -> Option<&mut Window> {
+        let window = self.young.get_mut(&message.chat)?;
+        self.weight += window.note(message, &self.hasher);
+        Some(window)
     }
 
     pub(super) fn trace(&self, author: AccountNo, cookie: &str) -> u32 {
