@@ -7,12 +7,12 @@ use std::fs;
 use std::ops::Bound;
 use std::path::Path;
 
-use redb::{Key, TableDefinition, TableHandle, Value, WriteTransaction};
+use redb::{Key, TableDefinition, TableHandle, WriteTransaction};
 
-use crate::store::tables::{self, Opened, Record, Shelf};
+use crate::store::tables::{self, Opened, Record, Shelf, Tables};
 use crate::store::tlv::{self, Fields, Flaw};
 use crate::store::verify::{Chain, Findings};
-use crate::store::{Reader, StoreError, Verdict, create, failure};
+use crate::store::{Reader, StoreError, Verdict, arrivals, create, failure, history};
 
 /// `progress` is told after so many records.
 const PROGRESS_RECORDS: u64 = 1024;
@@ -50,7 +50,6 @@ impl Reader {
             create::fresh(path).map_err(|error| StoreError::Io(error.to_string()))?;
         let mut transaction = database.begin_write().map_err(failure)?;
         let mut copy = Copy { to: &transaction, findings: Findings::default(), progress };
-        let mut chain = Chain::default();
         copy.table(from.meta()?, tables::META, only_check)?;
         copy.table(from.accounts()?, tables::ACCOUNTS, |found, _, fields| {
             found.verdict.accounts += 1;
@@ -60,11 +59,7 @@ impl Reader {
         copy.table(from.contacts()?, tables::CONTACTS, only_check)?;
         copy.table(from.chats()?, tables::CHATS, only_check)?;
         copy.table(from.members()?, tables::MEMBERS, only_check)?;
-        copy.table(from.messages()?, tables::MESSAGES, |found, key, fields| {
-            // A message with a wrong check is named by the chain.
-            chain.message(found, <(u64, u64)>::from_bytes(key), fields);
-            Ok(())
-        })?;
+        copy.messages(from)?;
         copy.table(from.sessions()?, tables::SESSIONS, only_check)?;
         copy.table(from.sessions_by_account()?, tables::SESSIONS_BY_ACCOUNT, only_check)?;
         copy.table(from.seen()?, tables::SEEN, only_check)?;
@@ -91,6 +86,40 @@ struct Copy<'c> {
 }
 
 impl Copy<'_> {
+    /// All of them into one table, each behind the one before it in its chat.
+    fn messages(&mut self, from: &Tables<'_>) -> Result<(), StoreError> {
+        let (merged, recent) = (from.messages()?, from.recent()?);
+        let young = arrivals::places(recent)?;
+        let mut table = self.to.open_table(tables::MESSAGES).map_err(failure)?;
+        self.to.open_table(tables::RECENT).map_err(failure)?;
+        let mut end = table.upper_bound_mut(Bound::<(u64, u64)>::Unbounded).map_err(failure)?;
+        let mut chain = Chain::default();
+        let mut record = Vec::new();
+        let mut copied = 0;
+        for entry in history::in_order(merged, recent, &young, None)? {
+            let entry = entry?;
+            // One with a wrong check is named by the chain.
+            chain.message(&mut self.findings, &entry);
+            record.clear();
+            entry.settle(&mut record);
+            end.insert_before((entry.chat.0, entry.id.0), record.as_slice()).map_err(failure)?;
+            copied += 1;
+            self.count();
+        }
+        let all = merged.len()? + recent.len()?;
+        if copied != all {
+            self.findings.fault(format!("{copied} of {all} messages can be found"));
+        }
+        end.close().map_err(failure)
+    }
+
+    fn count(&mut self) {
+        self.findings.records += 1;
+        if self.findings.records.is_multiple_of(PROGRESS_RECORDS) {
+            (self.progress)(self.findings.records);
+        }
+    }
+
     fn table<K: Key + 'static>(
         &mut self,
         from: &Opened<'_, K>,
@@ -110,10 +139,7 @@ impl Copy<'_> {
                 self.findings.fault(from.fault(&key, flaw));
             }
             end.insert_before(&key, value.value()).map_err(failure)?;
-            self.findings.records += 1;
-            if self.findings.records.is_multiple_of(PROGRESS_RECORDS) {
-                (self.progress)(self.findings.records);
-            }
+            self.count();
         }
         let (copied, all) = (self.findings.records - before, from.len()?);
         if copied != all {

@@ -22,6 +22,7 @@ pub(super) const CHAT_TAGS: u8 = 4;
 pub(super) const MEMBER_TAGS: u8 = 7;
 pub(super) const INVITE_TAGS: u8 = 2;
 pub(super) const SECRET_TAGS: u8 = 4;
+pub(super) const MESSAGE_TAGS: u8 = 7;
 
 /// A record of `meta` that is one number, and a row of `seen`.
 pub(super) fn put_one(one: u64, out: &mut Vec<u8>) {
@@ -258,7 +259,6 @@ pub(super) struct Line<'r> {
     pub text: &'r str,
 }
 
-/// Messages are written once and never rewritten, so nothing is ever carried over.
 pub(super) fn put_message(message: &Message, out: &mut Vec<u8>) {
     put_number(out, 1, u64::from(message.from.0));
     put_number(out, 2, message.time.0);

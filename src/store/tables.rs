@@ -2,7 +2,7 @@
 //! the disk.
 //!
 //! A [`Tables`] is one transaction's set of open tables, each opened when it is first needed: a
-//! send touches `messages` and nothing else.
+//! send touches `recent` and nothing else.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -32,8 +32,10 @@ pub(super) const CONTACTS: Definition<(u32, &str)> = TableDefinition::new("conta
 pub(super) const CHATS: Definition<u64> = TableDefinition::new("chats");
 /// Account, chat.
 pub(super) const MEMBERS: Definition<(u32, u64)> = TableDefinition::new("members");
-/// Chat, message id. The only write of a send.
+/// Chat, message id: every message that has been merged, see `merge`.
 pub(super) const MESSAGES: Definition<(u64, u64)> = TableDefinition::new("messages");
+/// Message id, chat: the others, in order of arrival. The only write of a send.
+pub(super) const RECENT: Definition<(u64, u64)> = TableDefinition::new("recent");
 /// Session key.
 pub(super) const SESSIONS: Definition<&[u8; 16]> = TableDefinition::new("sessions");
 /// Account, session key: an index, its values are empty.
@@ -46,7 +48,7 @@ pub(super) const INVITES: Definition<&[u8; 16]> = TableDefinition::new("invites"
 /// Account, name: what the server can read back.
 pub(super) const SECRETS: Definition<(u32, &str)> = TableDefinition::new("secrets");
 /// How many there are.
-pub(super) const TABLES: usize = 12;
+pub(super) const TABLES: usize = 13;
 
 /// One table of one transaction.
 pub(super) struct Opened<'a, K: Key + 'static> {
@@ -77,7 +79,7 @@ impl<K: Key + 'static> Opened<'_, K> {
         Ok(self.get(&key)?.is_some())
     }
 
-    fn get<'k>(
+    pub(super) fn get<'k>(
         &self,
         key: &K::SelfType<'k>,
     ) -> Result<Option<AccessGuard<'_, Record>>, StoreError> {
@@ -185,6 +187,7 @@ pub(super) struct Tables<'a> {
     chats: OnceCell<Opened<'a, u64>>,
     members: OnceCell<Opened<'a, (u32, u64)>>,
     messages: OnceCell<Opened<'a, (u64, u64)>>,
+    recent: OnceCell<Opened<'a, (u64, u64)>>,
     sessions: OnceCell<Opened<'a, &'static [u8; 16]>>,
     sessions_by_account: OnceCell<Opened<'a, (u32, &'static [u8; 16])>>,
     seen: OnceCell<Opened<'a, u32>>,
@@ -215,6 +218,7 @@ impl<'a> Tables<'a> {
             chats: OnceCell::new(),
             members: OnceCell::new(),
             messages: OnceCell::new(),
+            recent: OnceCell::new(),
             sessions: OnceCell::new(),
             sessions_by_account: OnceCell::new(),
             seen: OnceCell::new(),
@@ -232,6 +236,7 @@ impl<'a> Tables<'a> {
         self.chats()?;
         self.members()?;
         self.messages()?;
+        self.recent()?;
         self.sessions()?;
         self.sessions_by_account()?;
         self.seen()?;
@@ -263,6 +268,14 @@ impl<'a> Tables<'a> {
     pub(super) fn messages_mut(&mut self) -> Result<&mut Opened<'a, (u64, u64)>, StoreError> {
         self.source.open_mut(&mut self.messages, "messages", MESSAGES)
     }
+    pub(super) fn recent_mut(&mut self) -> Result<&mut Opened<'a, (u64, u64)>, StoreError> {
+        self.source.open_mut(&mut self.recent, "recent", RECENT)
+    }
+    /// `messages` and `recent`.
+    pub(super) fn message_tables(&mut self) -> Result<Both<'_, 'a>, StoreError> {
+        let messages = self.source.open_mut(&mut self.messages, "messages", MESSAGES)?;
+        Ok((messages, self.source.open_mut(&mut self.recent, "recent", RECENT)?))
+    }
     pub(super) fn sessions_mut(
         &mut self,
     ) -> Result<&mut Opened<'a, &'static [u8; 16]>, StoreError> {
@@ -287,6 +300,8 @@ impl<'a> Tables<'a> {
     }
 }
 
+type Both<'t, 'a> = (&'t mut Opened<'a, (u64, u64)>, &'t mut Opened<'a, (u64, u64)>);
+
 /// What can be read of a set of tables. A trait of its own, because [`Tables`] itself is invariant in
 /// its lifetime and what it lends is not.
 pub(super) trait Shelf {
@@ -297,6 +312,7 @@ pub(super) trait Shelf {
     fn chats(&self) -> Result<&Opened<'_, u64>, StoreError>;
     fn members(&self) -> Result<&Opened<'_, (u32, u64)>, StoreError>;
     fn messages(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError>;
+    fn recent(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError>;
     fn sessions(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError>;
     fn sessions_by_account(&self) -> Result<&Opened<'_, (u32, &'static [u8; 16])>, StoreError>;
     fn seen(&self) -> Result<&Opened<'_, u32>, StoreError>;
@@ -325,6 +341,9 @@ impl Shelf for Tables<'_> {
     }
     fn messages(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError> {
         self.source.open(&self.messages, "messages", MESSAGES)
+    }
+    fn recent(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError> {
+        self.source.open(&self.recent, "recent", RECENT)
     }
     fn sessions(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError> {
         self.source.open(&self.sessions, "sessions", SESSIONS)

@@ -9,10 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use redb::Key;
 
 use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
+use crate::store::history::Entry;
 use crate::store::rows::{self, Named};
 use crate::store::tables::{Opened, Shelf, Tables};
 use crate::store::tlv::{Fields, Flaw};
-use crate::store::{Look, Reader, Snapshot, StoreError, Verdict, failure};
+use crate::store::{Look, Reader, Snapshot, StoreError, Verdict, arrivals, failure, history};
 
 /// Records a read transaction is kept open for.
 const SLICE: usize = 1024;
@@ -27,7 +28,6 @@ impl Reader {
     /// it finds is in the verdict; an error means that nothing could be read.
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
         let mut walk = Walk { reader: self, findings: Findings::default(), progress };
-        let mut chain = Chain::default();
         walk.over::<&str>(Shelf::meta, |_, _, fields, _| skim(fields?))?;
         walk.over::<u32>(Shelf::accounts, |found, no, fields, here| {
             found.verdict.accounts += 1;
@@ -49,12 +49,11 @@ impl Reader {
         })?;
         walk.over::<u64>(Shelf::chats, |_, id, f, _| rows::chat(ChatId(*id), f?).map(drop))?;
         walk.over::<(u32, u64)>(Shelf::members, |_, _, f, _| rows::member(f?).map(drop))?;
-        let least = self.snapshot()?.tables.messages()?.len()?;
-        walk.over::<(u64, u64)>(Shelf::messages, |found, key, fields, _| {
-            // The chain says itself what is wrong, in words that find the message.
-            chain.message(found, *key, fields);
-            Ok(())
-        })?;
+        let least = {
+            let here = self.snapshot()?;
+            here.tables.messages()?.len()? + here.tables.recent()?.len()?
+        };
+        walk.messages()?;
         // They only ever become more.
         let found = walk.findings.verdict.messages;
         if found < least {
@@ -124,22 +123,54 @@ impl Walk<'_> {
             &Snapshot,
         ) -> Result<(), Flaw>,
     ) -> Result<(), StoreError> {
-        let mut last = None;
+        self.slices(None, |findings, last: Option<Vec<u8>>, here| {
+            slice(pick(&here.tables)?, last.as_deref(), |table, key, fields| {
+                findings.records += 1;
+                if let Err(flaw) = check(findings, key, fields, here) {
+                    findings.fault(table.fault(key, flaw));
+                }
+            })
+        })
+    }
+
+    /// Every message by chat and id, wherever it lies: a merge in the middle of the walk changes
+    /// where that is, and nothing else.
+    fn messages(&mut self) -> Result<(), StoreError> {
+        let mut chain = Chain::default();
+        self.slices(None, |findings, last, here| {
+            let (merged, recent) = (here.tables.messages()?, here.tables.recent()?);
+            let young = arrivals::places(recent)?;
+            let first = arrivals::first_of(recent)?;
+            for (count, entry) in history::in_order(merged, recent, &young, last)?.enumerate() {
+                let entry = entry?;
+                findings.records += 1;
+                // The chain says itself what is wrong, in words that find the message.
+                chain.message(findings, &entry);
+                if entry.merged && first.is_some_and(|first| first <= entry.id.0) {
+                    findings.fault(entry.fault("it was merged before an older one"));
+                }
+                if count + 1 == SLICE {
+                    return Ok(Some((entry.chat.0, entry.id.0)));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// Slices, each with a snapshot of its own and from where the one before it ended.
+    fn slices<L>(
+        &mut self,
+        mut last: Option<L>,
+        mut slice: impl FnMut(&mut Findings, Option<L>, &Snapshot) -> Result<Option<L>, StoreError>,
+    ) -> Result<(), StoreError> {
         loop {
             let here = self.reader.snapshot()?;
             let findings = &mut self.findings;
             // redb trusts its pages; a damaged one can make it panic. Here that is a finding.
-            let sliced = catch_unwind(AssertUnwindSafe(|| {
-                slice(pick(&here.tables)?, last.as_deref(), |table, key, fields| {
-                    findings.records += 1;
-                    if let Err(flaw) = check(findings, key, fields, &here) {
-                        findings.fault(table.fault(key, flaw));
-                    }
-                })
-            }));
+            let sliced = catch_unwind(AssertUnwindSafe(|| slice(findings, last.take(), &here)));
             (self.progress)(self.findings.records);
             match sliced {
-                Ok(Ok(Some(key))) => last = Some(key),
+                Ok(Ok(Some(end))) => last = Some(end),
                 Ok(Ok(None)) => return Ok(()),
                 Ok(Err(StoreError::Damaged(what))) => {
                     self.findings.fault(format!("pages that cannot be read: {what}"));
@@ -188,14 +219,9 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// Takes the next message in key order.
-    pub(super) fn message(
-        &mut self,
-        found: &mut Findings,
-        (chat, id): (u64, u64),
-        fields: Result<Fields<'_>, Flaw>,
-    ) {
-        let (chat, id) = (ChatId(chat), MessageId(id));
+    /// Takes the next message by chat and id.
+    pub(super) fn message(&mut self, found: &mut Findings, entry: &Entry<'_>) {
+        let (chat, id) = (entry.chat, entry.id);
         found.verdict.messages += 1;
         if self.chat != Some(chat) {
             found.verdict.chats += 1;
@@ -203,7 +229,7 @@ impl Chain {
             self.last = Some(Default::default());
         }
         let last = self.last.take();
-        let line = fields.and_then(rows::line);
+        let line = entry.fields().and_then(rows::line);
         let read = line.and_then(|line| {
             rows::kind(line.kind)?;
             if chat.pair().is_some_and(|(low, high)| line.from != low && line.from != high) {
@@ -219,7 +245,7 @@ impl Chain {
             Err(flaw) => Some(flaw.to_string()),
         };
         if let Some(fault) = fault {
-            found.fault(format!("message {} of chat {}: {fault}", id.0, chat.0));
+            found.fault(entry.fault(&fault));
         }
     }
 }

@@ -7,12 +7,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use crate::domain::id::{AccountNo, ChatId, MessageId};
+use crate::domain::id::{AccountNo, ChatId};
 use crate::domain::nouns::{Head, Mark, Message};
 use crate::limits::COOKIE_WINDOW;
+use crate::store::history::History;
 use crate::store::look::head_of;
-use crate::store::rows;
-use crate::store::tables::Opened;
 use crate::store::{StoreError, open_or_skip};
 
 /// An author's own last message implies a read mark. Written only once it is so many messages
@@ -38,21 +37,15 @@ pub(super) struct Window {
 
 impl Window {
     /// Reads the window of a chat.
-    fn load(
-        messages: &Opened<'_, (u64, u64)>,
-        chat: ChatId,
-        hasher: &RandomState,
-    ) -> Result<Window, StoreError> {
-        let mut window = Window { head: head_of(messages, chat)?, ..Window::default() };
-        let newest_first = messages.range((chat.0, 0)..=(chat.0, u64::MAX))?.rev();
-        for entry in newest_first.take(COOKIE_WINDOW as usize) {
-            let read = messages.entry(entry, |key, fields| {
-                let line = rows::line(fields)?;
-                let id = MessageId(key.1);
+    fn load(history: &History<'_>, hasher: &RandomState) -> Result<Window, StoreError> {
+        let mut window = Window { head: head_of(history)?, ..Window::default() };
+        for entry in history.newest_first()?.take(COOKIE_WINDOW as usize) {
+            let entry = entry?;
+            let read = entry.read(|line| {
                 let cookie = line.cookie;
                 window.cookies.push_front(cookie.map_or(0, |c| trace(hasher, line.from, c)));
                 if window.own(line.from).is_none() {
-                    window.own.push_front((line.from, line.mark(id)));
+                    window.own.push_front((line.from, line.mark(entry.id)));
                 }
                 Ok(Some(()))
             });
@@ -125,15 +118,15 @@ impl Chats {
     }
 
     /// What is remembered of a chat, read where it is not.
-    pub(super) fn load(
+    pub(super) fn load<'t>(
         &mut self,
-        messages: &Opened<'_, (u64, u64)>,
         chat: ChatId,
+        history: impl FnOnce() -> Result<History<'t>, StoreError>,
     ) -> Result<&mut Window, StoreError> {
         if !self.young.contains_key(&chat) {
             let window = match self.old.remove(&chat) {
                 Some(window) => window,
-                None => Window::load(messages, chat, &self.hasher)?,
+                None => Window::load(&history()?, &self.hasher)?,
             };
             self.make_room(window.weight());
             self.young.insert(chat, window);
