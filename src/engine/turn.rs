@@ -258,7 +258,9 @@ impl Engine {
             next.map_or(quiet, |next| next.max(quiet))
         });
         let sweep = (!self.by_account.is_empty()).then_some(self.sweep_at);
-        [self.flush_at, seal, sweep].into_iter().flatten().min()
+        // At once: whoever waits comes first all the same.
+        let merge = self.store.is_ripe().then_some(self.changed_at);
+        [self.flush_at, seal, sweep, merge].into_iter().flatten().min()
     }
 
     fn do_duties(&mut self) -> Result<(), String> {
@@ -267,6 +269,11 @@ impl Engine {
             self.flush_at = None;
             let flushed = self.store.flush();
             self.settle(flushed)?;
+        }
+        if self.store.is_ripe() && self.core.inbox.is_empty() {
+            let merged = self.store.merge();
+            self.settle(merged)?;
+            self.core.metrics.set_work(self.store.work());
         }
         if now >= self.sweep_at {
             self.sweep_at = now + SWEEP;
