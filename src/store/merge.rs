@@ -9,19 +9,21 @@ use std::ops::Bound;
 
 use redb::CursorError;
 
-use crate::limits::{MERGE_BYTES_MAX, MERGE_CHATS_MAX};
+use crate::limits::MERGE_BYTES_MAX;
 use crate::store::arrivals::Place;
 use crate::store::history::Entry;
 use crate::store::tables::{Opened, Shelf};
 use crate::store::{StoreError, Tx, failure};
 
 impl Tx<'_> {
-    /// Merges the oldest messages of `recent`, as many as one commit should carry. `hurry`: see
-    /// `BackendSource::hurry`.
-    pub(super) fn merge(&mut self, hurry: usize) -> Result<(), StoreError> {
+    /// Merges the oldest messages of `recent`, as many as one commit should carry: those of so many
+    /// chats, and no more than `MERGE_BYTES_MAX`.
+    pub(super) fn merge(&mut self, chats_max: usize) -> Result<(), StoreError> {
         self.begin()?;
-        let (mut places, last) = oldest(self.tables.recent()?, MERGE_CHATS_MAX / hurry)?;
+        let (mut places, last) = oldest(self.tables.recent()?, chats_max)?;
         let Some(last) = last else {
+            // Nothing waits, whatever was remembered.
+            self.state.floor = Some(u64::MAX);
             return Ok(());
         };
         places.sort_unstable();
@@ -48,7 +50,7 @@ fn oldest(
         let (key, value) = entry.map_err(failure)?;
         let (id, chat) = key.value();
         chats.insert(chat);
-        if bytes > MERGE_BYTES_MAX || chats.len() > chats_max.max(1) {
+        if bytes > MERGE_BYTES_MAX || chats.len() > chats_max {
             break;
         }
         bytes += value.value().len();

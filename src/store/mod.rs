@@ -52,7 +52,7 @@ use crate::domain::nouns::{
     Account, Chat, Contact, Head, Invite, Member, Message, Secret, Session,
 };
 use crate::domain::words::{KeyId, Range};
-use crate::limits::{RECENT_FULL, RECENT_REST, RECENT_RIPE};
+use crate::limits::{MERGE_CHATS_MAX, RECENT_FULL, RECENT_REST, RECENT_RIPE};
 use crate::store::arrivals::{Arrivals, Sight};
 use crate::store::look::Books;
 use crate::store::meter::Meter;
@@ -223,7 +223,7 @@ impl Store {
         &mut self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        while self.waiting() >= RECENT_FULL / self.hurry {
+        while self.waiting() >= self.hurried(RECENT_FULL) {
             self.merge()?;
         }
         self.run(Ending::Plain, work)
@@ -236,14 +236,21 @@ impl Store {
 
     /// Whether a merge is worth its pages: one is due at the next moment in which nobody waits.
     pub fn is_ripe(&self) -> bool {
-        self.waiting() >= RECENT_RIPE / self.hurry
+        self.waiting() >= self.hurried(RECENT_RIPE)
     }
 
     /// Merges the oldest messages into their chats, as many as one commit should carry. Whatever is
     /// asked before, meanwhile and afterwards has the same answers.
     pub fn merge(&mut self) -> Result<(), StoreError> {
-        let hurry = self.hurry;
-        self.run(Ending::Plain, |tx| tx.merge(hurry))
+        if self.waiting() == 0 {
+            return Ok(());
+        }
+        let chats = self.hurried(MERGE_CHATS_MAX);
+        self.run(Ending::Plain, |tx| tx.merge(chats))
+    }
+
+    fn hurried(&self, count: usize) -> usize {
+        (count / self.hurry).max(1)
     }
 
     fn run<T>(
@@ -326,7 +333,7 @@ impl Store {
     /// The idle seal: one empty commit with quick repair on, so that a start after a power cut need
     /// not read the whole file. What rests is merged first, unless it is too little to be worth it.
     pub fn seal(&mut self) -> Result<(), StoreError> {
-        while self.waiting() >= RECENT_REST / self.hurry {
+        while self.waiting() >= self.hurried(RECENT_REST) {
             self.merge()?;
         }
         self.run(Ending::Seal, |_| Ok(()))

@@ -3,6 +3,7 @@
 mod chats;
 mod cuts;
 mod keeping;
+mod merging;
 mod nouns;
 mod places;
 mod secrets;
