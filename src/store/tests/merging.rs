@@ -9,7 +9,7 @@ use crate::limits::{
 };
 use crate::store::crash::Chance;
 use crate::store::tlv;
-use crate::store::{arrivals, rows};
+use crate::store::{arrivals, line};
 
 /// Alice's with three, and one in which nobody ever writes.
 const CHATS: [ChatId; 4] =
@@ -381,7 +381,7 @@ fn later_fields(store: &Store, message: &Message) -> Vec<(u8, Vec<u8>)> {
         let mut fields = entry.fields().unwrap();
         let mut later = Vec::new();
         while let Some((tag, bytes)) = fields.next().unwrap() {
-            if tag > rows::MESSAGE_TAGS {
+            if tag > line::MESSAGE_TAGS {
                 later.push((tag, bytes.to_vec()));
             }
         }
@@ -402,7 +402,7 @@ fn a_message_is_rewritten_wherever_it_lies() {
             tx.begin()?;
             let key = (first.id.0, first.chat.0);
             let mut record = Vec::new();
-            rows::put_message(&first, &mut record);
+            line::put_message(&first, &mut record);
             tlv::put_bytes(&mut record, 200, b"later");
             tlv::seal(&mut record, <arrivals::Place as redb::Value>::as_bytes(&key).as_ref());
             tx.tables.recent_mut()?.insert(key, &record)
@@ -463,7 +463,7 @@ fn messages_that_lie_astray_are_named_and_merged_all_the_same() {
         tx.begin()?;
         let key = (sent[2].chat.0, sent[2].id.0);
         let mut record = Vec::new();
-        rows::put_message(&sent[2], &mut record);
+        line::put_message(&sent[2], &mut record);
         tlv::seal(&mut record, <arrivals::Place as redb::Value>::as_bytes(&key).as_ref());
         tx.tables.messages_mut()?.insert(key, &record)?;
         tx.tables.recent_mut()?.remove((key.1, key.0))
