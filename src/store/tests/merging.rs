@@ -93,8 +93,8 @@ fn peopled() -> Store {
     store
 }
 
-fn say_all(store: &mut Store, which: std::ops::Range<usize>) {
-    store.write(|tx| which.map(|i| say(tx, i).map(drop)).collect()).unwrap()
+fn say_all(store: &mut Store, mut which: std::ops::Range<usize>) {
+    store.write(|tx| which.try_for_each(|i| say(tx, i).map(drop))).unwrap()
 }
 
 fn merge_all(store: &mut Store) {
