@@ -18,8 +18,8 @@ use crate::engine::inbox::Woken;
 use crate::engine::slot::Answering;
 use crate::engine::{Core, Seat};
 use crate::limits::{
-    BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, MARK_FLUSH_SECS, REOPEN_MAX, SEAL_EVERY_SECS,
-    SEAL_IDLE_SECS,
+    BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, MARK_FLUSH_SECS, MERGE_CALM_COMMANDS, MERGE_QUIET_MILLIS,
+    REOPEN_MAX, SEAL_EVERY_SECS, SEAL_IDLE_SECS,
 };
 use crate::store::{Look, Store, StoreError, Tx};
 
@@ -71,15 +71,19 @@ pub(super) struct Engine {
     changed_at: Instant,
     sealed_at: Option<Instant>,
     sweep_at: Instant,
+    /// Messages are merged then, if nobody waits.
+    merge_at: Option<Instant>,
     failures: u32,
 }
 
 impl Engine {
     pub(super) fn new(core: Arc<Core>, store: Store) -> Engine {
         let now = Instant::now();
+        let merge_at = store.is_ripe().then_some(now);
         Engine {
             core,
             store,
+            merge_at,
             random: SystemRandom::new(),
             by_account: HashMap::new(),
             flush_at: None,
@@ -171,6 +175,11 @@ impl Engine {
             }
         };
         self.changed_at = Instant::now();
+        self.merge_at = self.store.is_ripe().then(|| {
+            // In a burst the next turns come, and the more are merged at once the less each costs.
+            let burst = inputs.len() > MERGE_CALM_COMMANDS;
+            self.changed_at + Duration::from_millis(if burst { MERGE_QUIET_MILLIS } else { 0 })
+        });
         for (input, done) in inputs.drain(..).zip(done) {
             self.tell(input, done);
         }
@@ -258,9 +267,7 @@ impl Engine {
             next.map_or(quiet, |next| next.max(quiet))
         });
         let sweep = (!self.by_account.is_empty()).then_some(self.sweep_at);
-        // At once: whoever waits comes first all the same.
-        let merge = self.store.is_ripe().then_some(self.changed_at);
-        [self.flush_at, seal, sweep, merge].into_iter().flatten().min()
+        [self.flush_at, seal, sweep, self.merge_at].into_iter().flatten().min()
     }
 
     fn do_duties(&mut self) -> Result<(), String> {
@@ -270,9 +277,11 @@ impl Engine {
             let flushed = self.store.flush();
             self.settle(flushed)?;
         }
-        if self.store.is_ripe() && self.core.inbox.is_empty() {
+        // Whoever waits comes first.
+        if self.merge_at.is_some_and(|at| at <= now) && self.core.inbox.is_empty() {
             let merged = self.store.merge();
             self.settle(merged)?;
+            self.merge_at = self.store.is_ripe().then_some(now);
             self.core.metrics.set_work(self.store.work());
         }
         if now >= self.sweep_at {
