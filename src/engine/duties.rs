@@ -28,13 +28,12 @@ impl Engine {
             next.map_or(quiet, |next| next.max(quiet))
         });
         let sweep = (!self.by_account.is_empty()).then_some(self.sweep_at);
-        // At once: whoever waits comes first all the same.
-        let merge = self.store.is_ripe().then_some(self.changed_at);
         let removal = self.store.is_unswept().then(|| self.removal_due());
         let arrival = self.core.here.has_arrivals().then(Instant::now);
         let departure = self.core.here.next_departure(self.grace());
         let lapse = self.typing.next_end();
-        let duties = [self.flush_at, seal, sweep, merge, removal, arrival, departure, lapse];
+        let duties =
+            [self.flush_at, seal, sweep, self.merge_at, removal, arrival, departure, lapse];
         duties.into_iter().flatten().min()
     }
 
@@ -54,9 +53,11 @@ impl Engine {
             let flushed = self.store.flush();
             self.settle(flushed)?;
         }
-        if self.store.is_ripe() && self.core.inbox.is_empty() {
+        // Whoever waits comes first.
+        if self.merge_at.is_some_and(|at| at <= now) && self.core.inbox.is_empty() {
             let merged = self.store.merge();
             self.settle(merged)?;
+            self.merge_at = self.store.is_ripe().then_some(now);
             self.core.metrics.set_work(self.store.work());
         }
         if now >= self.sweep_at {

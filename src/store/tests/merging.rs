@@ -304,6 +304,11 @@ fn no_more_wait_than_there_may() {
         assert_eq!(store.is_ripe(), store.waiting() >= RECENT_RIPE);
     }
     assert!(most >= RECENT_FULL, "{most}");
+    // As it is at worst: each touches a page of its own.
+    let before = store.work().bytes_written;
+    store.merge().unwrap();
+    let bytes = store.work().bytes_written - before;
+    assert!(bytes < 6 << 20, "{bytes} bytes in one commit");
     assert_eq!(places(&store).1, store.waiting() as u64);
     assert_eq!(store.reader().verify(&mut |_| {}).unwrap().messages, 20 * 1024);
     store.seal().unwrap();
