@@ -24,9 +24,9 @@ pub struct Roster {
 
 impl Roster {
     fn of(parts: Vec<(AccountNo, Member)>) -> Roster {
-        let reads = |(_, member): &&(AccountNo, Member)| member.mode().has(Access::READ);
-        let readers = parts.iter().filter(reads).map(|(account, _)| *account).collect();
-        Roster { parts, readers }
+        let mut roster = Roster { parts, readers: Arc::default() };
+        roster.readers = roster.reading().map(|(account, _)| *account).collect();
+        roster
     }
 
     /// Everybody with a row: members, those who were invited, who asked, and who are banned.
@@ -47,6 +47,11 @@ impl Roster {
     /// Those who are there.
     pub fn members(&self) -> impl Iterator<Item = &(AccountNo, Member)> {
         self.parts.iter().filter(|(_, member)| member.mode().is_member())
+    }
+
+    /// Those of them who may read.
+    pub fn reading(&self) -> impl Iterator<Item = &(AccountNo, Member)> {
+        self.parts.iter().filter(|(_, member)| member.mode().has(Access::READ))
     }
 
     pub fn owner(&self) -> Option<AccountNo> {
