@@ -19,8 +19,7 @@ impl Dice {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        (u64::from((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32) * u64::from(n) >> 32)
-            as u32
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as u32 % n
     }
 
     fn one_in(&mut self, n: u32) -> bool {
