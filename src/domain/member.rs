@@ -315,7 +315,7 @@ fn go(
 
 /// Shows somebody what their part is now.
 fn show(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     me: &Caller,
     group: &Group,
     who: AccountNo,

@@ -322,8 +322,9 @@ impl Exchange {
             Query::Contacts { count, .. } | Query::Rewind { count, .. } => {
                 *count <= SHORT_READ_COUNT
             }
-            Query::Chat { .. } | Query::Profile { .. } => true,
-            Query::Spaces { .. } | Query::Search { .. } => false,
+            Query::Profile { .. } => true,
+            // They count members.
+            Query::Chat { .. } | Query::Spaces { .. } | Query::Search { .. } => false,
         };
         let config = self.core.config();
         let reader = self.core.reader.clone();

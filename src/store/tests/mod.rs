@@ -2,6 +2,8 @@
 
 mod chats;
 mod cuts;
+mod gone;
+mod groups;
 mod keeping;
 mod nouns;
 mod places;
