@@ -4,9 +4,11 @@
 //! then answers and announces. Carriers wait for the engine, the engine waits for the disk, nobody
 //! waits for a client: a full mailbox loses its updates and its session repairs from history.
 
+mod ask;
 mod attempts;
 mod auth;
 mod challenge;
+mod duties;
 mod inbox;
 mod life;
 pub mod password;

@@ -11,7 +11,6 @@ use crate::domain::id::{AccountNo, ChatId};
 use crate::domain::nouns::{Access, Mark, Member, Message};
 use crate::limits::ROSTER_PARTS_MAX;
 use crate::store::marks::raise;
-use crate::store::tables::Shelf;
 use crate::store::{Look, StoreError, Tx};
 
 /// Everybody who has a part in a group, whoever gave it to them.
@@ -128,7 +127,7 @@ impl Tx<'_> {
     pub fn roster(&mut self, chat: ChatId) -> Result<&Roster, StoreError> {
         if !self.state.rosters.known.contains_key(&chat) {
             // First, so that nobody's last message has to be looked for.
-            self.state.chats.load(self.tables.messages()?, chat)?;
+            self.window(chat)?;
             let mut parts = Vec::new();
             for account in self.members_of(chat)? {
                 if let Some(member) = self.member(account, chat)? {

@@ -50,6 +50,9 @@ fn what_lies_below_a_floor_is_removed_a_slice_at_a_time() {
     let all = secrets(&mut store, count);
     store.sweep().unwrap();
     assert!(!store.is_unswept(), "there was nothing to remove");
+    while store.waiting() > 0 {
+        store.merge().unwrap();
+    }
     let last = all.last().unwrap();
     store.write(|tx| tx.put_floor(chat(), mark(last))).unwrap();
     let commits = store.work().commits;
@@ -76,6 +79,26 @@ fn what_lies_below_a_floor_is_removed_a_slice_at_a_time() {
     store.sweep().unwrap();
     assert_eq!(store.work().commits - commits, 2);
     assert_eq!(member(&mut store, ALICE).read, mark(last));
+}
+
+#[test]
+fn what_waits_below_a_floor_is_merged_into_nothing() {
+    let mut store = memory();
+    let all = secrets(&mut store, 30);
+    for floor in [10, 20] {
+        store.write(|tx| tx.put_floor(chat(), mark(&all[floor]))).unwrap();
+        let verdict = store.reader().verify(&mut |_| {}).unwrap();
+        assert!(verdict.faults.is_empty(), "{:?}", verdict.faults);
+        store.merge().unwrap();
+        // What was merged before the second floor is removed by nobody yet.
+        let left = store.reader().read(|here| here.tables.messages()?.len()).unwrap();
+        assert_eq!(left, 20);
+        let verdict = store.reader().verify(&mut |_| {}).unwrap();
+        assert!(verdict.faults.is_empty(), "{:?}", verdict.faults);
+    }
+    store.sweep().unwrap();
+    let left = store.reader().read(|here| here.tables.messages()?.len()).unwrap();
+    assert_eq!(left, 10);
 }
 
 #[test]

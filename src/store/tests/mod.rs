@@ -5,6 +5,7 @@ mod cuts;
 mod gone;
 mod groups;
 mod keeping;
+mod merging;
 mod nouns;
 mod places;
 mod secrets;
