@@ -112,7 +112,9 @@ pub(in crate::domain) fn create(
     let room = group.room(tx, me.account)?;
     let entry = Entry::telling(Kind::Created, &group.chat.name, Extra::default());
     post(tx, context, me, &room, entry, news)?;
-    Ok(Reply::Chat(Box::new(info(tx, &group)?)))
+    let shown = Box::new(info(tx, &group)?);
+    news.push(News::to_one(me.account, Some(me.key), Event::ChatChanged(shown.clone())));
+    Ok(Reply::Chat(shown))
 }
 
 /// The owner's to do. A name that changes is a record of the chain; the rest only shows.
@@ -239,7 +241,10 @@ pub(in crate::domain) fn info(tx: &mut Tx<'_>, group: &Group) -> Result<ChatInfo
 fn facts(look: &impl Look, group: &Group, crowd: Crowd) -> Result<ChatInfo, StoreError> {
     let chat = &group.chat;
     let space = match chat.space {
-        Some(space) => look.chat(space)?.map(|space| space.address.to_string().into()),
+        Some(space) => {
+            let there = look.chat(space)?.filter(|space| !space.removed);
+            there.map(|space| space.address.to_string().into())
+        }
         None => None,
     };
     Ok(ChatInfo {
@@ -407,7 +412,9 @@ pub(in crate::domain) fn has_room_for_one_more(
     who: AccountNo,
 ) -> Result<(), Fault> {
     let chats = look.chats_of(who)?;
-    let groups = chats.iter().filter(|(chat, _)| chat.is_group()).count();
+    // Bans do not count: nobody could do anything about them, and anybody can ban.
+    let counts = |(chat, part): &&(ChatId, Member)| chat.is_group() && !part.given.is_banned();
+    let groups = chats.iter().filter(counts).count();
     if groups < context.limits.chats_per_account {
         Ok(())
     } else {

@@ -112,9 +112,9 @@ pub(in crate::domain) fn moved_in_group(
     news: &mut Vec<News>,
 ) -> Result<(), StoreError> {
     let roster = tx.roster(chat)?;
-    let is_small = roster.parts().len() <= READERS_TOLD_MAX;
+    let is_small = roster.members().count() <= READERS_TOLD_MAX;
     let all = roster.readers().clone();
-    let others: Vec<_> = roster.members().filter(|(who, _)| *who != me.account).collect();
+    let others: Vec<_> = roster.reading().filter(|(who, _)| *who != me.account).collect();
     let changed: Vec<AccountNo> = {
         let read = Slowest::of(others.iter().map(|(who, part)| (*who, part.read)));
         let received = Slowest::of(others.iter().map(|(who, part)| (*who, part.delivered)));

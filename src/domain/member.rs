@@ -19,6 +19,8 @@ use crate::store::{Look, StoreError, Tx};
 
 /// The letters that S may give and take; the others are the owner's.
 const SHARED: Access = Access::GROUP;
+/// What an heir wants from then on, beside what they wanted before: to manage the chat.
+const INHERITED: Access = Access::SHARE.with(Access::DELETE).with(Access::OWN);
 
 /// Gives somebody a part that they may take by joining, and tells them so in a message.
 pub(in crate::domain) fn invite(
@@ -36,7 +38,8 @@ pub(in crate::domain) fn invite(
     if access == Access::NONE || access.is_banned() {
         return Err(Refusal::BadAccess.into());
     }
-    may_set(&group, Access::NONE, access.without(group.chat.default_access))?;
+    let usual = group.chat.default_access;
+    may_set(&group, Access::NONE, access.without(usual))?;
     let other = account::here(tx, context.home, who)?;
     let part = tx.member(other, group.chat.id)?;
     let had = part.unwrap_or_default();
@@ -47,6 +50,8 @@ pub(in crate::domain) fn invite(
     if had.want.is_banned() || had.given.is_banned() {
         return Err(Refusal::NotAllowed.into());
     }
+    // An invitation that the owner gave stays what it is.
+    may_set(&group, had.given.without(usual), access.without(usual))?;
     let room = enter(tx, me.account, &chat::Found::Account(other))?;
     if part.is_none() {
         check_members(tx, context, group.chat.id)?;
@@ -171,7 +176,9 @@ pub(in crate::domain) fn set_access(
     if !group.mode().is_member() {
         return Err(Refusal::NoSuchChat.into());
     }
-    group.needs(Access::SHARE)?;
+    if !group.mode().has_any(Access::SHARE.with(Access::OWN)) {
+        return Err(Refusal::NotAllowed.into());
+    }
     let Some(had) = tx.member(other, group.chat.id)? else {
         return Err(Refusal::NoSuchMember.into());
     };
@@ -201,7 +208,9 @@ fn want(
     if takes_over && !had.given.has(Access::OWN) {
         return Err(Refusal::BadAccess.into());
     }
-    let new = Member { want: access, ..had };
+    // Who owns a chat lacks no letter of it, whatever was given with O.
+    let given = if takes_over { Access::OWNER } else { had.given };
+    let new = Member { want: access, given, ..had };
     settle(tx, context, me, group, me.account, new, news)?;
     if takes_over {
         // The former owner's, and what they may have offered to others besides.
@@ -266,15 +275,15 @@ fn settle(
         false => new,
     };
     tx.put_member(who, id, &new)?;
-    let person = Some(who);
+    let person = Some(who).filter(|who| *who != me.account);
+    if person.is_none() && !was && !is {
+        // Nobody writes into a chat that they are not in, not even what they want of it.
+        return show(tx, me, group, who, news).map_err(Fault::from);
+    }
     let entry = match is && !was {
-        true => {
-            let person = person.filter(|who| *who != me.account);
-            Entry::telling(Kind::Joined, "", Extra { person, ..Extra::default() })
-        }
+        true => Entry::telling(Kind::Joined, "", Extra { person, ..Extra::default() }),
         false => {
-            let access = Some(new.given.and(new.want));
-            let access = if is { access } else { Some(new.given) };
+            let access = Some(if is { new.mode() } else { new.given });
             Entry::telling(Kind::Access, "", Extra { person, access, ..Extra::default() })
         }
     };
@@ -372,24 +381,21 @@ pub(in crate::domain) fn leave_all(
         let others = || roster.members().filter(|(who, _)| *who != me.account);
         let manager = others().find(|(_, part)| part.mode().has(Access::SHARE));
         let heir = manager.or_else(|| others().next()).copied();
-        if part.mode().has(Access::OWN) {
-            match heir {
-                Some((heir, theirs)) => {
-                    let (want, given) =
-                        (theirs.want.with(Access::OWN), theirs.given.with(Access::OWN));
-                    tx.put_member(heir, id, &Member { want, given, ..theirs })?;
-                }
-                None => {
-                    group::take_down(tx, row, me, news)?;
-                    continue;
-                }
-            }
+        let owned = part.mode().has(Access::OWN);
+        if owned && heir.is_none() {
+            group::take_down(tx, row, me, news)?;
+            continue;
         }
+        let group = Group { chat: row, part: Some(part) };
         if part.mode().is_member() {
-            let group = Group { chat: row, part: Some(part) };
             go(tx, context, me, &group, me.account, None, news)?;
         }
         tx.remove_member(me.account, id)?;
+        if owned && let Some((heir, theirs)) = heir {
+            let (want, given) = (theirs.want.with(INHERITED), Access::OWNER);
+            tx.put_member(heir, id, &Member { want, given, ..theirs })?;
+            show(tx, me, &group, heir, news)?;
+        }
     }
     Ok(())
 }
@@ -401,3 +407,8 @@ fn check_members(tx: &Tx<'_>, context: &Context<'_>, chat: ChatId) -> Result<(),
         Err(Refusal::TooManyMembers.into())
     }
 }
+
+#[cfg(test)]
+mod owners;
+#[cfg(test)]
+mod table;

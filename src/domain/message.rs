@@ -175,6 +175,8 @@ pub(in crate::domain) fn post(
                 };
                 moved.tell(tx, news)?;
             }
+            // Who may not read has read nothing by writing.
+            Side::Group { .. } if !part.mode().has(Access::READ) => {}
             Side::Group { .. } => {
                 mark::moved_in_group(tx, me, chat, (&part, &new), Some(before.id), news)?;
             }

@@ -29,8 +29,7 @@ impl Roster {
     }
 
     fn count_readers(&mut self) {
-        let reads = |(_, member): &&(AccountNo, Member)| member.mode().has(Access::READ);
-        self.readers = self.parts.iter().filter(reads).map(|(account, _)| *account).collect();
+        self.readers = self.reading().map(|(account, _)| *account).collect();
     }
 
     /// Everybody with a row: members, those who were invited, who asked, and who are banned.
@@ -54,6 +53,11 @@ impl Roster {
     /// Those who are there.
     pub fn members(&self) -> impl Iterator<Item = &(AccountNo, Member)> {
         self.parts.iter().filter(|(_, member)| member.mode().is_member())
+    }
+
+    /// Those of them who may read.
+    pub fn reading(&self) -> impl Iterator<Item = &(AccountNo, Member)> {
+        self.parts.iter().filter(|(_, member)| member.mode().has(Access::READ))
     }
 
     pub fn owner(&self) -> Option<AccountNo> {
