@@ -115,6 +115,25 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 pub const INBOX_COMMANDS_MAX: usize = 2048;
 /// How many of a chat's last messages answer a repeated cookie (mSIM 2, layer 3: at least 1,000).
 pub const COOKIE_WINDOW: u32 = 1000;
+/// Messages that lie in order of arrival before they are merged into their chats, at most: what is
+/// remembered of each takes 16 bytes, and a start reads all of them.
+pub const RECENT_MAX: usize = 8192;
+/// So many are merged before the next turn, because that may add a whole batch.
+pub const RECENT_FULL: usize = RECENT_MAX - BATCH_COMMANDS_MAX;
+/// So many are merged when nobody waits: several of each chat share a page then, and the table
+/// they leave has one level fewer as long as it is no larger.
+pub const RECENT_RIPE: usize = 2048;
+/// A turn of more commands is part of a burst: the merge waits until it is over for so long. Where
+/// turns are small, each pays for the level alone, and the merge comes as soon as nobody waits.
+pub const MERGE_CALM_COMMANDS: usize = 8;
+pub const MERGE_QUIET_MILLIS: u64 = 100;
+/// So many are merged before an idle seal. Fewer would each cost nearly a page of their own; they
+/// are read in a moment at the start.
+pub const RECENT_REST: usize = 256;
+/// What one commit of a merge touches and carries at most: some megabytes, which a slow card writes
+/// in less than a second. Others wait for it.
+pub const MERGE_CHATS_MAX: usize = 512;
+pub const MERGE_BYTES_MAX: usize = 4 << 20;
 /// Ids are reserved in `meta` so many at a time; a crash skips the rest of the block.
 pub const ID_BLOCK: u64 = 65_536;
 /// The same for the numbers of salts, so that a challenge costs no write.

@@ -5,7 +5,8 @@
 //! every write and sync, and every announcement notes when in that record it was heard. Then the
 //! power is cut everywhere in the record, with what was not synced lost, torn, shuffled or garbled;
 //! each time the database must open and hold everything announced before the cut, and so it must
-//! after a second cut during that very recovery. `MSIMD_CUTS` sets the number of cuts.
+//! after a second cut during that very recovery. Messages are merged into their chats every few
+//! sends, so that cuts hit merges, too. `MSIMD_CUTS` sets the number of cuts.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -64,6 +65,16 @@ enum Said {
         text: String,
         cookie: String,
     },
+    /// A message of theirs is about to get this text; none for a deletion.
+    Changing {
+        id: u64,
+        text: String,
+    },
+    /// It has it.
+    Changed {
+        id: u64,
+        text: String,
+    },
     /// By the push: the reader knows what came before it.
     Received {
         from: String,
@@ -96,13 +107,26 @@ impl Scribe<'_> {
     }
 
     fn enter(&self, address: SocketAddr, login: &str) -> User {
-        let user = User::enter(address, login).expect("a user enters");
+        let mut user = User::enter(address, login).expect("a user enters");
+        // Edits and deletions come as what they are and not in words.
+        user.layer = 4;
         self.note(Said::Registered { login: login.into() });
         self.note(Said::LoggedIn { session: user.session.clone() });
         user
     }
 
-    fn send(&self, user: &mut User, from: &str, to: &str, text: &str) {
+    /// Sends something and thinks better of it; without a text it is deleted for both.
+    fn change(&self, user: &mut User, from: &str, to: &str, text: &str) {
+        let first = format!("{from} to {to} first {}", self.disk.clock());
+        let id = self.send(user, from, to, &first);
+        self.note(Said::Changing { id, text: text.into() });
+        let body = json!({ "chat_id": to, "message_id": id, "text": text, "for": "all" });
+        let kind = if text.is_empty() { "MESSAGE-DELETE" } else { "MESSAGE-EDIT" };
+        user.get(kind, &body).expect("a message is changed");
+        self.note(Said::Changed { id, text: text.into() });
+    }
+
+    fn send(&self, user: &mut User, from: &str, to: &str, text: &str) -> u64 {
         let cookie = format!("cookie of {}", text.trim_end_matches('x'));
         let body = json!({ "chat_id": to, "text": text, "cookie": cookie });
         let answer = user.get("MESSAGE-SEND", &body).expect("a message is sent");
@@ -110,6 +134,7 @@ impl Scribe<'_> {
         let (from, to, text) = (from.into(), to.into(), text.into());
         self.note(Said::Sent { from, to, id, text, cookie });
         self.note_pushes(user);
+        id
     }
 
     fn note_pushes(&self, user: &mut User) {
@@ -161,6 +186,9 @@ fn converse(scribe: &Scribe<'_>, users: &mut [User]) {
             let long = "x".repeat(if round == 5 { 9000 } else { round * 40 });
             scribe.send(&mut users[i], from, to, &format!("{from} to {to} {round} {long}"));
         }
+        let (i, after) = (round % PEOPLE.len(), (round + 1) % PEOPLE.len());
+        let text = if round.is_multiple_of(2) { format!("changed {round}") } else { String::new() };
+        scribe.change(&mut users[i], PEOPLE[i], PEOPLE[after], &text);
         contact(scribe, &mut users[0], "alice", &format!("friend{round}@elsewhere.test"), round);
         let body = json!({ "chat_id": "bob", "message_id": 1 });
         // Marks ride along; what they are on is not promised at once.
@@ -203,7 +231,15 @@ fn check(record: &Record, clock: usize, disk: &Disk) -> Result<(), String> {
         record.heard.iter().take_while(|h| h.at <= clock).map(|h| &h.what).collect();
     let found = store.reader().read(|look| Ok(look_for(look, &heard)));
     found.map_err(|e| format!("it cannot be read: {e}"))??;
-    go_on(&mut store, &heard)
+    unbroken(&store)?;
+    go_on(&mut store, &heard)?;
+    unbroken(&store)
+}
+
+/// Every message once and behind the one before it, wherever a merge has put it.
+fn unbroken(store: &Store) -> Result<(), String> {
+    let verdict = store.reader().verify(&mut |_| {}).map_err(|e| e.to_string())?;
+    verdict.faults.into_iter().next().map_or(Ok(()), Err)
 }
 
 fn address(login: &str) -> Address {
@@ -219,6 +255,7 @@ fn look_for(look: &impl Look, heard: &[&Said]) -> Result<(), String> {
     let mut chats: HashMap<(String, String), HashMap<u64, msimd::domain::nouns::Message>> =
         HashMap::new();
     let mut contacts: HashMap<(&str, &str), Option<bool>> = HashMap::new();
+    let changes = Changes::of(heard);
     for said in heard {
         match said {
             Said::Registered { login } => {
@@ -231,6 +268,7 @@ fn look_for(look: &impl Look, heard: &[&Said]) -> Result<(), String> {
             Said::Contact { owner, id, there } => {
                 contacts.insert((owner, id), *there);
             }
+            Said::Changing { .. } | Said::Changed { .. } => {}
             Said::Sent { from, to, id, text, .. } | Said::Received { from, to, id, text, .. } => {
                 let names = (from.min(to).clone(), from.max(to).clone());
                 if !chats.contains_key(&names) {
@@ -242,7 +280,7 @@ fn look_for(look: &impl Look, heard: &[&Said]) -> Result<(), String> {
                 }
                 let message = chats[&names].get(id).ok_or_else(|| format!("{said:?} is gone"))?;
                 let author = account(from)?;
-                let same = *message.text == **text && message.from == author;
+                let same = changes.allow(*id, text, &message.text) && message.from == author;
                 let rest = match said {
                     Said::Sent { cookie, .. } => message.cookie.as_deref() == Some(cookie),
                     Said::Received { previous, .. } => message.previous.0 == *previous,
@@ -261,6 +299,31 @@ fn look_for(look: &impl Look, heard: &[&Said]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What became of messages: the new text, and whether that was announced.
+struct Changes<'a>(HashMap<u64, (&'a str, bool)>);
+
+impl<'a> Changes<'a> {
+    fn of(heard: &[&'a Said]) -> Changes<'a> {
+        let mut changes = HashMap::new();
+        for said in heard {
+            match said {
+                Said::Changing { id, text } => changes.insert(*id, (text.as_str(), false)),
+                Said::Changed { id, text } => changes.insert(*id, (text.as_str(), true)),
+                _ => None,
+            };
+        }
+        Changes(changes)
+    }
+
+    fn allow(&self, id: u64, sent: &str, found: &str) -> bool {
+        match self.0.get(&id) {
+            None => found == sent,
+            Some((new, true)) => found == *new,
+            Some((new, false)) => found == *new || found == sent,
+        }
+    }
 }
 
 fn everything() -> Range {

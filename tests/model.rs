@@ -134,6 +134,7 @@ impl Run {
             3 if self.dice.once_in(2) => self.sweep(),
             3 => self.announce(),
             4 if self.dice.once_in(20) => self.reopen(),
+            4 if self.dice.once_in(4) => self.store().merge().unwrap(),
             4 | 5 => self.store().flush().unwrap(),
             6..=12 => {
                 if let Some(me) = self.dice.some_session(&self.model) {

@@ -16,6 +16,7 @@ use crate::config::{Config, TlsMode};
 use crate::limits::OPEN_FILES_BESIDE_CONNECTIONS;
 use crate::server::{Doors, Server};
 use crate::store::Place;
+use crate::wire::msim2::LAYER_MAX;
 
 pub(super) fn run(args: &Serve) -> Done {
     let path = Config::find(args.config.as_deref());
@@ -171,7 +172,7 @@ fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
             None => format!("  HTTP       http://{at}\n"),
         });
         let scheme = if doors.pin.is_some() { "wss" } else { "ws" };
-        text.push_str(&format!("  WebSocket  {scheme}://{at}/v3/ws\n"));
+        text.push_str(&format!("  WebSocket  {scheme}://{at}/v{LAYER_MAX}/ws\n"));
     }
     if let Some(line) = doors.line {
         let at = shown(line, &config.server_name);
@@ -185,7 +186,7 @@ fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
         let at = shown(http, &config.server_name);
         let url = if doors.pin.is_some() { "-k https://" } else { "http://" };
         text.push_str(&format!(
-            "\nTry it from another terminal:\n\n  curl -d '{{}}' {url}{at}/v3/HELLO\n  \
+            "\nTry it from another terminal:\n\n  curl -d '{{}}' {url}{at}/v{LAYER_MAX}/HELLO\n  \
              msimd user add alice\n"
         ));
     }
@@ -223,9 +224,9 @@ mod tests {
             "serves localhost from ./msimd-data.",
             "  TCP        127.0.0.1:3217\n",
             "  HTTP       http://127.0.0.1:3218\n",
-            "ws://127.0.0.1:3218/v3/ws",
+            "ws://127.0.0.1:3218/v5/ws",
             "  line       127.0.0.1:3216\n",
-            "curl -d '{}' http://127.0.0.1:3218/v3/HELLO\n",
+            "curl -d '{}' http://127.0.0.1:3218/v5/HELLO\n",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
@@ -240,6 +241,6 @@ mod tests {
         assert!(text.contains("msim-tcp://im.test:3217?end-cert=abc=\n"), "{text}");
         assert!(text.contains("msim-http://im.test:3218/?end-cert=abc=\n"), "{text}");
         assert!(text.contains("  line       127.0.0.1:3216 (TLS)\n"), "{text}");
-        assert!(text.contains("curl -d '{}' -k https://im.test:3218/v3/HELLO"), "{text}");
+        assert!(text.contains("curl -d '{}' -k https://im.test:3218/v5/HELLO"), "{text}");
     }
 }

@@ -54,7 +54,7 @@ impl Access {
         Access(self.0 & other.0 | (self.0 | other.0) & Access::BANNED.0)
     }
 
-    pub fn with(self, letters: Access) -> Access {
+    pub const fn with(self, letters: Access) -> Access {
         Access(self.0 | letters.0)
     }
 

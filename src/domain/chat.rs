@@ -213,10 +213,11 @@ pub(in crate::domain) fn look_at(
     Ok(Some(ChatView { group: Some(Box::new(group)), ..view }))
 }
 
-/// How far all the others have come: the least of what each of them has read and received.
+/// How far all the others have come: the least of what each of those who can read has read and
+/// received.
 pub(in crate::domain) fn least(roster: &Roster, me: AccountNo) -> Member {
     let mut least: Option<Member> = None;
-    for (_, member) in roster.members().filter(|(who, _)| *who != me) {
+    for (_, member) in roster.reading().filter(|(who, _)| *who != me) {
         least = Some(match least {
             None => *member,
             Some(so_far) => Member {

@@ -183,14 +183,154 @@ fn see_own(tx: &Tx<'_>, me: &Caller, record: &Message) -> Result<MessageView, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::testing::{Me, World, address, heard_by};
-    use crate::domain::words::Command;
+    use crate::domain::testing::{Me, World, address, heard_by, ids, refused, whole};
+    use crate::domain::words::{Command, Outcome, Query};
 
-    fn edited(world: &mut World, me: Me, chat: &str, id: MessageId, text: &str) -> Vec<News> {
-        let (chat, text) = (address(chat), text.into());
-        let outcome = world.ask(me, Command::Edit { chat, id, text, spans: Box::default() });
-        assert!(outcome.reply.is_ok(), "{outcome:?}");
-        outcome.news
+    fn edit(world: &mut World, me: Me, chat: &str, id: MessageId, text: &str) -> Outcome {
+        let (text, spans) = (text.into(), Box::default());
+        world.ask(me, Command::Edit { chat: address(chat), id, text, spans })
+    }
+
+    fn delete(world: &mut World, me: Me, chat: &str, id: MessageId, whom: Whom) -> Outcome {
+        world.ask(me, Command::Delete { chat: address(chat), id, whom })
+    }
+
+    fn clear(world: &mut World, me: Me, chat: &str, whom: Whom) -> Outcome {
+        world.ask(me, Command::Clear { chat: address(chat), whom })
+    }
+
+    fn record(outcome: &Outcome) -> MessageId {
+        match outcome.reply {
+            Ok(Reply::Recorded { id, .. }) => id,
+            ref other => panic!("{other:?}"),
+        }
+    }
+
+    fn rewound(world: &World, me: Me, after: MessageId) -> Vec<MessageView> {
+        match world.read(me, &Query::Rewind { after, count: 500 }) {
+            Ok(Reply::Messages { messages, more: false }) => messages,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_edit_changes_the_message_and_leaves_a_record() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let first = world.sent(alice, "bob", "frist");
+        world.now.0 += 5000;
+        let outcome = edit(&mut world, alice, "bob", first, "first");
+        let record = record(&outcome);
+        let heard = heard_by(&outcome, bob.account, None);
+        let Event::Message(view) = &**heard[0] else { panic!() };
+        assert_eq!((view.id, view.kind, &*view.text), (record, Kind::Edited, "first"));
+        assert_eq!((view.previous, view.extra.as_ref().unwrap().target), (first, first));
+        let (history, _) = world.history(bob, "alice", whole()).unwrap();
+        assert_eq!(ids(&history), [first.0, record.0]);
+        assert_eq!((&*history[0].text, history[0].kind), ("first", Kind::Text));
+        assert_eq!(history[0].extra.as_ref().unwrap().edited, world.now);
+        // The record has no text of its own: it shows what there is now.
+        edit(&mut world, alice, "bob", first, "1st");
+        assert!(rewound(&world, bob, first).iter().all(|view| &*view.text == "1st"));
+        // The same again is no change.
+        assert!(edit(&mut world, alice, "bob", first, "1st").news.is_empty());
+    }
+
+    #[test]
+    fn only_texts_of_ones_own_are_edited() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        let id = world.sent(alice, "bob", "x");
+        let beyond = MessageId(id.0 + 1);
+        for (me, chat, id, text, why) in [
+            (bob, "alice", id, "y", Refusal::NotAllowed),
+            (alice, "bob", beyond, "y", Refusal::NoSuchMessage),
+            (alice, "bob", id, "", Refusal::TextEmpty),
+            (carol, "bob", id, "y", Refusal::NoSuchChat),
+            (carol, "nobody", id, "y", Refusal::NoSuchChat),
+        ] {
+            assert_eq!(refused(&edit(&mut world, me, chat, id, text)), why);
+        }
+        world.ask(bob, Command::Block { who: address("alice"), on: true });
+        assert_eq!(refused(&edit(&mut world, alice, "bob", id, "y")), Refusal::NotAllowed);
+        let gone = record(&delete(&mut world, alice, "bob", id, Whom::All));
+        assert_eq!(refused(&edit(&mut world, bob, "alice", gone, "y")), Refusal::NotAllowed);
+        assert_eq!(refused(&edit(&mut world, alice, "bob", gone, "y")), Refusal::NotEditable);
+        assert_eq!(refused(&edit(&mut world, alice, "bob", id, "y")), Refusal::NotEditable);
+    }
+
+    #[test]
+    fn what_is_deleted_for_all_keeps_its_place_and_nothing_else() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let secret = world.sent(alice, "bob", "a secret");
+        edit(&mut world, alice, "bob", secret, "another secret");
+        let outcome = delete(&mut world, bob, "alice", secret, Whom::All);
+        let record = record(&outcome);
+        assert_eq!(outcome.news.len(), 5, "both sides, and that bob has read");
+        for me in [alice, bob] {
+            let seen = rewound(&world, me, MessageId(0));
+            assert_eq!(seen.last().unwrap().id, record);
+            assert!(seen.iter().all(|view| view.text.is_empty()), "{seen:?}");
+            assert!(seen[0].extra.as_ref().unwrap().deleted);
+        }
+        // Done once is done.
+        assert!(delete(&mut world, alice, "bob", secret, Whom::All).news.is_empty());
+    }
+
+    #[test]
+    fn what_is_deleted_for_me_is_there_for_the_other_side() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let first = world.sent(alice, "bob", "one");
+        let second = world.sent(alice, "bob", "two");
+        let outcome = delete(&mut world, alice, "bob", first, Whom::Me);
+        assert_eq!(outcome.news.len(), 1, "her other devices alone");
+        let (mine, _) = world.history(alice, "bob", whole()).unwrap();
+        assert_eq!(ids(&mine), [first.0, second.0], "the chain has no hole");
+        assert!(mine[0].text.is_empty() && mine[0].extra.as_ref().unwrap().deleted);
+        let (theirs, _) = world.history(bob, "alice", whole()).unwrap();
+        assert_eq!(&*theirs[0].text, "one");
+        // A device that was away learns of it from what concerns her alone.
+        let seen = rewound(&world, alice, second);
+        assert_eq!((seen.len(), seen[0].kind, &*seen[0].chat), (1, Kind::Deleted, "bob@im.test"));
+        let extra = seen[0].extra.as_ref().unwrap();
+        assert!(extra.private && extra.target == first && seen[0].previous == MessageId(0));
+        assert!(rewound(&world, bob, second).is_empty());
+        let again = delete(&mut world, alice, "bob", first, Whom::Me);
+        assert_eq!(refused(&again), Refusal::NoSuchMessage);
+    }
+
+    #[test]
+    fn a_chat_that_is_cleared_comes_back_with_what_is_new() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        world.sent(bob, "alice", "one");
+        let last = world.sent(bob, "alice", "two");
+        clear(&mut world, alice, "bob", Whom::Me);
+        assert!(world.chats(alice).is_empty());
+        assert_eq!(world.history(alice, "bob", whole()), Err(Refusal::NoSuchChat));
+        assert_eq!(world.history(bob, "alice", whole()).unwrap().0.len(), 2);
+        let third = world.sent(bob, "alice", "three");
+        let [chat] = &world.chats(alice)[..] else { panic!() };
+        assert_eq!((chat.unread, chat.last), (1, third));
+        let (mine, _) = world.history(alice, "bob", whole()).unwrap();
+        assert_eq!((ids(&mine), mine[0].previous), (vec![third.0], MessageId(0)));
+        let seen = rewound(&world, alice, last);
+        assert_eq!(seen[0].kind, Kind::Cleared);
+
+        let cleared = record(&clear(&mut world, bob, "alice", Whom::All));
+        for (me, other) in [(alice, "bob"), (bob, "alice")] {
+            assert!(world.chats(me).is_empty());
+            assert_eq!(world.history(me, other, whole()), Err(Refusal::NoSuchChat));
+            let seen = rewound(&world, me, third);
+            assert_eq!((seen[0].id, seen[0].kind), (cleared, Kind::Cleared));
+            assert_eq!(refused(&edit(&mut world, me, other, third, "x")), Refusal::NoSuchChat);
+        }
+        // The places go on where they were, whatever is removed meanwhile.
+        world.store.sweep().unwrap();
+        let next = world.sent(alice, "bob", "four");
+        let (theirs, _) = world.history(bob, "alice", whole()).unwrap();
+        assert_eq!(ids(&theirs), [cleared.0, next.0]);
+        assert_eq!(theirs[1].seq.0, theirs[0].seq.0 + 1);
+        assert_eq!(world.chats(bob)[0].unread, 1);
+        let verdict = world.store.reader().verify(&mut |_| {}).unwrap();
+        assert!(verdict.faults.is_empty(), "{:?}", verdict.faults);
     }
 
     /// What somebody hears of an edit.
@@ -240,7 +380,7 @@ mod tests {
         let (chat, whom) = (address("garden"), Whom::Me);
         assert!(world.ask(bob, Command::Delete { chat, id, whom }).reply.is_ok());
         world.clear(carol, "garden", whom);
-        let news = edited(&mut world, alice, "garden", id, "y");
+        let news = edit(&mut world, alice, "garden", id, "y").news;
         for (who, expected) in [(bob, ("", true)), (carol, ("", true)), (dave, ("y", false))] {
             let (text, deleted) = text_for(&news, who);
             assert_eq!((&*text, deleted), expected, "{who:?}");
@@ -248,7 +388,7 @@ mod tests {
 
         let id = world.sent(alice, "bob", "x");
         world.clear(bob, "alice", whom);
-        let news = edited(&mut world, alice, "bob", id, "y");
+        let news = edit(&mut world, alice, "bob", id, "y").news;
         assert_eq!(text_for(&news, bob), (String::new(), true));
     }
 }

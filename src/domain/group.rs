@@ -112,7 +112,9 @@ pub(in crate::domain) fn create(
     let room = group.room(tx, me.account)?;
     let entry = Entry::telling(Kind::Created, &group.chat.name, Extra::default());
     post(tx, context, me, &room, entry, news)?;
-    Ok(Reply::Chat(Box::new(info(tx, &group)?)))
+    let shown = Box::new(info(tx, &group)?);
+    news.push(News::to_one(me.account, Some(me.key), Event::ChatChanged(shown.clone())));
+    Ok(Reply::Chat(shown))
 }
 
 /// The owner's to do. A name that changes is a record of the chain; the rest only shows.
@@ -213,19 +215,46 @@ fn take_down_one(
     tx.put_chat(&Chat { removed: true, name: "".into(), about: "".into(), ..chat })
 }
 
-/// A group's own facts as whoever has this part in it sees them.
-pub(in crate::domain) fn info(look: &impl Look, group: &Group) -> Result<ChatInfo, StoreError> {
-    let chat = &group.chat;
-    let (mut members, mut owner) = (0, None);
-    for who in look.members_of(chat.id)? {
-        let mode = look.part(who, chat.id)?.unwrap_or_default().mode();
-        members += u32::from(mode.is_member());
+/// How many there are, and whose it is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Crowd {
+    members: u32,
+    owner: Option<AccountNo>,
+}
+
+impl Crowd {
+    fn count(&mut self, who: AccountNo, mode: Access) {
+        self.members += u32::from(mode.is_member());
         if mode.has(Access::OWN) {
-            owner = Some(name(look, who)?);
+            self.owner = Some(who);
         }
     }
+
+    fn of(look: &impl Look, chat: ChatId) -> Result<Crowd, StoreError> {
+        let mut crowd = Crowd::default();
+        for who in look.members_of(chat)? {
+            crowd.count(who, look.part(who, chat)?.unwrap_or_default().mode());
+        }
+        Ok(crowd)
+    }
+}
+
+/// A group's own facts as whoever has this part in it sees them; the engine knows the crowd.
+pub(in crate::domain) fn info(tx: &mut Tx<'_>, group: &Group) -> Result<ChatInfo, StoreError> {
+    let mut crowd = Crowd::default();
+    for (who, part) in tx.roster(group.chat.id)?.parts() {
+        crowd.count(*who, part.mode());
+    }
+    facts(tx, group, crowd)
+}
+
+fn facts(look: &impl Look, group: &Group, crowd: Crowd) -> Result<ChatInfo, StoreError> {
+    let chat = &group.chat;
     let space = match chat.space {
-        Some(space) => look.chat(space)?.map(|space| space.address.to_string().into()),
+        Some(space) => {
+            let there = look.chat(space)?.filter(|space| !space.removed);
+            there.map(|space| space.address.to_string().into())
+        }
         None => None,
     };
     Ok(ChatInfo {
@@ -237,8 +266,8 @@ pub(in crate::domain) fn info(look: &impl Look, group: &Group) -> Result<ChatInf
         open: chat.open,
         default_access: chat.default_access,
         part: group.part.map(|part| (part.want, part.given)),
-        members,
-        owner,
+        members: crowd.members,
+        owner: crowd.owner.map(|owner| name(look, owner)).transpose()?,
         created: chat.created,
         public_id: chat.public_id,
         online: None,
@@ -267,7 +296,7 @@ pub(in crate::domain) fn look_up(
     if !may_know(&group) {
         return Err(Refusal::NoSuchChat.into());
     }
-    Ok(Reply::Chat(Box::new(info(look, &group)?)))
+    Ok(Reply::Chat(Box::new(facts(look, &group, Crowd::of(look, group.chat.id)?)?)))
 }
 
 fn may_know(group: &Group) -> bool {
@@ -334,7 +363,7 @@ pub(in crate::domain) fn spaces(
             let Some(chat) = look.chat(id)? else { continue };
             let group = Group { part: look.part(me, id)?, chat };
             if may_know(&group) {
-                chats.push(info(look, &group)?);
+                chats.push(facts(look, &group, Crowd::of(look, id)?)?);
             }
         }
         spaces.push(SpaceView { chats });
@@ -393,9 +422,9 @@ pub(in crate::domain) fn has_room_for_one_more(
     who: AccountNo,
 ) -> Result<(), Fault> {
     let chats = look.chats_of(who)?;
-    // Who is banned is not in it: else strangers could use all of somebody's room up.
-    let counts = |part: &Member| !part.given.is_banned();
-    let groups = chats.iter().filter(|(chat, part)| chat.is_group() && counts(part)).count();
+    // Bans do not count: nobody could do anything about them, and anybody can ban.
+    let counts = |(chat, part): &&(ChatId, Member)| chat.is_group() && !part.given.is_banned();
+    let groups = chats.iter().filter(counts).count();
     if groups < context.limits.chats_per_account {
         Ok(())
     } else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::Fault;
 use crate::domain::chat::{self, Readable};
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, SessionKey};
-use crate::domain::nouns::{Access, Mark, Member};
+use crate::domain::nouns::{Mark, Member};
 use crate::domain::session::Caller;
 use crate::domain::words::{Audience, Event, News, Refusal, Reply};
 use crate::limits::READERS_TOLD_MAX;
@@ -123,18 +123,16 @@ pub(in crate::domain) fn moved_in_group(
     news: &mut Vec<News>,
 ) -> Result<(), StoreError> {
     let roster = tx.roster(chat)?;
-    let is_small = roster.parts().len() <= READERS_TOLD_MAX;
+    let is_small = roster.members().count() <= READERS_TOLD_MAX;
     let all = roster.readers().clone();
-    let others: Vec<_> = roster.members().filter(|(who, _)| *who != me.account).collect();
+    let others: Vec<_> = roster.reading().filter(|(who, _)| *who != me.account).collect();
     let changed: Vec<AccountNo> = {
         let read = Slowest::of(others.iter().map(|(who, part)| (*who, part.read)));
         let received = Slowest::of(others.iter().map(|(who, part)| (*who, part.delivered)));
         let sees_it = |who: AccountNo| {
             read.moves(who, old.read, new.read) || received.moves(who, old.delivered, new.delivered)
         };
-        let reads = |part: &Member| part.mode().has(Access::READ);
-        let readers = others.iter().filter(|(_, part)| reads(part)).map(|(who, _)| *who);
-        readers.filter(|who| sees_it(*who)).collect()
+        others.iter().map(|(who, _)| *who).filter(|who| sees_it(*who)).collect()
     };
     if let Some(id) = read_till.filter(|_| is_small) {
         let (chat, user) = (chat::name_of(tx, me.account, chat)?, chat::name(tx, me.account)?);

@@ -19,6 +19,8 @@ use crate::store::{Look, StoreError, Tx};
 
 /// The letters that S may give and take; the others are the owner's.
 const SHARED: Access = Access::GROUP;
+/// What an heir wants from then on, beside what they wanted before: to manage the chat.
+const INHERITED: Access = Access::SHARE.with(Access::DELETE).with(Access::OWN);
 
 /// Gives somebody a part that they may take by joining, and tells them so in a message.
 pub(in crate::domain) fn invite(
@@ -36,7 +38,8 @@ pub(in crate::domain) fn invite(
     if access == Access::NONE || access.is_banned() {
         return Err(Refusal::BadAccess.into());
     }
-    may_set(&group, Access::NONE, access.without(group.chat.default_access))?;
+    let usual = group.chat.default_access;
+    may_set(&group, Access::NONE, access.without(usual))?;
     let other = account::here(tx, context.home, who)?;
     let part = tx.member(other, group.chat.id)?;
     let had = part.unwrap_or_default();
@@ -47,6 +50,8 @@ pub(in crate::domain) fn invite(
     if had.want.is_banned() || had.given.is_banned() {
         return Err(Refusal::NotAllowed.into());
     }
+    // An invitation that the owner gave stays what it is.
+    may_set(&group, had.given.without(usual), access.without(usual))?;
     let room = enter(tx, me.account, &chat::Found::Account(other))?;
     if part.is_none() {
         check_members(tx, context, group.chat.id)?;
@@ -172,7 +177,9 @@ pub(in crate::domain) fn set_access(
     if !group.mode().is_member() {
         return Err(Refusal::NoSuchChat.into());
     }
-    group.needs(Access::SHARE)?;
+    if !group.mode().has_any(Access::SHARE.with(Access::OWN)) {
+        return Err(Refusal::NotAllowed.into());
+    }
     let Some(had) = tx.member(other, group.chat.id)? else {
         return Err(Refusal::NoSuchMember.into());
     };
@@ -215,7 +222,9 @@ fn want(
             tx.put_member(*who, group.chat.id, &Member { want, given, ..*part })?;
         }
     }
-    let new = Member { want: access, ..had };
+    // Who owns a chat lacks no letter of it, whatever was given with O.
+    let given = if takes_over { Access::OWNER } else { had.given };
+    let new = Member { want: access, given, ..had };
     settle(tx, context, me, group, me.account, new, news)?;
     for (who, _) in owners {
         show(tx, me, group, who, news)?;
@@ -270,15 +279,15 @@ fn settle(
         false => new,
     };
     tx.put_member(who, id, &new)?;
-    let person = Some(who);
+    let person = Some(who).filter(|who| *who != me.account);
+    if person.is_none() && !was && !is {
+        // Nobody writes into a chat that they are not in, not even what they want of it.
+        return show(tx, me, group, who, news).map_err(Fault::from);
+    }
     let entry = match is && !was {
-        true => {
-            let person = person.filter(|who| *who != me.account);
-            Entry::telling(Kind::Joined, "", Extra { person, ..Extra::default() })
-        }
+        true => Entry::telling(Kind::Joined, "", Extra { person, ..Extra::default() }),
         false => {
-            let access = Some(new.given.and(new.want));
-            let access = if is { access } else { Some(new.given) };
+            let access = Some(if is { new.mode() } else { new.given });
             Entry::telling(Kind::Access, "", Extra { person, access, ..Extra::default() })
         }
     };
@@ -310,7 +319,7 @@ fn go(
 
 /// Shows somebody what their part is now.
 fn show(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     me: &Caller,
     group: &Group,
     who: AccountNo,
@@ -376,21 +385,19 @@ pub(in crate::domain) fn leave_all(
         let others = || roster.members().filter(|(who, _)| *who != me.account);
         let manager = others().find(|(_, part)| part.mode().has(Access::SHARE));
         let heir = manager.or_else(|| others().next()).copied();
-        let heir = heir.filter(|_| part.mode().has(Access::OWN));
-        if part.mode().has(Access::OWN) && heir.is_none() {
+        let owned = part.mode().has(Access::OWN);
+        if owned && heir.is_none() {
             group::take_down(tx, row, me, news)?;
             continue;
-        }
-        if let Some((heir, theirs)) = heir {
-            let (want, given) = (theirs.want.with(Access::OWN), theirs.given.with(Access::OWN));
-            tx.put_member(heir, id, &Member { want, given, ..theirs })?;
         }
         let group = Group { chat: row, part: Some(part) };
         if part.mode().is_member() {
             go(tx, context, me, &group, me.account, None, news)?;
         }
         tx.remove_member(me.account, id)?;
-        if let Some((heir, _)) = heir {
+        if owned && let Some((heir, theirs)) = heir {
+            let (want, given) = (theirs.want.with(INHERITED), Access::OWNER);
+            tx.put_member(heir, id, &Member { want, given, ..theirs })?;
             show(tx, me, &group, heir, news)?;
         }
     }
@@ -406,73 +413,8 @@ fn check_members(tx: &Tx<'_>, context: &Context<'_>, chat: ChatId) -> Result<(),
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::testing::{World, address, heard_by, login, refused};
-    use crate::domain::words::{Command, Order, Outcome};
-
-    /// Who owns the chat by what somebody was shown.
-    fn owner_shown(
-        outcome: &Outcome,
-        to: AccountNo,
-        except: Option<crate::domain::id::SessionKey>,
-    ) -> String {
-        let heard = heard_by(outcome, to, except);
-        let shown = heard.iter().find_map(|event| match &***event {
-            Event::ChatChanged(info) => info.owner.clone(),
-            _ => None,
-        });
-        shown.unwrap().to_string()
-    }
-
-    #[test]
-    fn who_was_here_before_is_invited_and_not_in_at_once() {
-        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
-        world.group("garden", &[alice, bob]);
-        world.give(alice, "garden", "bob", "N");
-        let (chat, who) = (address("garden"), address("bob"));
-        let invite = Command::Invite { chat: chat.clone(), who, access: None };
-        assert!(world.ask(alice, invite).reply.is_ok());
-        assert_eq!(refused(&world.send(bob, "garden", "x")), Refusal::NoSuchChat);
-        assert!(world.ask(bob, Command::Join { chat }).reply.is_ok());
-        world.sent(bob, "garden", "x");
-    }
-
-    #[test]
-    fn a_chat_has_one_owner_whoever_looks() {
-        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
-        world.group("garden", &[bob, alice]);
-        world.give(bob, "garden", "alice", "RWPO");
-        let outcome = world.want(alice, "garden", "RWPO");
-        assert_eq!(owner_shown(&outcome, alice.account, Some(alice.key)), "alice@im.test");
-        assert_eq!(owner_shown(&outcome, bob.account, None), "alice@im.test");
-    }
-
-    #[test]
-    fn who_inherits_a_chat_is_shown_it() {
-        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
-        world.group("garden", &[alice, bob, carol]);
-        let outcome = world.order(Order::RemoveUser { login: login("alice") });
-        assert_eq!(owner_shown(&outcome, bob.account, None), "bob@im.test");
-    }
-
-    #[test]
-    fn who_is_not_in_it_has_read_nothing_there() {
-        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
-        world.group("garden", &[alice, bob]);
-        world.sent(bob, "garden", "x");
-        let (chat, who) = (address("garden"), address("bob"));
-        assert!(world.ask(alice, Command::Kick { chat, who, ban: true }).reply.is_ok());
-        let banned = &world.members(alice, "garden")[1];
-        assert_eq!((&*banned.who, banned.read), ("bob@im.test", crate::domain::id::MessageId(0)));
-
-        // What they want before they are in is a record, and moves nobody's marks.
-        let (chat, who) = (address("garden"), address("carol"));
-        let access = Access::parse("RW");
-        assert!(world.ask(alice, Command::Invite { chat, who, access }).reply.is_ok());
-        world.sent(alice, "garden", "y");
-        let outcome = world.want(carol, "garden", "D");
-        let heard = heard_by(&outcome, alice.account, None);
-        assert!(matches!(&**heard[0], Event::Message(_)) && heard.len() == 1, "{heard:?}");
-    }
-}
+mod owners;
+#[cfg(test)]
+mod shown;
+#[cfg(test)]
+mod table;

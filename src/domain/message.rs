@@ -160,10 +160,8 @@ pub(in crate::domain) fn post(
     }
     tell(tx, &message, me, room, news)?;
     // mSIM 2, decision 9: sending implies having read, and is announced only where that passes a
-    // message of somebody else; all that lies above the read mark is theirs. Who is not in it yet
-    // has read nothing that others wait for.
+    // message of somebody else; all that lies above the read mark is theirs.
     if let Some(part) = part
-        && part.mode().is_member()
         && part.read.seq < before.seq
         && !chat::is_notes(chat)
     {
@@ -182,6 +180,8 @@ pub(in crate::domain) fn post(
                 };
                 moved.tell(tx, news)?;
             }
+            // Who may not read has read nothing by writing.
+            Side::Group { .. } if !part.mode().has(Access::READ) => {}
             Side::Group { .. } => {
                 mark::moved_in_group(tx, me, chat, (&part, &new), Some(before.id), news)?;
             }

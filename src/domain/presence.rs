@@ -213,3 +213,69 @@ pub(in crate::domain) fn typing(
     }
     Ok(Reply::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{HOME, Me, World, contact, refused};
+    use crate::domain::words::{Command, Query};
+
+    fn viewers_of(world: &World, me: Me) -> Vec<AccountNo> {
+        let scene = Scene { now: world.now, home: HOME, here: &world.here };
+        let reader = world.store.reader();
+        let news = reader.read(|look| announce(look, &scene, me.account, true)).unwrap();
+        news.iter().flat_map(|news| news.to.accounts().collect::<Vec<_>>()).collect()
+    }
+
+    fn sees(world: &World, viewer: Me, who: &str) -> Option<bool> {
+        let who = Some(crate::domain::testing::address(who));
+        match world.read(viewer, &Query::Profile { who }) {
+            Ok(Reply::Profile(profile)) => profile.online,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn presence_is_for_contacts_and_those_one_talks_to() {
+        let (mut world, [alice, bob, carol, dave]) = World::of(["alice", "bob", "carol", "dave"]);
+        assert!(viewers_of(&world, alice).is_empty());
+        world.ask(alice, Command::AddContact(contact("bob")));
+        // It is her list that counts, not theirs.
+        world.ask(dave, Command::AddContact(contact("alice")));
+        world.sent(carol, "alice", "hello");
+        world.sent(alice, "alice", "a note");
+        assert_eq!(viewers_of(&world, alice), [bob.account, carol.account]);
+        world.here.0.insert(alice.account);
+        assert_eq!(sees(&world, bob, "alice"), Some(true));
+        assert_eq!(sees(&world, carol, "alice"), Some(true));
+        assert_eq!(sees(&world, dave, "alice"), None);
+        assert_eq!(sees(&world, alice, "bob"), None, "he has not added her");
+        // Nothing crosses a block, whichever side has it.
+        let block = |who| Command::Block { who: crate::domain::testing::address(who), on: true };
+        world.ask(alice, block("bob"));
+        world.ask(carol, block("alice"));
+        assert!(viewers_of(&world, alice).is_empty());
+        for viewer in [bob, carol] {
+            assert_eq!(sees(&world, viewer, "alice"), None);
+        }
+    }
+
+    #[test]
+    fn typing_is_told_to_the_other_side_unless_a_block_lies_between() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let chat = || crate::domain::testing::address("bob");
+        let type_on =
+            |world: &mut World| world.ask(alice, Command::Typing { chat: chat(), on: true });
+        let outcome = type_on(&mut world);
+        let name: Arc<str> = "alice@im.test".into();
+        let event = Event::Typing { chat: name.clone(), from: name, on: true };
+        assert!(outcome.news.len() == 1 && *outcome.news[0].event == event);
+        let block = |who| Command::Block { who: crate::domain::testing::address(who), on: true };
+        world.ask(bob, block("alice"));
+        let outcome = type_on(&mut world);
+        assert!(outcome.reply.is_ok() && outcome.news.is_empty());
+        let nobody = crate::domain::testing::address("nobody");
+        let outcome = world.ask(alice, Command::Typing { chat: nobody, on: true });
+        assert_eq!(refused(&outcome), Refusal::NoSuchChat);
+    }
+}

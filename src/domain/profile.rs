@@ -106,7 +106,7 @@ fn applied(old: &Profile, draft: &ProfileDraft) -> Profile {
 
 /// The fields in which `new` is another one than `old`.
 fn difference(old: &Profile, new: &Profile) -> ProfileDraft {
-    let text = |old: &Box<str>, new: &Box<str>| (old != new).then(|| new.clone());
+    let text = |old: &str, new: &str| (old != new).then(|| Box::from(new));
     let list = |old: &Vec<Box<str>>, new: &Vec<Box<str>>| (old != new).then(|| new.clone());
     ProfileDraft {
         name: text(&old.name, &new.name),

@@ -222,13 +222,113 @@ fn note_of(look: &impl Look, owner: AccountNo, who: &Address) -> Result<Box<str>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::testing::{World, address, contact as slip, heard_by};
-    use crate::domain::words::Command;
+    use crate::domain::testing::{Me, World, address, heard_by, refused};
+    use crate::domain::words::{Command, Outcome};
+
+    fn ask(world: &mut World, me: Me, who: &str) -> Outcome {
+        world.ask(me, Command::RequestContact { who: address(who), note: "it is me".into() })
+    }
+
+    fn answer(world: &mut World, me: Me, who: &str, accept: bool) -> Outcome {
+        world.ask(me, Command::AnswerContact { who: address(who), accept })
+    }
+
+    fn state(world: &World, me: Me, who: &str) -> Option<(ContactState, bool)> {
+        let contact = world.store.reader().read(|look| look.contact(me.account, &address(who)));
+        contact.unwrap().map(|contact| (contact.state, contact.unlisted))
+    }
+
+    #[test]
+    fn a_request_stands_on_both_sides_until_it_is_answered() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let outcome = ask(&mut world, alice, "bob");
+        let heard = heard_by(&outcome, bob.account, None);
+        let note = "it is me".into();
+        assert_eq!(*heard[0], Event::ContactRequested { who: "alice@im.test".into(), note });
+        assert_eq!(state(&world, alice, "bob"), Some((ContactState::Requested, false)));
+        assert_eq!(state(&world, bob, "alice"), Some((ContactState::Pending, true)));
+        // Asking again asks nobody.
+        assert!(heard_by(&ask(&mut world, alice, "bob"), bob.account, None).is_empty());
+        let outcome = answer(&mut world, bob, "alice", true);
+        let heard = heard_by(&outcome, alice.account, None);
+        let who = "bob@im.test".into();
+        assert_eq!(*heard[0], Event::ContactAnswered { who, accepted: true });
+        for (me, who) in [(alice, "bob"), (bob, "alice")] {
+            assert_eq!(state(&world, me, who), Some((ContactState::Plain, false)));
+        }
+        assert_eq!(refused(&answer(&mut world, bob, "alice", true)), Refusal::NoSuchRequest);
+    }
+
+    #[test]
+    fn who_declines_keeps_nobody() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        ask(&mut world, alice, "bob");
+        let outcome = answer(&mut world, bob, "alice", false);
+        let heard = heard_by(&outcome, alice.account, None);
+        let who = "bob@im.test".into();
+        assert_eq!(*heard[0], Event::ContactAnswered { who, accepted: false });
+        assert_eq!(state(&world, bob, "alice"), None);
+        assert_eq!(state(&world, alice, "bob"), Some((ContactState::Plain, false)));
+    }
+
+    #[test]
+    fn two_who_ask_each_other_have_each_other() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        ask(&mut world, alice, "bob");
+        ask(&mut world, bob, "alice");
+        for (me, who) in [(alice, "bob"), (bob, "alice")] {
+            assert_eq!(state(&world, me, who), Some((ContactState::Plain, false)));
+        }
+        assert_eq!(refused(&ask(&mut world, alice, "alice")), Refusal::BadField);
+        assert_eq!(refused(&ask(&mut world, alice, "nobody")), Refusal::NoSuchAccount);
+        assert_eq!(refused(&ask(&mut world, alice, "x@far.test")), Refusal::NoFederation);
+    }
+
+    #[test]
+    fn a_blocked_person_is_told_nothing() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let block = |on| Command::Block { who: address("alice"), on };
+        assert!(heard_by(&world.ask(bob, block(true)), alice.account, None).is_empty());
+        assert_eq!(state(&world, bob, "alice"), Some((ContactState::Blocked, true)));
+        assert!(world.ask(bob, block(true)).news.is_empty(), "twice is once");
+        let outcome = ask(&mut world, alice, "bob");
+        assert!(outcome.reply.is_ok() && heard_by(&outcome, bob.account, None).is_empty());
+        assert_eq!(state(&world, alice, "bob"), Some((ContactState::Requested, false)));
+        // A contact that is deleted stays blocked, and one that was none is none again.
+        world.ask(bob, Command::AddContact(crate::domain::testing::contact("alice")));
+        assert_eq!(state(&world, bob, "alice"), Some((ContactState::Blocked, false)));
+        world.ask(bob, Command::RemoveContact { who: address("alice") });
+        assert_eq!(state(&world, bob, "alice"), Some((ContactState::Blocked, true)));
+        world.ask(bob, block(false));
+        assert_eq!(state(&world, bob, "alice"), None);
+    }
+
+    #[test]
+    fn strangers_fill_nobodys_list() {
+        let mut world = World::new();
+        world.add_user("bob");
+        let bob = world.log_in("bob");
+        for n in 0..=REQUESTS_MAX {
+            let login = format!("u{n}");
+            world.add_user(&login);
+            let me = world.log_in(&login);
+            let outcome = ask(&mut world, me, "bob");
+            match n < REQUESTS_MAX {
+                true => assert!(outcome.reply.is_ok()),
+                false => assert_eq!(refused(&outcome), Refusal::TooManyContacts),
+            }
+        }
+        answer(&mut world, bob, "u0", false);
+        let late = world.log_in(&format!("u{REQUESTS_MAX}"));
+        assert!(ask(&mut world, late, "bob").reply.is_ok());
+    }
 
     #[test]
     fn who_asks_or_adds_somebody_that_still_waits_takes_their_request() {
         let asking = |who| Command::RequestContact { who: address(who), note: "".into() };
-        for command in [asking("alice"), Command::AddContact(slip("alice"))] {
+        for command in
+            [asking("alice"), Command::AddContact(crate::domain::testing::contact("alice"))]
+        {
             let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
             world.ask(alice, asking("bob"));
             // The block swallows what bob was asked, and alice is not told.

@@ -194,6 +194,98 @@ fn fold(text: &str, out: &mut String) {
 mod tests {
     use super::*;
 
+    use crate::domain::testing::{Me, World, address, ids};
+    use crate::domain::words::{Command, Query, Whom};
+
+    fn found(
+        world: &World,
+        me: Me,
+        text: &str,
+        chat: Option<&str>,
+        before: MessageId,
+        count: u32,
+    ) -> Result<(Vec<u64>, bool, MessageId), Refusal> {
+        let chat = chat.map(address);
+        let query = Query::Search { text: text.into(), chat, before, count };
+        match world.read(me, &query)? {
+            Reply::Found { messages, more, till } => Ok((ids(&messages), more, till)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn pages_of_a_search_are_everything_that_is_there_newest_first() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        let mut expected = Vec::new();
+        for n in 0..60 {
+            let to = ["bob", "carol", "alice"][n % 3];
+            let text = if n % 4 == 0 { "Большой ЖУК" } else { "nothing" };
+            let id = world.sent(alice, to, text);
+            if n % 4 == 0 {
+                expected.push(id.0);
+            }
+            // What others say to each other is none of hers.
+            world.sent(bob, "carol", "жук");
+        }
+        expected.reverse();
+        let (all, more, _) = found(&world, alice, "жук", None, MessageId::END, 100).unwrap();
+        assert_eq!((&all, more), (&expected, false));
+        for count in [1, 2, 7, 14, 15] {
+            let (mut pages, mut before) = (Vec::new(), MessageId::END);
+            loop {
+                let (page, more, till) =
+                    found(&world, alice, " Жук ", None, before, count).unwrap();
+                assert!(page.len() <= count as usize && till < before);
+                pages.extend(page);
+                before = till;
+                if !more {
+                    break;
+                }
+            }
+            assert_eq!(pages, expected, "{count} at a time");
+        }
+        let with_bob = found(&world, alice, "жук", Some("bob"), MessageId::END, 100).unwrap().0;
+        assert!(with_bob.len() == 5 && with_bob.iter().all(|id| expected.contains(id)));
+        assert_eq!(
+            found(&world, carol, "жук", Some("bob"), MessageId::END, 100).unwrap().0.len(),
+            60
+        );
+    }
+
+    #[test]
+    fn what_is_gone_is_not_found_and_what_changed_is_found_as_it_is() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let chat = || address("bob");
+        let [a, b, c] =
+            ["apple one", "apple two", "apple three"].map(|t| world.sent(alice, "bob", t));
+        let edit =
+            Command::Edit { chat: chat(), id: a, text: "pear".into(), spans: Box::default() };
+        world.ask(alice, edit);
+        let delete = |id, whom| Command::Delete { chat: chat(), id, whom };
+        world.ask(alice, delete(b, Whom::All));
+        let search =
+            |world: &World, me, text| found(world, me, text, None, MessageId::END, 9).unwrap().0;
+        assert_eq!(search(&world, alice, "apple"), [c.0]);
+        assert_eq!(search(&world, bob, "PEAR"), [a.0]);
+        world.ask(alice, delete(c, Whom::Me));
+        assert!(search(&world, alice, "apple").is_empty());
+        assert_eq!(search(&world, bob, "apple"), [c.0]);
+        world.ask(alice, Command::Clear { chat: chat(), whom: Whom::All });
+        assert!(search(&world, bob, "apple").is_empty() && search(&world, bob, "pear").is_empty());
+    }
+
+    #[test]
+    fn a_search_needs_words_and_a_chat_of_mine() {
+        let (mut world, [alice, _]) = World::of(["alice", "bob"]);
+        world.sent(alice, "bob", "x");
+        let ask = |text: &str, chat, count| found(&world, alice, text, chat, MessageId::END, count);
+        assert_eq!(ask(" \t", None, 1), Err(Refusal::TextEmpty));
+        assert_eq!(ask(&"x".repeat(SEARCH_BYTES_MAX + 1), None, 1), Err(Refusal::TextTooLong));
+        assert_eq!(ask("x", None, 0), Err(Refusal::BadRange));
+        assert_eq!(ask("x", Some("alice"), 1), Err(Refusal::NoSuchChat));
+        assert_eq!(ask("x", Some("nobody"), 1), Err(Refusal::NoSuchChat));
+    }
+
     #[test]
     fn case_is_folded_in_every_script() {
         for (text, folded) in [

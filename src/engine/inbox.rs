@@ -146,6 +146,11 @@ impl<T> Inbox<T> {
         self.taken.notify(usize::MAX);
     }
 
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().queue.is_empty()
+    }
+
     /// Since when something waits to be taken, and how much.
     pub(super) fn backlog(&self) -> (Option<Instant>, usize) {
         let state = self.lock();

@@ -4,9 +4,11 @@
 //! then answers and announces. Carriers wait for the engine, the engine waits for the disk, nobody
 //! waits for a client: a full mailbox loses its updates and its session repairs from history.
 
+mod ask;
 mod attempts;
 mod auth;
 mod challenge;
+mod duties;
 mod inbox;
 mod life;
 pub mod password;
@@ -322,8 +324,9 @@ impl Exchange {
             Query::Contacts { count, .. } | Query::Rewind { count, .. } => {
                 *count <= SHORT_READ_COUNT
             }
-            Query::Chat { .. } | Query::Profile { .. } => true,
-            Query::Spaces { .. } | Query::Search { .. } => false,
+            Query::Profile { .. } => true,
+            // They count members.
+            Query::Chat { .. } | Query::Spaces { .. } | Query::Search { .. } => false,
         };
         let config = self.core.config();
         let reader = self.core.reader.clone();

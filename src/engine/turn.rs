@@ -5,34 +5,23 @@
 //! try again".
 
 use std::collections::HashMap;
-use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::rand::SystemRandom;
 
 use crate::config::Config;
-use crate::domain::id::{AccountNo, Address, SessionKey, Timestamp};
-use crate::domain::words::{Actor, Command, News, Order, Outcome, Refusal, Reply};
-use crate::domain::{self, Context, Scene};
+use crate::domain::Context;
+use crate::domain::id::{AccountNo, SessionKey};
+use crate::domain::words::{Actor, Command, News, Outcome, Refusal, Reply};
+use crate::engine::ask::{Turn, chance, join, weight};
+use crate::engine::duties::{REMOVAL_IDLE, SWEEP};
 use crate::engine::inbox::Woken;
 use crate::engine::life::Typing;
 use crate::engine::slot::Answering;
 use crate::engine::{Core, Seat};
-use crate::limits::{
-    BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, MARK_FLUSH_SECS, REOPEN_MAX, SEAL_EVERY_SECS,
-    SEAL_IDLE_SECS,
-};
-use crate::store::{Look, Store, StoreError, Tx};
-
-/// What was deleted for everybody is removed once nothing has changed for so long,
-const REMOVAL_IDLE: Duration = Duration::from_secs(1);
-/// a slice at a time with this between two.
-const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
-/// How often sessions that nobody uses are looked for.
-const SWEEP: Duration = Duration::from_secs(60);
-/// A session's last use is written at most this often: it only decides when it expires.
-const USE_NOTED: u64 = 24 * 60 * 60 * 1000;
+use crate::limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, MERGE_CALM_COMMANDS, MERGE_QUIET_MILLIS};
+use crate::store::Store;
 
 /// What the engine takes from its inbox.
 #[derive(Debug)]
@@ -67,28 +56,32 @@ pub(super) enum End {
 }
 
 pub(super) struct Engine {
-    core: Arc<Core>,
-    store: Store,
-    random: SystemRandom,
-    by_account: HashMap<AccountNo, Vec<Arc<Seat>>>,
-    typing: Typing,
+    pub(super) core: Arc<Core>,
+    pub(super) store: Store,
+    pub(super) random: SystemRandom,
+    pub(super) by_account: HashMap<AccountNo, Vec<Arc<Seat>>>,
+    pub(super) typing: Typing,
     /// Marks are flushed then.
-    flush_at: Option<Instant>,
+    pub(super) flush_at: Option<Instant>,
     /// The last change, and the last seal.
-    changed_at: Instant,
-    sealed_at: Option<Instant>,
+    pub(super) changed_at: Instant,
+    pub(super) sealed_at: Option<Instant>,
+    /// Messages are merged then, if nobody waits.
+    pub(super) merge_at: Option<Instant>,
     /// What was deleted is removed then, as far as nothing else is to do.
-    removal_at: Instant,
-    sweep_at: Instant,
-    failures: u32,
+    pub(super) removal_at: Instant,
+    pub(super) sweep_at: Instant,
+    pub(super) failures: u32,
 }
 
 impl Engine {
     pub(super) fn new(core: Arc<Core>, store: Store) -> Engine {
         let now = Instant::now();
+        let merge_at = store.is_ripe().then_some(now);
         Engine {
             core,
             store,
+            merge_at,
             random: SystemRandom::new(),
             by_account: HashMap::new(),
             typing: Typing::default(),
@@ -185,6 +178,11 @@ impl Engine {
             }
         };
         self.changed_at = Instant::now();
+        self.merge_at = self.store.is_ripe().then(|| {
+            // In a burst the next turns come, and the more are merged at once the less each costs.
+            let burst = inputs.len() > MERGE_CALM_COMMANDS;
+            self.changed_at + Duration::from_millis(if burst { MERGE_QUIET_MILLIS } else { 0 })
+        });
         for (input, done) in inputs.drain(..).zip(done) {
             self.tell(input, done);
         }
@@ -228,7 +226,7 @@ impl Engine {
     }
 
     /// Puts news into the mailboxes of those whom it is for and who are in use.
-    fn announce(&self, order: u64, news: &[News], config: &Config) {
+    pub(super) fn announce(&self, order: u64, news: &[News], config: &Config) {
         let limits = &config.limits;
         for news in news {
             for account in news.to.accounts() {
@@ -258,7 +256,7 @@ impl Engine {
         }
     }
 
-    fn stand_up(&mut self, key: SessionKey) -> Option<Arc<Seat>> {
+    pub(super) fn stand_up(&mut self, key: SessionKey) -> Option<Arc<Seat>> {
         let seat = self.core.seats_mut().remove(&key)?;
         self.core.metrics.sessions.subtract(1);
         if let Some(seats) = self.by_account.get_mut(&seat.account) {
@@ -268,177 +266,6 @@ impl Engine {
             }
         }
         Some(seat)
-    }
-
-    /// When the thread must wake up by itself, if ever.
-    fn next_duty(&self) -> Option<Instant> {
-        let seal = self.store.is_unsealed().then(|| {
-            let quiet = self.changed_at + Duration::from_secs(SEAL_IDLE_SECS);
-            let next = self.sealed_at.map(|at| at + Duration::from_secs(SEAL_EVERY_SECS));
-            next.map_or(quiet, |next| next.max(quiet))
-        });
-        let sweep = (!self.by_account.is_empty()).then_some(self.sweep_at);
-        let removal = self.store.is_unswept().then(|| self.removal_due());
-        let arrival = self.core.here.has_arrivals().then(Instant::now);
-        let departure = self.core.here.next_departure(self.grace());
-        let lapse = self.typing.next_end();
-        let duties = [self.flush_at, seal, sweep, removal, arrival, departure, lapse];
-        duties.into_iter().flatten().min()
-    }
-
-    fn do_duties(&mut self) -> Result<(), String> {
-        let now = Instant::now();
-        self.look_after_people(now)?;
-        if self.store.is_unswept() && now >= self.removal_due() {
-            self.removal_at = now + REMOVAL_PAUSE;
-            if !self.store.has_room() {
-                self.store.drop_ballast();
-            }
-            let removed = self.store.sweep();
-            self.settle(removed)?;
-        }
-        if self.flush_at.is_some_and(|at| at <= now) {
-            self.flush_at = None;
-            let flushed = self.store.flush();
-            self.settle(flushed)?;
-        }
-        if now >= self.sweep_at {
-            self.sweep_at = now + SWEEP;
-            self.sweep(now)?;
-        }
-        let seal_due = self.store.is_unsealed()
-            && now >= self.changed_at + Duration::from_secs(SEAL_IDLE_SECS)
-            && self.sealed_at.is_none_or(|at| now >= at + Duration::from_secs(SEAL_EVERY_SECS));
-        if seal_due {
-            self.sealed_at = Some(now);
-            let sealed = self.store.seal();
-            self.settle(sealed)?;
-            self.core.metrics.set_work(self.store.work());
-        }
-        Ok(())
-    }
-
-    /// When nothing has changed for a moment, and not right after the last slice.
-    fn removal_due(&self) -> Instant {
-        self.removal_at.max(self.changed_at + REMOVAL_IDLE)
-    }
-
-    fn grace(&self) -> Duration {
-        Duration::from_secs(self.core.config().limits.presence_grace)
-    }
-
-    /// Tells of those who came, who went, and who have stopped typing.
-    fn look_after_people(&mut self, now: Instant) -> Result<(), String> {
-        let came = self.core.here.arrivals();
-        let held = |who| {
-            let seats = self.by_account.get(&who);
-            seats.is_some_and(|seats| seats.iter().any(|seat| seat.is_held()))
-        };
-        let left = self.core.here.departures(self.grace(), held);
-        let mut silent = self.typing.lapse(now);
-        for who in &left {
-            silent.extend(self.typing.end_all(*who));
-        }
-        if came.is_empty() && left.is_empty() && silent.is_empty() {
-            return Ok(());
-        }
-        let config = self.core.config();
-        let now = self.core.now();
-        let Engine { core, store, .. } = self;
-        let scene = Scene { now, home: &config.server_name, here: &*core.here };
-        let told = store.write(|tx| {
-            let mut news = Vec::new();
-            for (who, chat) in &silent {
-                news.extend(domain::stop_typing(tx, *who, chat)?);
-            }
-            for (who, online) in
-                came.iter().map(|w| (w, true)).chain(left.iter().map(|w| (w, false)))
-            {
-                tx.touch_last_seen(*who, now)?;
-                news.extend(domain::announce(tx, &scene, *who, online)?);
-            }
-            Ok(news)
-        });
-        match told {
-            Ok(news) => {
-                let order = self.core.next_order();
-                self.announce(order, &news, &config);
-                self.flush_soon();
-                Ok(())
-            }
-            // Nobody hears of it, and nothing is lost by that.
-            Err(StoreError::Damaged(what)) => {
-                log::error!("who is here was not told because of a damaged record: {what}");
-                Ok(())
-            }
-            Err(error) => self.settle(Err(error)),
-        }
-    }
-
-    fn flush_soon(&mut self) {
-        if self.flush_at.is_none() && self.store.has_marks() {
-            self.flush_at = Some(Instant::now() + Duration::from_secs(MARK_FLUSH_SECS));
-        }
-    }
-
-    /// Drops the mailboxes of sessions that nobody used for `mailbox_ttl`, and notes once a day that
-    /// the others are in use.
-    fn sweep(&mut self, now: Instant) -> Result<(), String> {
-        let config = self.core.config();
-        let ttl = Duration::from_secs(config.limits.mailbox_ttl);
-        let wall = self.core.now();
-        let mut stale = Vec::new();
-        let mut used = Vec::new();
-        for (key, seat) in self.core.seats().iter() {
-            if now.checked_sub(ttl).is_some_and(|limit| seat.is_stale(limit)) {
-                stale.push(*key);
-            } else if seat.note_use(wall, USE_NOTED) {
-                used.push(*key);
-            }
-        }
-        for key in stale {
-            self.stand_up(key);
-        }
-        if used.is_empty() || !self.store.has_room() {
-            return Ok(());
-        }
-        let written = self.store.write(|tx| {
-            for key in &used {
-                if let Some(mut session) = tx.session(*key)? {
-                    session.used = wall;
-                    tx.put_session(*key, &session)?;
-                }
-            }
-            Ok(())
-        });
-        self.settle(written)
-    }
-
-    fn settle(&mut self, result: Result<(), StoreError>) -> Result<(), String> {
-        match result {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                log::error!("the database could not be written: {error}");
-                self.reopen()
-            }
-        }
-    }
-
-    /// After an I/O error: redb refuses everything until it is opened anew.
-    fn reopen(&mut self) -> Result<(), String> {
-        self.flush_at = None;
-        self.failures += 1;
-        while self.failures <= REOPEN_MAX {
-            match self.store.reopen() {
-                Ok(()) => {
-                    log::warn!("the database is open again after a failure");
-                    return Ok(());
-                }
-                Err(error) => log::error!("the database could not be opened again: {error}"),
-            }
-            self.failures += 1;
-        }
-        Err(format!("the database failed {REOPEN_MAX} times in a row; see the errors above"))
     }
 }
 
@@ -456,177 +283,5 @@ impl Input {
             }
             Input::Join { answer, .. } => answer.answer(Err(refusal)),
         }
-    }
-}
-
-/// What the commands of one turn have in common.
-struct Turn<'t> {
-    core: &'t Core,
-    context: &'t Context<'t>,
-    room: bool,
-    started: Instant,
-}
-
-impl Turn<'_> {
-    fn ask(
-        &self,
-        tx: &mut Tx<'_>,
-        typing: &mut Typing,
-        actor: Actor,
-        command: &mut Command,
-    ) -> Result<Outcome, StoreError> {
-        let account = match actor {
-            Actor::Session { key, .. } if self.core.seat_of(&key).is_none() => {
-                // It was ended while the command waited.
-                return Ok(Outcome::of(Err(Refusal::UnknownSession)));
-            }
-            Actor::Session { account, .. } => Some(account),
-            Actor::Nobody | Actor::Operator => None,
-        };
-        if !self.room && stores(command) {
-            return Ok(Outcome::of(Err(Refusal::DiskFull)));
-        }
-        if matches!(command, Command::Typing { on: true, .. }) && !typing.has_room() {
-            return Ok(Outcome::of(Ok(Reply::Done)));
-        }
-        let typed = account.and_then(|who| self.typed(typing, who, command));
-        // `Newest` stands in for the command that moves out; it is never looked at again.
-        let command = mem::replace(command, Command::Newest);
-        let mut outcome = spare(domain::apply(tx, self.context, actor, command))?;
-        if let Some(typed) = typed.filter(|_| outcome.reply.is_ok()) {
-            match typed {
-                Typed::Begun(who, chat) => typing.begin(who, chat, self.started),
-                Typed::Ended(who, chat) => typing.end(who, &chat),
-                Typed::Sent(who, chat) => {
-                    typing.end(who, &chat);
-                    let ended = domain::stop_typing(tx, who, &chat)?;
-                    outcome.news.splice(0..0, ended);
-                }
-            }
-        }
-        Ok(outcome)
-    }
-
-    /// What a command says of somebody's typing. Most say nothing, and cost nothing here.
-    fn typed(&self, typing: &Typing, who: AccountNo, command: &Command) -> Option<Typed> {
-        match command {
-            Command::Typing { chat, on: true } => Some(Typed::Begun(who, chat.clone())),
-            Command::Typing { chat, on: false } => Some(Typed::Ended(who, chat.clone())),
-            Command::Send(draft) if typing.is_typing(who, &draft.chat) => {
-                Some(Typed::Sent(who, draft.chat.clone()))
-            }
-            _ => None,
-        }
-    }
-}
-
-enum Typed {
-    Begun(AccountNo, Address),
-    Ended(AccountNo, Address),
-    /// What was being typed.
-    Sent(AccountNo, Address),
-}
-
-/// One unreadable record must not cost the others of the turn their commands.
-fn spare(outcome: Result<Outcome, StoreError>) -> Result<Outcome, StoreError> {
-    match outcome {
-        Err(StoreError::Damaged(what)) => {
-            log::error!("a command was refused because of a damaged record: {what}");
-            Ok(Outcome::of(Err(Refusal::Unavailable)))
-        }
-        outcome => outcome,
-    }
-}
-
-fn join(
-    _core: &Core,
-    tx: &mut Tx<'_>,
-    key: SessionKey,
-    now: Timestamp,
-    room: bool,
-) -> Result<Result<AccountNo, Refusal>, StoreError> {
-    let config = _core.config();
-    let Some(mut session) = tx.session(key)? else { return Ok(Err(Refusal::UnknownSession)) };
-    if !domain::session_is_live(&session, now, &config.limits) {
-        return Ok(Err(Refusal::UnknownSession));
-    }
-    if room && now.0 > session.used.0 + USE_NOTED {
-        session.used = now;
-        tx.put_session(key, &session)?;
-    }
-    Ok(Ok(session.account))
-}
-
-/// Random bytes for the commands that make a secret; the others are spared the system call.
-fn chance(random: &SystemRandom, command: &Command) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    if let Command::Register { .. }
-    | Command::Challenge
-    | Command::LogIn(_)
-    | Command::CreateChat(_)
-    | Command::Operator(_) = command
-    {
-        // The system's randomness does not fail once the process runs (getrandom(2)).
-        random.fill(&mut bytes).expect("the system has randomness");
-    }
-    bytes
-}
-
-/// Whether a command needs room on the disk. Marks do, but so little and so late that refusing
-/// them would only hide from people what is new.
-fn stores(command: &Command) -> bool {
-    match command {
-        Command::Register { .. }
-        | Command::LogIn(_)
-        | Command::AddContact(_)
-        | Command::ChangeContact(_)
-        | Command::RequestContact { .. }
-        | Command::AnswerContact { .. }
-        | Command::UpdateProfile(_)
-        | Command::Send(_)
-        | Command::Edit { .. }
-        | Command::CreateChat(_)
-        | Command::ChangeChat { .. }
-        | Command::Invite { .. }
-        | Command::Join { .. }
-        | Command::SetAccess { .. } => true,
-        // Little is written for what makes room, or keeps somebody out.
-        Command::Block { .. }
-        | Command::Delete { .. }
-        | Command::Clear { .. }
-        | Command::RemoveChat { .. }
-        | Command::Leave { .. }
-        | Command::Kick { .. } => false,
-        // Its number is written once in many thousand times.
-        Command::Challenge
-        | Command::LogOut
-        | Command::RemoveContact { .. }
-        | Command::Chats { .. }
-        | Command::Unread { .. }
-        | Command::MarkDelivered { .. }
-        | Command::MarkRead { .. }
-        | Command::MarkBoth { .. }
-        | Command::Typing { .. }
-        | Command::Members { .. }
-        | Command::Newest => false,
-        Command::Operator(order) => match order {
-            Order::AddUser { .. } | Order::AddAppPassword { .. } | Order::Invite { .. } => true,
-            Order::Users
-            | Order::AppPasswords { .. }
-            | Order::RevokeAppPassword { .. }
-            | Order::SetPassword { .. }
-            | Order::DisableUser { .. }
-            | Order::EnableUser { .. }
-            | Order::RemoveUser { .. } => false,
-        },
-    }
-}
-
-/// About how many bytes of a commit a command is.
-fn weight(input: &Input) -> usize {
-    match input {
-        Input::Ask { command: Command::Send(draft), .. } => draft.text.len() + 64,
-        Input::Ask { command: Command::Edit { text, .. }, .. } => text.len() + 64,
-        Input::Ask { .. } | Input::Join { .. } => 64,
     }
 }

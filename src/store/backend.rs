@@ -27,7 +27,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use redb::{BackendError, StorageBackend};
 
 /// What this version writes; a larger one is refused.
-pub(super) const SCHEMA: u32 = 1;
+///
+/// - 1: all messages lie in `messages`.
+/// - 2: the newest lie in `recent`.
+pub(super) const SCHEMA: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"msimd\x1A\n\0";
 /// redb's first page, of which it uses the header only.

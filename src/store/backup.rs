@@ -3,19 +3,17 @@
 //! One read transaction from the first record to the last, because a backup is one point in time;
 //! the pages freed meanwhile are used again after it. The server goes on.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Bound;
 use std::path::Path;
 
-use redb::{Key, TableDefinition, TableHandle, Value, WriteTransaction};
+use redb::{Key, TableDefinition, TableHandle, WriteTransaction};
 
-use crate::domain::id::ChatId;
-use crate::domain::nouns::Mark;
-use crate::store::tables::{self, Opened, Record, Shelf};
+use crate::store::floor::Floors;
+use crate::store::tables::{self, Opened, Record, Shelf, Tables};
 use crate::store::tlv::{self, Fields, Flaw};
 use crate::store::verify::{Chain, Findings};
-use crate::store::{Reader, StoreError, Verdict, create, failure, rows};
+use crate::store::{Reader, StoreError, Verdict, arrivals, create, failure, history};
 
 /// `progress` is told after so many records.
 const PROGRESS_RECORDS: u64 = 1024;
@@ -53,7 +51,6 @@ impl Reader {
             create::fresh(path).map_err(|error| StoreError::Io(error.to_string()))?;
         let mut transaction = database.begin_write().map_err(failure)?;
         let mut copy = Copy { to: &transaction, findings: Findings::default(), progress };
-        let mut chain = Chain::default();
         copy.table(from.meta()?, tables::META, only_check)?;
         copy.table(from.accounts()?, tables::ACCOUNTS, |found, _, fields| {
             found.verdict.accounts += 1;
@@ -68,19 +65,7 @@ impl Reader {
         copy.table(from.hidden()?, tables::HIDDEN, only_check)?;
         copy.table(from.spaces()?, tables::SPACES, only_check)?;
         copy.table(from.profiles()?, tables::PROFILES, only_check)?;
-        // What is gone for everybody does not come along, whether it was removed yet or not.
-        let floors = Floors::of(from)?;
-        copy.some_of(
-            from.messages()?,
-            tables::MESSAGES,
-            |key| !floors.cover(<(u64, u64)>::from_bytes(key)),
-            |found, key, fields| {
-                // A message with a wrong check is named by the chain.
-                let floor = |chat| floors.of_chat(chat);
-                chain.message(found, <(u64, u64)>::from_bytes(key), fields, floor);
-                Ok(())
-            },
-        )?;
+        copy.messages(from)?;
         copy.table(from.sessions()?, tables::SESSIONS, only_check)?;
         copy.table(from.sessions_by_account()?, tables::SESSIONS_BY_ACCOUNT, only_check)?;
         copy.table(from.seen()?, tables::SEEN, only_check)?;
@@ -100,30 +85,6 @@ fn only_check(_: &mut Findings, _key: &[u8], fields: Result<Fields<'_>, Flaw>) -
     fields.map(drop)
 }
 
-/// Where each chat begins that was deleted once.
-struct Floors(BTreeMap<ChatId, Mark>);
-
-impl Floors {
-    fn of(tables: &impl Shelf) -> Result<Floors, StoreError> {
-        let table = tables.floors()?;
-        let mut floors = BTreeMap::new();
-        for entry in table.range(..)? {
-            let (chat, floor) =
-                table.entry(entry, |chat, fields| Ok((*chat, rows::floor(fields)?)))?;
-            floors.insert(ChatId(chat), floor);
-        }
-        Ok(Floors(floors))
-    }
-
-    fn of_chat(&self, chat: ChatId) -> Option<Mark> {
-        self.0.get(&chat).copied()
-    }
-
-    fn cover(&self, (chat, id): (u64, u64)) -> bool {
-        self.of_chat(ChatId(chat)).is_some_and(|floor| id < floor.id.0)
-    }
-}
-
 struct Copy<'c> {
     to: &'c WriteTransaction,
     findings: Findings,
@@ -131,24 +92,51 @@ struct Copy<'c> {
 }
 
 impl Copy<'_> {
+    /// All of them into one table, each behind the one before it in its chat. What is gone for
+    /// everybody does not come along, whether it was removed yet or not.
+    fn messages(&mut self, from: &Tables<'_>) -> Result<(), StoreError> {
+        let (merged, recent) = (from.messages()?, from.recent()?);
+        let young = arrivals::places(recent)?;
+        let mut table = self.to.open_table(tables::MESSAGES).map_err(failure)?;
+        self.to.open_table(tables::RECENT).map_err(failure)?;
+        let mut end = table.upper_bound_mut(Bound::<(u64, u64)>::Unbounded).map_err(failure)?;
+        let mut chain = Chain::default();
+        let mut record = Vec::new();
+        let floors = Floors::of(from)?;
+        let mut copied = 0;
+        for entry in history::in_order(merged, recent, &young, None)? {
+            let entry = entry?;
+            copied += 1;
+            if floors.cover((entry.chat.0, entry.id.0)) {
+                continue;
+            }
+            // One with a wrong check is named by the chain.
+            chain.message(&mut self.findings, &entry, |chat| floors.of_chat(chat));
+            record.clear();
+            entry.settle(&mut record);
+            end.insert_before((entry.chat.0, entry.id.0), record.as_slice()).map_err(failure)?;
+            self.count();
+        }
+        let all = merged.len()? + recent.len()?;
+        if copied != all {
+            self.findings.fault(format!("{copied} of {all} messages can be found"));
+        }
+        end.close().map_err(failure)
+    }
+
+    fn count(&mut self) {
+        self.findings.records += 1;
+        if self.findings.records.is_multiple_of(PROGRESS_RECORDS) {
+            (self.progress)(self.findings.records);
+        }
+    }
+
     fn table<K: Key + 'static>(
         &mut self,
         from: &Opened<'_, K>,
         definition: TableDefinition<'static, K, Record>,
-        check: impl FnMut(&mut Findings, &[u8], Result<Fields<'_>, Flaw>) -> Result<(), Flaw>,
-    ) -> Result<(), StoreError> {
-        self.some_of(from, definition, |_key| true, check)
-    }
-
-    /// The records whose keys are `wanted`.
-    fn some_of<K: Key + 'static>(
-        &mut self,
-        from: &Opened<'_, K>,
-        definition: TableDefinition<'static, K, Record>,
-        wanted: impl Fn(&[u8]) -> bool,
         mut check: impl FnMut(&mut Findings, &[u8], Result<Fields<'_>, Flaw>) -> Result<(), Flaw>,
     ) -> Result<(), StoreError> {
-        let mut left_out = 0;
         let mut table = self.to.open_table(definition).map_err(failure)?;
         let mut end =
             table.upper_bound_mut(Bound::<K::SelfType<'_>>::Unbounded).map_err(failure)?;
@@ -157,21 +145,14 @@ impl Copy<'_> {
             let (key, value) = entry.map_err(failure)?;
             let key = key.value();
             let bytes = K::as_bytes(&key);
-            if !wanted(bytes.as_ref()) {
-                left_out += 1;
-                continue;
-            }
             let fields = tlv::open(bytes.as_ref(), value.value());
             if let Err(flaw) = check(&mut self.findings, bytes.as_ref(), fields) {
                 self.findings.fault(from.fault(&key, flaw));
             }
             end.insert_before(&key, value.value()).map_err(failure)?;
-            self.findings.records += 1;
-            if self.findings.records.is_multiple_of(PROGRESS_RECORDS) {
-                (self.progress)(self.findings.records);
-            }
+            self.count();
         }
-        let (copied, all) = (self.findings.records - before, from.len()? - left_out);
+        let (copied, all) = (self.findings.records - before, from.len()?);
         if copied != all {
             self.findings.fault(format!("{} of {all} {} can be found", copied, definition.name()));
         }

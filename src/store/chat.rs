@@ -8,10 +8,14 @@ use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
 use crate::domain::nouns::{Chat, Entry, Head, Mark, Member, Message};
 use crate::domain::words::Kind;
 use crate::limits::{COOKIE_WINDOW, ID_BLOCK, ID_MAX, SALT_BLOCK};
+use crate::store::history::History;
+use crate::store::line;
+use crate::store::look::Books;
 use crate::store::marks::raise;
 use crate::store::rows::{self, Named};
 use crate::store::tables::Shelf;
-use crate::store::tx::Ids;
+use crate::store::tx::{Ids, State};
+use crate::store::window::Window;
 use crate::store::{StoreError, Tx, failure, open_or_skip, tlv};
 
 impl Tx<'_> {
@@ -36,7 +40,7 @@ impl Tx<'_> {
         };
         self.state.marks.lift(account, chat, &mut member);
         let own = match self.state.chats.peek(chat) {
-            Some(recent) => recent.own(account),
+            Some(window) => window.own(account),
             None => self.own_after(account, chat, member.read)?,
         };
         let own = own.unwrap_or_default();
@@ -52,13 +56,11 @@ impl Tx<'_> {
         chat: ChatId,
         read: Mark,
     ) -> Result<Option<Mark>, StoreError> {
-        let table = self.tables.messages()?;
-        let unread = (chat.0, read.id.0.saturating_add(1))..=(chat.0, u64::MAX);
-        for entry in table.range(unread)?.rev().take(COOKIE_WINDOW as usize) {
-            let own = table.entry(entry, |key, fields| {
-                let line = rows::line(fields)?;
-                Ok((line.from == account).then(|| line.mark(MessageId(key.1))))
-            })?;
+        let unread = read.id.0.saturating_add(1)..=u64::MAX;
+        let history = History::among(self, chat, &unread)?;
+        for entry in history.range(unread)?.rev().take(COOKIE_WINDOW as usize) {
+            let entry = entry?;
+            let own = entry.read(|line| Ok((line.from == account).then(|| line.mark(entry.id))))?;
             if own.is_some() {
                 return Ok(own);
             }
@@ -124,20 +126,20 @@ impl Tx<'_> {
         cookie: &str,
     ) -> Result<Option<Head>, StoreError> {
         let trace = self.state.chats.trace(from, cookie);
-        let recent = self.state.chats.load(self.tables.messages()?, chat)?;
-        let candidates: Vec<usize> = recent.candidates(trace).collect();
-        let table = self.tables.messages()?;
+        let candidates: Vec<usize> = self.window(chat)?.candidates(trace).collect();
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        let history = History::of(self, chat)?;
         for newer in candidates {
-            let mut newest_first = table.range((chat.0, 0)..=(chat.0, u64::MAX))?.rev();
-            let Some(key) = newest_first.nth(newer) else { continue };
-            let id = MessageId(key.map_err(failure)?.0.value().1);
-            let found = table.row((chat.0, id.0), |fields| {
-                let line = rows::line(fields)?;
+            let Some(id) = history.id_before(newer)? else { continue };
+            let Some(entry) = history.get(id)? else { continue };
+            let found = entry.read(|line| {
                 let same = line.from == from && line.cookie == Some(cookie);
                 Ok(same.then_some(Head { id, seq: line.seq, time: line.time }))
             })?;
-            if let Some(head) = found.flatten() {
-                return Ok(Some(head));
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
@@ -166,7 +168,7 @@ impl Tx<'_> {
         entry: Entry<'_>,
     ) -> Result<Message, StoreError> {
         self.begin()?;
-        let head = self.state.chats.load(self.tables.messages()?, chat)?.head;
+        let head = self.window(chat)?.head;
         let seq = head.seq.0.checked_add(1).map(Seq);
         let message = Message {
             chat,
@@ -180,32 +182,57 @@ impl Tx<'_> {
             cookie: entry.cookie.map(Arc::from),
             extra: entry.extra,
         };
-        let key = (chat.0, message.id.0);
+        let key = (message.id.0, chat.0);
         let cookie_bytes = entry.cookie.map_or(0, str::len);
         let mut record = Vec::with_capacity(64 + message.text.len() + cookie_bytes);
-        rows::put_message(&message, &mut record);
+        line::put_message(&message, &mut record);
         tlv::seal(&mut record, <(u64, u64)>::as_bytes(&key).as_ref());
-        self.tables.messages_mut()?.insert(key, &record)?;
+        self.tables.recent_mut()?.insert(key, &record)?;
+        self.state.arrived.push((chat.0, message.id.0));
         self.note(&message)?;
         self.state.rosters.wrote(&message);
         Ok(message)
     }
 
-    /// Writes a record again, changed: its place in the chat and its time stay as they are.
+    /// Replaces what an existing message says, wherever it lies. What links it to the others (id,
+    /// previous id, seq, time) must be what it was.
     pub fn rewrite(&mut self, message: &Message) -> Result<(), StoreError> {
         self.begin()?;
-        let key = (message.chat.0, message.id.0);
-        let table = self.tables.messages_mut()?;
-        table.put(key, rows::MESSAGE_TAGS, |out| rows::put_message(message, out))
+        let (chat, id) = (message.chat.0, message.id.0);
+        let waits = !self.tail(message.chat, &(id..=id))?.is_empty();
+        let (table, key) = match waits {
+            true => (self.tables.recent_mut()?, (id, chat)),
+            false => (self.tables.messages_mut()?, (chat, id)),
+        };
+        let same = table.row(key, |fields| {
+            let line = line::line(fields)?;
+            Ok(line.previous(message.id)? == message.previous
+                && (line.seq, line.time) == (message.seq, message.time))
+        })?;
+        match same {
+            Some(true) => {}
+            Some(false) => return Err(table.damaged(&key, "it has another place in its chat")),
+            None => return Err(table.damaged(&key, "it is gone")),
+        }
+        table.put(key, line::MESSAGE_TAGS, |out| line::put_message(message, out))
+    }
+
+    /// What is remembered of a chat, read where it is not.
+    pub(super) fn window(&mut self, chat: ChatId) -> Result<&mut Window, StoreError> {
+        let State { chats, arrived, .. } = &mut *self.state;
+        let (tables, arrivals) = (&self.tables, self.arrivals);
+        chats.load(chat, || {
+            History::with(tables, chat, arrivals.tail(chat, &(0..=u64::MAX), arrived))
+        })
     }
 
     /// Takes a new message into what is remembered of its chat.
     fn note(&mut self, message: &Message) -> Result<(), StoreError> {
         let chat = message.chat;
-        let Some(recent) = self.state.chats.note(message) else {
+        let Some(window) = self.state.chats.note(message) else {
             return Ok(());
         };
-        while let Some((author, mark)) = recent.overdue() {
+        while let Some((author, mark)) = window.overdue() {
             let row = self.tables.members()?.row((author.0, chat.0), rows::member);
             if open_or_skip(row)?.is_some_and(|member| member.read < mark) {
                 self.state.marks.put_implied(author, chat, mark);

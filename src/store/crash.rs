@@ -35,6 +35,9 @@ use crate::store::BackendSource;
 /// What a disk writes whole or, when the power goes, not at all or wrongly.
 const SECTOR: usize = 512;
 
+/// Merges come after 8 messages, when 28 wait at the latest, and take two chats each.
+const HURRY: usize = 256;
+
 /// See the module. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Disk {
@@ -122,6 +125,10 @@ impl BackendSource for Disk {
 
     fn exists(&self) -> bool {
         !self.lock().now.is_empty()
+    }
+
+    fn hurry(&self) -> usize {
+        HURRY
     }
 }
 

@@ -102,14 +102,21 @@ pub(super) fn schema(database: &Database) -> Result<(), StoreError> {
     transaction.commit().map_err(failure)
 }
 
-/// Makes the tables that were added since the database was made: a new table is no new schema.
-pub(super) fn missing_tables(database: &Database) -> Result<(), StoreError> {
+/// Makes the tables that were added since the database was made, which lies there as schema
+/// `schema`. A new table is no new schema, unless an earlier version would give wrong answers
+/// without it.
+pub(super) fn missing(database: &Database, schema: u32) -> Result<(), StoreError> {
     let there = database.begin_read().map_err(failure)?.list_tables().map_err(failure)?.count();
-    if TABLES <= there {
+    if TABLES <= there && schema == SCHEMA {
         return Ok(());
     }
     let mut transaction = database.begin_write().map_err(failure)?;
-    Tables::write(&transaction).open_all()?;
+    let mut tables = Tables::write(&transaction);
+    tables.open_all()?;
+    // No record changed between the schemas there have been.
+    let meta = tables.meta_mut()?;
+    meta.put("schema", rows::NUMBER_TAGS, |out| rows::put_one(u64::from(SCHEMA), out))?;
+    drop(tables);
     // It stays as quick to open as it was.
     transaction.set_quick_repair(true);
     transaction.commit().map_err(failure)

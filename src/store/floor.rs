@@ -1,13 +1,40 @@
 //! What is gone: for everybody below a chat's floor, for one account where it is hidden.
 //!
-//! A floor makes everything up to it unreadable at once. The records themselves are removed in
-//! slices when there is time for it, and no backup takes them along.
+//! A floor makes everything before it unreadable at once. The records themselves are removed from
+//! `messages` in slices when there is time for it; a merge leaves those out that wait in `recent`, and
+//! no backup takes any along.
+
+use std::collections::BTreeMap;
 
 use crate::domain::id::{AccountNo, ChatId, MessageId};
 use crate::domain::nouns::Mark;
 use crate::store::look::Books;
 use crate::store::tables::Shelf;
 use crate::store::{Store, StoreError, Tx, failure, rows};
+
+/// Where each chat begins that was deleted once.
+pub(super) struct Floors(BTreeMap<ChatId, Mark>);
+
+impl Floors {
+    pub(super) fn of(tables: &impl Shelf) -> Result<Floors, StoreError> {
+        let table = tables.floors()?;
+        let mut floors = BTreeMap::new();
+        for entry in table.range(..)? {
+            let (chat, floor) =
+                table.entry(entry, |chat, fields| Ok((*chat, rows::floor(fields)?)))?;
+            floors.insert(ChatId(chat), floor);
+        }
+        Ok(Floors(floors))
+    }
+
+    pub(super) fn of_chat(&self, chat: ChatId) -> Option<Mark> {
+        self.0.get(&chat).copied()
+    }
+
+    pub(super) fn cover(&self, (chat, id): (u64, u64)) -> bool {
+        self.of_chat(ChatId(chat)).is_some_and(|floor| id < floor.id.0)
+    }
+}
 
 impl Tx<'_> {
     /// Everything before `floor` is gone for everybody from now on.

@@ -1,8 +1,6 @@
 //! Reading: the questions of [`Look`], answered once for a turn and for a snapshot.
 
-use std::ops::Bound;
-
-use redb::Value;
+use std::ops::{Bound, RangeInclusive};
 
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, SessionKey, Timestamp};
 use crate::domain::nouns::{
@@ -10,15 +8,18 @@ use crate::domain::nouns::{
 };
 use crate::domain::words::{KeyId, Kind, Range, Take};
 use crate::limits::ANSWER_BYTES_MAX;
-use crate::store::rows::{self, Line, Named};
-use crate::store::tables::{Opened, Shelf};
-use crate::store::tlv::{self, Flaw};
+use crate::store::history::{Entry, History};
+use crate::store::line::{self, Line};
+use crate::store::rows::{self, Named};
+use crate::store::tables::Shelf;
 use crate::store::{Look, StoreError, failure, open_or_skip};
 
 /// Whoever has tables, and perhaps knows some answers without them.
 pub(super) trait Books {
     type Tables: Shelf;
     fn tables(&self) -> &Self::Tables;
+    /// The ids of a chat's messages that lie in `recent`, among `ids`, ascending.
+    fn tail(&self, chat: ChatId, ids: &RangeInclusive<u64>) -> Result<Vec<u64>, StoreError>;
     /// A head that is known in memory.
     fn known_head(&self, chat: ChatId) -> Option<Head>;
     /// A last-seen time that is not on the disk yet.
@@ -174,14 +175,15 @@ impl<B: Books> Look for B {
         if low >= before.0 {
             return Ok(0);
         }
-        let table = self.tables().messages()?;
+        let within = low..=before.0 - 1;
+        let history = History::among(self, chat, &within)?;
         let mut seen = 0;
-        for entry in table.range((chat.0, low)..(chat.0, before.0))?.rev() {
+        for entry in history.range(within)?.rev() {
             seen += 1;
-            let goes_on = table.entry(entry, |key, fields| {
-                let line = rows::line(fields)?;
-                let (id, kind) = (MessageId(key.1), rows::kind(line.kind)?);
-                Ok(each(Glance { id, from: line.from, kind, text: line.text }))
+            let entry = entry?;
+            let goes_on = entry.read(|line| {
+                let kind = line::kind(line.kind)?;
+                Ok(each(Glance { id: entry.id, from: line.from, kind, text: line.text }))
             })?;
             if !goes_on {
                 break;
@@ -197,39 +199,43 @@ impl<B: Books> Look for B {
     fn head(&self, chat: ChatId) -> Result<Head, StoreError> {
         match self.known_head(chat) {
             Some(head) => Ok(head),
-            None => head_of(self.tables().messages()?, chat),
+            None => head_of(&History::of(self, chat)?),
         }
     }
 
     fn message(&self, chat: ChatId, id: MessageId) -> Result<Option<Message>, StoreError> {
-        let table = self.tables().messages()?;
-        table.row((chat.0, id.0), |fields| rows::line(fields)?.message(chat, id))
+        let entry = History::among(self, chat, &(id.0..=id.0))?.get(id)?;
+        entry.map(|entry| entry.message()).transpose()
     }
 
     fn message_at(&self, chat: ChatId, seq: Seq) -> Result<Option<MessageId>, StoreError> {
-        let table = self.tables().messages()?;
-        let low = first_where(table, chat, |line| line.seq >= seq)?;
-        match first_from(table, chat, low, |id, line| Ok((id, line.seq)))? {
+        let history = History::of(self, chat)?;
+        let low = first_where(&history, |line| line.seq >= seq)?;
+        match first_from(&history, low, |id, line| (id, line.seq))? {
             Some((id, found)) if found == seq => Ok(Some(id)),
             Some(_) | None => Ok(None),
         }
     }
 
     fn messages(&self, chat: ChatId, range: &Range) -> Result<(Vec<Message>, bool), StoreError> {
-        let table = self.tables().messages()?;
         let mut low = range.after.0.saturating_add(1);
-        if let Some(since) = range.since {
-            low = low.max(first_where(table, chat, |line| line.time >= since)?);
-        }
+        let history = match range.since {
+            None => History::among(self, chat, &(low..=range.before.0))?,
+            Some(since) => {
+                let history = History::of(self, chat)?;
+                low = low.max(first_where(&history, |line| line.time >= since)?);
+                history
+            }
+        };
         if low >= range.before.0 {
             return Ok((Vec::new(), false));
         }
-        let within = table.range((chat.0, low)..(chat.0, range.before.0))?;
+        let within = history.range(low..=range.before.0 - 1)?;
         let count = range.count as usize;
         match range.take {
-            Take::First => page(table, chat, within, count),
+            Take::First => page(within, count),
             Take::Last => {
-                let (mut messages, more) = page(table, chat, within.rev(), count)?;
+                let (mut messages, more) = page(within.rev(), count)?;
                 messages.reverse();
                 Ok((messages, more))
             }
@@ -292,17 +298,9 @@ pub struct Glance<'r> {
     pub text: &'r str,
 }
 
-type Messages<'a> = Opened<'a, (u64, u64)>;
-type Entry<'a> = redb::Result<(
-    redb::AccessGuard<'a, (u64, u64)>,
-    redb::AccessGuard<'a, crate::store::tables::Record>,
-)>;
-
 /// Up to `count` messages in the order they come, and whether there was one more.
-fn page<'a>(
-    table: &Messages<'_>,
-    chat: ChatId,
-    entries: impl Iterator<Item = Entry<'a>>,
+fn page<'t>(
+    entries: impl Iterator<Item = Result<Entry<'t>, StoreError>>,
     count: usize,
 ) -> Result<(Vec<Message>, bool), StoreError> {
     let mut messages: Vec<Message> = Vec::new();
@@ -311,8 +309,7 @@ fn page<'a>(
         if messages.len() >= count || bytes > ANSWER_BYTES_MAX {
             return Ok((messages, true));
         }
-        let message = table
-            .entry(entry, |key, fields| rows::line(fields)?.message(chat, MessageId(key.1)))?;
+        let message = entry?.message()?;
         bytes += message.text.len();
         messages.push(message);
     }
@@ -321,17 +318,15 @@ fn page<'a>(
 
 /// The end of a chat as its last record has it. Where that one is damaged, what it must have held
 /// follows from those before it: nobody is kept from writing by one rotten record.
-pub(super) fn head_of(table: &Messages<'_>, chat: ChatId) -> Result<Head, StoreError> {
+pub(super) fn head_of(history: &History<'_>) -> Result<Head, StoreError> {
     let mut head = Head::default();
     let mut seq = 0;
-    for entry in table.range((chat.0, 0)..=(chat.0, u64::MAX))?.rev() {
-        let (key, value) = entry.map_err(failure)?;
-        let key = key.value();
+    for entry in history.newest_first()? {
+        let entry = entry?;
         if seq == 0 {
-            head.id = MessageId(key.1);
+            head.id = entry.id;
         }
-        let fields = tlv::open(<(u64, u64)>::as_bytes(&key).as_ref(), value.value());
-        match fields.and_then(rows::line) {
+        match entry.fields().and_then(line::line) {
             Ok(line) => {
                 head.time = line.time;
                 seq += line.seq.0;
@@ -348,14 +343,13 @@ pub(super) fn head_of(table: &Messages<'_>, chat: ChatId) -> Result<Head, StoreE
 /// last id where it is true for none. Whatever `holds` asks must, once true, stay true along the
 /// chat: seq and time do. A few dozen reads at most, however long the chat.
 fn first_where(
-    table: &Messages<'_>,
-    chat: ChatId,
+    history: &History<'_>,
     holds: impl Fn(&Line<'_>) -> bool,
 ) -> Result<u64, StoreError> {
-    let (mut low, mut high) = (0, head_of(table, chat)?.id.0 + 1);
+    let (mut low, mut high) = (0, head_of(history)?.id.0 + 1);
     while low < high {
         let middle = low + (high - low) / 2;
-        match first_from(table, chat, middle, |id, line| Ok((id.0, holds(line))))? {
+        match first_from(history, middle, |id, line| (id.0, holds(line)))? {
             Some((id, false)) => low = id + 1,
             Some((_, true)) | None => high = middle,
         }
@@ -364,15 +358,15 @@ fn first_where(
 }
 
 fn first_from<T>(
-    table: &Messages<'_>,
-    chat: ChatId,
+    history: &History<'_>,
     id: u64,
-    read: impl FnOnce(MessageId, &Line<'_>) -> Result<T, Flaw>,
+    read: impl FnOnce(MessageId, &Line<'_>) -> T,
 ) -> Result<Option<T>, StoreError> {
-    let Some(first) = table.range((chat.0, id)..=(chat.0, u64::MAX))?.next() else {
+    let Some(first) = history.range(id..=u64::MAX)?.next() else {
         return Ok(None);
     };
-    table.entry(first, |key, fields| read(MessageId(key.1), &rows::line(fields)?)).map(Some)
+    let first = first?;
+    first.read(|line| Ok(read(first.id, line))).map(Some)
 }
 
 fn named(tables: &impl Shelf, address: &Address) -> Result<Option<Named>, StoreError> {

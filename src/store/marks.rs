@@ -3,7 +3,7 @@
 //! They are the one thing that is told before it is durable: losing one means that something is
 //! read again. They ride along with a commit that happens anyway once they have waited half of
 //! `MARK_FLUSH_SECS`, so that a busy server writes them in bunches; the engine flushes the rest.
-//! A mark that follows from one's own message needs none of this, see `recent`.
+//! A mark that follows from one's own message needs none of this, see `window`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

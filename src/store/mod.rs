@@ -6,12 +6,14 @@
 //! **Nothing is announced before it is durable:** the value of [`Store::write`] exists only after
 //! its commit has reached the card.
 //!
-//! From the disk upwards: `backend` (two headers) → redb → `tables` → `tlv` and `rows` (records) →
-//! `look` (questions), `tx` with `account`, `secret`, `contact`, `profile`, `chat` and `floor`
-//! (changes). `recent`, `marks` and `roster` are what the engine's thread remembers; `create`, `open`, `space`, `backup` and `verify` are the life
+//! From the disk upwards: `backend` (two headers) → redb → `tables` → `tlv`, `rows` and `line` (records) →
+//! `arrivals` and `history` (one chat out of two tables) → `look` (questions), `tx` with `account`,
+//! `secret`, `contact`, `profile`, `chat` and `floor` (changes). `window`, `marks` and `roster` are
+//! what the engine's thread remembers; `create`, `open`, `space`, `backup` and `verify` are the life
 //! of the file; `crash` is a disk for tests that loses power.
 
 mod account;
+mod arrivals;
 mod backend;
 mod backup;
 mod chat;
@@ -20,12 +22,14 @@ mod contact;
 mod crash;
 mod create;
 mod floor;
+mod history;
+mod line;
 mod look;
 mod marks;
+mod merge;
 mod meter;
 mod open;
 mod profile;
-mod recent;
 mod roster;
 mod rows;
 mod secret;
@@ -34,12 +38,14 @@ mod tables;
 mod tlv;
 mod tx;
 mod verify;
+mod window;
 
 #[cfg(test)]
 mod tests;
 
 use std::cell::OnceCell;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -51,11 +57,13 @@ use crate::domain::nouns::{
     Account, Chat, Contact, Head, Invite, Mark, Member, Message, Profile, Secret, Session,
 };
 use crate::domain::words::{KeyId, Range};
+use crate::limits::{MERGE_CHATS_MAX, RECENT_FULL, RECENT_REST, RECENT_RIPE};
+use crate::store::arrivals::{Arrivals, Sight};
 use crate::store::look::Books;
 use crate::store::meter::Meter;
 use crate::store::open::{Fresh, Origin};
 use crate::store::space::Space;
-use crate::store::tables::Tables;
+use crate::store::tables::{Shelf, Tables};
 use crate::store::tx::State;
 
 pub use crate::store::look::Glance;
@@ -80,6 +88,11 @@ pub trait BackendSource: fmt::Debug + Send + Sync {
     fn open(&self) -> std::io::Result<Box<dyn redb::StorageBackend>>;
     /// Whether there is a database to open, or one is to be made.
     fn exists(&self) -> bool;
+    /// By what the numbers of messages are divided at which the store merges: a test of merges
+    /// need not send thousands.
+    fn hurry(&self) -> usize {
+        1
+    }
 }
 
 /// What opening needs to know.
@@ -129,13 +142,22 @@ pub struct Store {
     options: Options,
     shared: Shared,
     meter: Arc<Meter>,
+    /// See `BackendSource::hurry`.
+    hurry: usize,
     state: State,
     space: Space,
     unsealed: bool,
 }
 
 /// The open database; `None` between closing it and opening it again.
-type Shared = Arc<RwLock<Option<Database>>>;
+type Shared = Arc<RwLock<Option<Live>>>;
+
+/// An open database, and which messages lie in its `recent`.
+#[derive(Debug)]
+struct Live {
+    database: Database,
+    arrivals: Arc<Arrivals>,
+}
 
 /// Reads from anywhere, at a point in time. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -148,6 +170,7 @@ pub struct Reader {
 #[derive(Debug)]
 pub struct Snapshot {
     tables: Tables<'static>,
+    sight: Sight,
 }
 
 /// Counters of what the disk was asked for since the start.
@@ -184,13 +207,15 @@ impl Store {
     pub fn open(place: Place, options: Options) -> Result<Store, OpenError> {
         let origin = Origin::of(place);
         let meter = Arc::new(Meter::default());
-        let Fresh { database, sealed } = origin.open(&options, &meter, true)?;
+        let Fresh { live, sealed } = origin.open(&options, &meter, true)?;
+        let hurry = origin.hurry();
         let space = Space::of(&origin, options.free_space);
         Ok(Store {
             origin,
             options,
-            shared: Arc::new(RwLock::new(Some(database))),
+            shared: Arc::new(RwLock::new(Some(live))),
             meter,
+            hurry,
             state: State::default(),
             space,
             unsealed: !sealed,
@@ -205,7 +230,34 @@ impl Store {
         &mut self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        while self.waiting() >= self.hurried(RECENT_FULL) {
+            self.merge()?;
+        }
         self.run(Ending::Plain, work)
+    }
+
+    /// How many messages lie in order of arrival.
+    fn waiting(&self) -> usize {
+        lock(&self.shared).as_ref().map_or(0, |live| live.arrivals.len())
+    }
+
+    /// Whether a merge is worth its pages: one is due at the next moment in which nobody waits.
+    pub fn is_ripe(&self) -> bool {
+        self.waiting() >= self.hurried(RECENT_RIPE)
+    }
+
+    /// Merges the oldest messages into their chats, as many as one commit should carry. Whatever is
+    /// asked before, meanwhile and afterwards has the same answers.
+    pub fn merge(&mut self) -> Result<(), StoreError> {
+        if self.waiting() == 0 {
+            return Ok(());
+        }
+        let chats = self.hurried(MERGE_CHATS_MAX);
+        self.run(Ending::Plain, |tx| tx.merge(chats))
+    }
+
+    fn hurried(&self, count: usize) -> usize {
+        (count / self.hurry).max(1)
     }
 
     fn run<T>(
@@ -228,9 +280,9 @@ impl Store {
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
         let opened = lock(&shared);
-        let database = opened.as_ref().ok_or_else(closed)?;
+        let live = opened.as_ref().ok_or_else(closed)?;
         let transaction = OnceCell::new();
-        let mut tx = Tx::new(database, &transaction, &mut self.state);
+        let mut tx = Tx::new(live, &transaction, &mut self.state);
         let value = work(&mut tx)?;
         let marks = match ending {
             Ending::Plain => tx.writes() && tx.state.marks.ride(),
@@ -248,6 +300,8 @@ impl Store {
             transaction.commit().map_err(failure)?;
             self.meter.commits.fetch_add(1, Ordering::Relaxed);
             self.unsealed = ending != Ending::Seal;
+            live.arrivals.publish(&self.state.arrived, self.state.floor.take());
+            self.state.arrived.clear();
         }
         if marks {
             self.state.marks.clear();
@@ -262,8 +316,8 @@ impl Store {
         // Dropped first: the file's lock is this one's until then.
         *opened = None;
         self.state = State::default();
-        let Fresh { database, sealed } = self.origin.open(&self.options, &self.meter, false)?;
-        *opened = Some(database);
+        let Fresh { live, sealed } = self.origin.open(&self.options, &self.meter, false)?;
+        *opened = Some(live);
         self.unsealed = !sealed;
         Ok(())
     }
@@ -284,8 +338,11 @@ impl Store {
     }
 
     /// The idle seal: one empty commit with quick repair on, so that a start after a power cut need
-    /// not read the whole file.
+    /// not read the whole file. What rests is merged first, unless it is too little to be worth it.
     pub fn seal(&mut self) -> Result<(), StoreError> {
+        while self.waiting() >= self.hurried(RECENT_REST) {
+            self.merge()?;
+        }
         self.run(Ending::Seal, |_| Ok(()))
     }
 
@@ -335,8 +392,10 @@ impl Reader {
 
     fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let opened = lock(&self.shared);
-        let database = opened.as_ref().ok_or_else(closed)?;
-        Ok(Snapshot { tables: Tables::read(database.begin_read().map_err(failure)?) })
+        let live = opened.as_ref().ok_or_else(closed)?;
+        // In this order, see there.
+        let sight = Sight::new(live.arrivals.clone());
+        Ok(Snapshot { tables: Tables::read(live.database.begin_read().map_err(failure)?), sight })
     }
 }
 
@@ -345,6 +404,10 @@ impl Books for Snapshot {
 
     fn tables(&self) -> &Self::Tables {
         &self.tables
+    }
+
+    fn tail(&self, chat: ChatId, ids: &RangeInclusive<u64>) -> Result<Vec<u64>, StoreError> {
+        self.sight.tail(chat, ids, || self.tables.recent())
     }
 
     fn known_head(&self, _chat: ChatId) -> Option<Head> {
@@ -356,7 +419,7 @@ impl Books for Snapshot {
     }
 }
 
-fn lock(shared: &Shared) -> RwLockReadGuard<'_, Option<Database>> {
+fn lock(shared: &Shared) -> RwLockReadGuard<'_, Option<Live>> {
     // A panic while it was held left the database as it was: it is replaced whole or not at all.
     shared.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,10 +15,13 @@ use std::time::{Duration, Instant};
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError};
 
+use crate::store::arrivals::Arrivals;
 use crate::store::backend::{SCHEMA, TwoSlots, Unfit};
 use crate::store::meter::{Memory, Meter, Metered};
 use crate::store::tables::{Shelf, Tables};
-use crate::store::{BackendSource, OpenError, Options, Place, StoreError, create, rows};
+use crate::store::{
+    BackendSource, Live, OpenError, Options, Place, StoreError, create, failure, rows,
+};
 
 /// The database in its directory.
 pub(super) const FILE: &str = "msimd.redb";
@@ -36,7 +39,7 @@ pub(super) enum Origin {
 
 /// A database that has just been opened.
 pub(super) struct Fresh {
-    pub(super) database: Database,
+    pub(super) live: Live,
     /// Opening it after a power cut needs no repair as it is now.
     pub(super) sealed: bool,
 }
@@ -61,6 +64,14 @@ impl Origin {
         }
     }
 
+    /// See `BackendSource::hurry`.
+    pub(super) fn hurry(&self) -> usize {
+        match self {
+            Origin::Backend(source) => source.hurry().max(1),
+            Origin::Directory(_) | Origin::File(_) | Origin::Memory(_) => 1,
+        }
+    }
+
     /// Opens the database; makes it first where there is none and `make` allows it.
     pub(super) fn open(
         &self,
@@ -82,11 +93,11 @@ impl Origin {
             Origin::Memory(memory) => {
                 let empty = memory.len().map_err(broken)? == 0;
                 let disk = Metered::new(Box::new(memory.clone()), meter);
-                let fresh = start(&path, disk, options)?;
+                let started = start(&path, disk, options)?;
                 if empty {
-                    create::schema(&fresh.database).map_err(OpenError::Store)?;
+                    create::schema(&started.database).map_err(OpenError::Store)?;
                 }
-                Ok(fresh)
+                started.live(&path)
             }
             Origin::Backend(source) => {
                 if make && !source.exists() {
@@ -134,13 +145,42 @@ pub(super) fn open_slots(
         })
         .map_err(|source| OpenError::Io { path: path.into(), source })?;
     }
-    let fresh = start(path, disk, options)?;
-    let schema = schema_of(&fresh.database).map_err(OpenError::Store)?;
+    let started = start(path, disk, options)?;
+    let schema = schema_of(&started.database).map_err(OpenError::Store)?;
     if schema > SCHEMA {
         return Err(OpenError::Newer { found: schema, known: SCHEMA });
     }
-    create::missing_tables(&fresh.database).map_err(OpenError::Store)?;
-    Ok(fresh)
+    create::missing(&started.database, schema).map_err(OpenError::Store)?;
+    started.live(path)
+}
+
+/// A database as redb opened it.
+pub(super) struct Started {
+    pub(super) database: Database,
+    /// See [`Fresh`].
+    sealed: bool,
+}
+
+impl Started {
+    /// Learns what lies in `recent`.
+    fn live(self, path: &Path) -> Result<Fresh, OpenError> {
+        let Started { database, sealed } = self;
+        let arrivals = trusting(path, || arrivals(&database))?.map_err(OpenError::Store)?;
+        Ok(Fresh { live: Live { database, arrivals: Arc::new(arrivals) }, sealed })
+    }
+}
+
+fn arrivals(database: &Database) -> Result<Arrivals, StoreError> {
+    let tables = Tables::read(database.begin_read().map_err(failure)?);
+    Arrivals::read(tables.recent()?)
+}
+
+/// redb trusts what a page says; a page that rotted can make it panic.
+fn trusting<T>(path: &Path, work: impl FnOnce() -> T) -> Result<T, OpenError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_panic| {
+        let why = "its pages are damaged: restore a backup".into();
+        OpenError::Foreign { path: path.into(), why }
+    })
 }
 
 /// Hands a backend to redb, which repairs it where that is needed.
@@ -148,7 +188,7 @@ pub(super) fn start(
     path: &Path,
     disk: impl StorageBackend,
     options: &Options,
-) -> Result<Fresh, OpenError> {
+) -> Result<Started, OpenError> {
     let mut builder = Database::builder();
     builder.set_cache_size(options.cache_bytes);
     let repaired = Rc::new(Cell::new(false));
@@ -161,14 +201,9 @@ pub(super) fn start(
             log::info!("repairing the database: {:.0} %", session.progress() * 100.0);
         }
     });
-    // redb trusts what a page says; a page that rotted can make it panic.
-    match catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(disk))) {
-        Ok(Ok(database)) => Ok(Fresh { database, sealed: !repaired.get() }),
-        Ok(Err(error)) => Err(unfit(path, error)),
-        Err(_panic) => {
-            let why = "its pages are damaged: restore a backup".into();
-            Err(OpenError::Foreign { path: path.into(), why })
-        }
+    match trusting(path, || builder.create_with_backend(disk))? {
+        Ok(database) => Ok(Started { database, sealed: !repaired.get() }),
+        Err(error) => Err(unfit(path, error)),
     }
 }
 
@@ -183,7 +218,7 @@ pub(super) fn unfit(path: &Path, error: DatabaseError) -> OpenError {
 }
 
 fn schema_of(database: &Database) -> Result<u32, StoreError> {
-    let tables = Tables::read(database.begin_read().map_err(crate::store::failure)?);
+    let tables = Tables::read(database.begin_read().map_err(failure)?);
     let schema = tables.meta()?.row("schema", rows::one)?;
     let schema = schema.ok_or_else(|| StoreError::Damaged("meta \"schema\": it is gone".into()))?;
     Ok(u32::try_from(schema).unwrap_or(u32::MAX))

@@ -11,7 +11,6 @@ use crate::domain::id::{AccountNo, ChatId};
 use crate::domain::nouns::{Access, Mark, Member, Message};
 use crate::limits::ROSTER_PARTS_MAX;
 use crate::store::marks::raise;
-use crate::store::tables::Shelf;
 use crate::store::{Look, StoreError, Tx};
 
 /// Everybody who has a part in a group, whoever gave it to them.
@@ -24,9 +23,13 @@ pub struct Roster {
 
 impl Roster {
     fn of(parts: Vec<(AccountNo, Member)>) -> Roster {
-        let reads = |(_, member): &&(AccountNo, Member)| member.mode().has(Access::READ);
-        let readers = parts.iter().filter(reads).map(|(account, _)| *account).collect();
-        Roster { parts, readers }
+        let mut roster = Roster { parts, readers: Arc::default() };
+        roster.count_readers();
+        roster
+    }
+
+    fn count_readers(&mut self) {
+        self.readers = self.reading().map(|(account, _)| *account).collect();
     }
 
     /// Everybody with a row: members, those who were invited, who asked, and who are banned.
@@ -40,13 +43,21 @@ impl Roster {
     }
 
     pub fn part(&self, account: AccountNo) -> Option<&Member> {
-        let place = self.parts.binary_search_by_key(&account, |(who, _)| *who).ok()?;
-        Some(&self.parts[place].1)
+        Some(&self.parts[self.place(account).ok()?].1)
+    }
+
+    fn place(&self, account: AccountNo) -> Result<usize, usize> {
+        self.parts.binary_search_by_key(&account, |(who, _)| *who)
     }
 
     /// Those who are there.
     pub fn members(&self) -> impl Iterator<Item = &(AccountNo, Member)> {
         self.parts.iter().filter(|(_, member)| member.mode().is_member())
+    }
+
+    /// Those of them who may read.
+    pub fn reading(&self) -> impl Iterator<Item = &(AccountNo, Member)> {
+        self.parts.iter().filter(|(_, member)| member.mode().has(Access::READ))
     }
 
     pub fn owner(&self) -> Option<AccountNo> {
@@ -62,9 +73,25 @@ pub(super) struct Rosters {
 }
 
 impl Rosters {
-    fn forget(&mut self, chat: ChatId) {
-        if let Some(roster) = self.known.remove(&chat) {
-            self.parts -= roster.parts.len();
+    /// Somebody's part is another one now, with every mark that is known of it.
+    fn put(&mut self, account: AccountNo, chat: ChatId, member: Member) {
+        let Some(roster) = self.known.get_mut(&chat) else { return };
+        match roster.place(account) {
+            Ok(place) => roster.parts[place].1 = member,
+            Err(place) => {
+                roster.parts.insert(place, (account, member));
+                self.parts += 1;
+            }
+        }
+        roster.count_readers();
+    }
+
+    fn remove(&mut self, account: AccountNo, chat: ChatId) {
+        let Some(roster) = self.known.get_mut(&chat) else { return };
+        if let Ok(place) = roster.place(account) {
+            roster.parts.remove(place);
+            self.parts -= 1;
+            roster.count_readers();
         }
     }
 
@@ -78,11 +105,10 @@ impl Rosters {
 
     /// Somebody has come as far as this.
     pub(super) fn mark(&mut self, account: AccountNo, chat: ChatId, to: &Member) {
-        if let Some(member) = self.known.get_mut(&chat).and_then(|roster| {
-            let place = roster.parts.binary_search_by_key(&account, |(who, _)| *who).ok()?;
-            Some(&mut roster.parts[place].1)
-        }) {
-            raise(member, to.delivered, to.read);
+        if let Some(roster) = self.known.get_mut(&chat)
+            && let Ok(place) = roster.place(account)
+        {
+            raise(&mut roster.parts[place].1, to.delivered, to.read);
         }
     }
 
@@ -101,7 +127,7 @@ impl Tx<'_> {
     pub fn roster(&mut self, chat: ChatId) -> Result<&Roster, StoreError> {
         if !self.state.rosters.known.contains_key(&chat) {
             // First, so that nobody's last message has to be looked for.
-            self.state.chats.load(self.tables.messages()?, chat)?;
+            self.window(chat)?;
             let mut parts = Vec::new();
             for account in self.members_of(chat)? {
                 if let Some(member) = self.member(account, chat)? {
@@ -113,15 +139,18 @@ impl Tx<'_> {
         Ok(&self.state.rosters.known[&chat])
     }
 
+    /// After the row was written.
     pub(super) fn enlist(&mut self, account: AccountNo, chat: ChatId) -> Result<(), StoreError> {
-        self.state.rosters.forget(chat);
+        if let Some(member) = self.member(account, chat)? {
+            self.state.rosters.put(account, chat, member);
+        }
         let table = self.tables.members_by_chat_mut()?;
         let key = (chat.0, account.0);
         if table.has(key)? { Ok(()) } else { table.put(key, 0, |_| {}) }
     }
 
     pub(super) fn strike(&mut self, account: AccountNo, chat: ChatId) -> Result<(), StoreError> {
-        self.state.rosters.forget(chat);
+        self.state.rosters.remove(account, chat);
         self.tables.members_by_chat_mut()?.remove((chat.0, account.0))
     }
 }

@@ -2,7 +2,7 @@
 //! the disk.
 //!
 //! A [`Tables`] is one transaction's set of open tables, each opened when it is first needed: a
-//! send touches `messages` and nothing else.
+//! send touches `recent` and nothing else.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -32,7 +32,7 @@ pub(super) const CONTACTS: Definition<(u32, &str)> = TableDefinition::new("conta
 pub(super) const CHATS: Definition<u64> = TableDefinition::new("chats");
 /// Account, chat.
 pub(super) const MEMBERS: Definition<(u32, u64)> = TableDefinition::new("members");
-/// Chat, message id. The only write of a send.
+/// Chat, message id: every message that has been merged, see `merge`.
 pub(super) const MESSAGES: Definition<(u64, u64)> = TableDefinition::new("messages");
 /// Chat, account: an index of groups and channels, its values are empty.
 pub(super) const MEMBERS_BY_CHAT: Definition<(u64, u32)> = TableDefinition::new("members_by_chat");
@@ -44,6 +44,8 @@ pub(super) const HIDDEN: Definition<(u32, u64, u64)> = TableDefinition::new("hid
 pub(super) const SPACES: Definition<(u64, u64)> = TableDefinition::new("spaces");
 /// Account number: what somebody tells of themselves.
 pub(super) const PROFILES: Definition<u32> = TableDefinition::new("profiles");
+/// Message id, chat: the others, in order of arrival. The only write of a send.
+pub(super) const RECENT: Definition<(u64, u64)> = TableDefinition::new("recent");
 /// Session key.
 pub(super) const SESSIONS: Definition<&[u8; 16]> = TableDefinition::new("sessions");
 /// Account, session key: an index, its values are empty.
@@ -56,7 +58,7 @@ pub(super) const INVITES: Definition<&[u8; 16]> = TableDefinition::new("invites"
 /// Account, name: what the server can read back.
 pub(super) const SECRETS: Definition<(u32, &str)> = TableDefinition::new("secrets");
 /// How many there are.
-pub(super) const TABLES: usize = 17;
+pub(super) const TABLES: usize = 18;
 
 /// One table of one transaction.
 pub(super) struct Opened<'a, K: Key + 'static> {
@@ -87,7 +89,7 @@ impl<K: Key + 'static> Opened<'_, K> {
         Ok(self.get(&key)?.is_some())
     }
 
-    fn get<'k>(
+    pub(super) fn get<'k>(
         &self,
         key: &K::SelfType<'k>,
     ) -> Result<Option<AccessGuard<'_, Record>>, StoreError> {
@@ -200,6 +202,7 @@ pub(super) struct Tables<'a> {
     hidden: OnceCell<Opened<'a, (u32, u64, u64)>>,
     spaces: OnceCell<Opened<'a, (u64, u64)>>,
     profiles: OnceCell<Opened<'a, u32>>,
+    recent: OnceCell<Opened<'a, (u64, u64)>>,
     sessions: OnceCell<Opened<'a, &'static [u8; 16]>>,
     sessions_by_account: OnceCell<Opened<'a, (u32, &'static [u8; 16])>>,
     seen: OnceCell<Opened<'a, u32>>,
@@ -235,6 +238,7 @@ impl<'a> Tables<'a> {
             hidden: OnceCell::new(),
             spaces: OnceCell::new(),
             profiles: OnceCell::new(),
+            recent: OnceCell::new(),
             sessions: OnceCell::new(),
             sessions_by_account: OnceCell::new(),
             seen: OnceCell::new(),
@@ -257,6 +261,7 @@ impl<'a> Tables<'a> {
         self.hidden()?;
         self.spaces()?;
         self.profiles()?;
+        self.recent()?;
         self.sessions()?;
         self.sessions_by_account()?;
         self.seen()?;
@@ -305,6 +310,14 @@ impl<'a> Tables<'a> {
     pub(super) fn profiles_mut(&mut self) -> Result<&mut Opened<'a, u32>, StoreError> {
         self.source.open_mut(&mut self.profiles, "profiles", PROFILES)
     }
+    pub(super) fn recent_mut(&mut self) -> Result<&mut Opened<'a, (u64, u64)>, StoreError> {
+        self.source.open_mut(&mut self.recent, "recent", RECENT)
+    }
+    /// `messages` and `recent`.
+    pub(super) fn message_tables(&mut self) -> Result<Both<'_, 'a>, StoreError> {
+        let messages = self.source.open_mut(&mut self.messages, "messages", MESSAGES)?;
+        Ok((messages, self.source.open_mut(&mut self.recent, "recent", RECENT)?))
+    }
     pub(super) fn sessions_mut(
         &mut self,
     ) -> Result<&mut Opened<'a, &'static [u8; 16]>, StoreError> {
@@ -329,6 +342,8 @@ impl<'a> Tables<'a> {
     }
 }
 
+type Both<'t, 'a> = (&'t mut Opened<'a, (u64, u64)>, &'t mut Opened<'a, (u64, u64)>);
+
 /// What can be read of a set of tables. A trait of its own, because [`Tables`] itself is invariant in
 /// its lifetime and what it lends is not.
 pub(super) trait Shelf {
@@ -344,6 +359,7 @@ pub(super) trait Shelf {
     fn hidden(&self) -> Result<&Opened<'_, (u32, u64, u64)>, StoreError>;
     fn spaces(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError>;
     fn profiles(&self) -> Result<&Opened<'_, u32>, StoreError>;
+    fn recent(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError>;
     fn sessions(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError>;
     fn sessions_by_account(&self) -> Result<&Opened<'_, (u32, &'static [u8; 16])>, StoreError>;
     fn seen(&self) -> Result<&Opened<'_, u32>, StoreError>;
@@ -387,6 +403,9 @@ impl Shelf for Tables<'_> {
     }
     fn profiles(&self) -> Result<&Opened<'_, u32>, StoreError> {
         self.source.open(&self.profiles, "profiles", PROFILES)
+    }
+    fn recent(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError> {
+        self.source.open(&self.recent, "recent", RECENT)
     }
     fn sessions(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError> {
         self.source.open(&self.sessions, "sessions", SESSIONS)

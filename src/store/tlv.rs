@@ -53,6 +53,22 @@ pub(super) fn open<'r>(key: &[u8], record: &'r [u8]) -> Result<Fields<'r>, Flaw>
     Ok(Fields { rest: fields })
 }
 
+/// Appends a record for another key. One whose check does not match is appended as it is, and then
+/// it does not match there either. Whether it did.
+pub(super) fn reseal(record: &[u8], old: &[u8], new: &[u8], out: &mut Vec<u8>) -> bool {
+    match open(old, record) {
+        Ok(fields) => {
+            out.extend_from_slice(fields.rest);
+            out.extend_from_slice(&check(new, fields.rest).to_le_bytes());
+            true
+        }
+        Err(_flaw) => {
+            out.extend_from_slice(record);
+            false
+        }
+    }
+}
+
 fn check(key: &[u8], fields: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(key);

@@ -2,17 +2,19 @@
 
 use std::cell::OnceCell;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use redb::{Database, WriteTransaction};
 
 use crate::domain::id::{AccountNo, ChatId, Timestamp};
 use crate::domain::nouns::Head;
+use crate::store::arrivals::{Arrivals, Place};
 use crate::store::look::Books;
 use crate::store::marks::Marks;
-use crate::store::recent::Chats;
 use crate::store::roster::Rosters;
 use crate::store::tables::Tables;
-use crate::store::{StoreError, failure};
+use crate::store::window::Chats;
+use crate::store::{Live, StoreError, failure};
 
 /// What the engine's thread knows beside the disk. All of it can be forgotten: `ids` and `salts` are read again,
 /// the rest is derived or lost by agreement (marks).
@@ -29,6 +31,10 @@ pub(super) struct State {
     pub(super) rosters: Rosters,
     /// No record is left that lies below its chat's floor.
     pub(super) swept: bool,
+    /// The messages of this turn, in order of arrival. They are published after its commit.
+    pub(super) arrived: Vec<Place>,
+    /// From where on nothing is merged, when this turn merges.
+    pub(super) floor: Option<u64>,
 }
 
 /// Numbers that are reserved and not used yet.
@@ -42,6 +48,7 @@ pub(super) struct Ids {
 pub struct Tx<'a> {
     pub(super) tables: Tables<'a>,
     pub(super) state: &'a mut State,
+    pub(super) arrivals: &'a Arrivals,
     database: &'a Database,
     transaction: &'a OnceCell<WriteTransaction>,
 }
@@ -49,11 +56,11 @@ pub struct Tx<'a> {
 impl<'a> Tx<'a> {
     /// `transaction` is filled at the first write.
     pub(super) fn new(
-        database: &'a Database,
+        Live { database, arrivals }: &'a Live,
         transaction: &'a OnceCell<WriteTransaction>,
         state: &'a mut State,
     ) -> Tx<'a> {
-        Tx { tables: Tables::turn(database), state, database, transaction }
+        Tx { tables: Tables::turn(database), state, arrivals, database, transaction }
     }
 
     pub(super) fn begin(&mut self) -> Result<(), StoreError> {
@@ -92,8 +99,12 @@ impl<'a> Books for Tx<'a> {
         &self.tables
     }
 
+    fn tail(&self, chat: ChatId, ids: &RangeInclusive<u64>) -> Result<Vec<u64>, StoreError> {
+        Ok(self.arrivals.tail(chat, ids, &self.state.arrived))
+    }
+
     fn known_head(&self, chat: ChatId) -> Option<Head> {
-        self.state.chats.peek(chat).map(|recent| recent.head)
+        self.state.chats.peek(chat).map(|window| window.head)
     }
 
     fn known_seen(&self, account: AccountNo) -> Option<Timestamp> {

@@ -10,10 +10,12 @@ use redb::Key;
 
 use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
 use crate::domain::nouns::Mark;
+use crate::store::history::Entry;
+use crate::store::line;
 use crate::store::rows::{self, Named};
 use crate::store::tables::{Opened, Shelf, Tables};
 use crate::store::tlv::{Fields, Flaw};
-use crate::store::{Look, Reader, Snapshot, StoreError, Verdict, failure};
+use crate::store::{Look, Reader, Snapshot, StoreError, Verdict, arrivals, failure, history};
 
 /// Records a read transaction is kept open for.
 const SLICE: usize = 1024;
@@ -28,7 +30,6 @@ impl Reader {
     /// it finds is in the verdict; an error means that nothing could be read.
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
         let mut walk = Walk { reader: self, findings: Findings::default(), progress };
-        let mut chain = Chain::default();
         walk.over::<&str>(Shelf::meta, |_, _, fields, _| skim(fields?))?;
         walk.over::<u32>(Shelf::accounts, |found, no, fields, here| {
             found.verdict.accounts += 1;
@@ -71,11 +72,7 @@ impl Reader {
             exists(here.tables.accounts().and_then(|table| table.has(*no)), "its account is gone")
         })?;
         let least = self.countable()?;
-        walk.over::<(u64, u64)>(Shelf::messages, |found, key, fields, here| {
-            // The chain says itself what is wrong, in words that find the message.
-            chain.message(found, *key, fields, |chat| here.floor(chat).unwrap_or_default());
-            Ok(())
-        })?;
+        walk.messages()?;
         let found = walk.findings.verdict.messages;
         if found < least {
             walk.findings.fault(format!("of {least} messages {found} can be found"));
@@ -104,7 +101,7 @@ impl Reader {
     fn countable(&self) -> Result<u64, StoreError> {
         let here = self.snapshot()?;
         match here.tables.floors()?.len()? {
-            0 => here.tables.messages()?.len(),
+            0 => Ok(here.tables.messages()?.len()? + here.tables.recent()?.len()?),
             _some_may_be_removed_meanwhile => Ok(0),
         }
     }
@@ -153,22 +150,54 @@ impl Walk<'_> {
             &Snapshot,
         ) -> Result<(), Flaw>,
     ) -> Result<(), StoreError> {
-        let mut last = None;
+        self.slices(None, |findings, last: Option<Vec<u8>>, here| {
+            slice(pick(&here.tables)?, last.as_deref(), |table, key, fields| {
+                findings.records += 1;
+                if let Err(flaw) = check(findings, key, fields, here) {
+                    findings.fault(table.fault(key, flaw));
+                }
+            })
+        })
+    }
+
+    /// Every message by chat and id, wherever it lies: a merge in the middle of the walk changes
+    /// where that is, and nothing else.
+    fn messages(&mut self) -> Result<(), StoreError> {
+        let mut chain = Chain::default();
+        self.slices(None, |findings, last, here| {
+            let (merged, recent) = (here.tables.messages()?, here.tables.recent()?);
+            let young = arrivals::places(recent)?;
+            let first = arrivals::first_of(recent)?;
+            for (count, entry) in history::in_order(merged, recent, &young, last)?.enumerate() {
+                let entry = entry?;
+                findings.records += 1;
+                // The chain says itself what is wrong, in words that find the message.
+                chain.message(findings, &entry, |chat| here.floor(chat).unwrap_or_default());
+                if entry.merged && first.is_some_and(|first| first <= entry.id.0) {
+                    findings.fault(entry.fault("it was merged before an older one"));
+                }
+                if count + 1 == SLICE {
+                    return Ok(Some((entry.chat.0, entry.id.0)));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// Slices, each with a snapshot of its own and from where the one before it ended.
+    fn slices<L>(
+        &mut self,
+        mut last: Option<L>,
+        mut slice: impl FnMut(&mut Findings, Option<L>, &Snapshot) -> Result<Option<L>, StoreError>,
+    ) -> Result<(), StoreError> {
         loop {
             let here = self.reader.snapshot()?;
             let findings = &mut self.findings;
             // redb trusts its pages; a damaged one can make it panic. Here that is a finding.
-            let sliced = catch_unwind(AssertUnwindSafe(|| {
-                slice(pick(&here.tables)?, last.as_deref(), |table, key, fields| {
-                    findings.records += 1;
-                    if let Err(flaw) = check(findings, key, fields, &here) {
-                        findings.fault(table.fault(key, flaw));
-                    }
-                })
-            }));
+            let sliced = catch_unwind(AssertUnwindSafe(|| slice(findings, last.take(), &here)));
             (self.progress)(self.findings.records);
             match sliced {
-                Ok(Ok(Some(key))) => last = Some(key),
+                Ok(Ok(Some(end))) => last = Some(end),
                 Ok(Ok(None)) => return Ok(()),
                 Ok(Err(StoreError::Damaged(what))) => {
                     self.findings.fault(format!("pages that cannot be read: {what}"));
@@ -212,31 +241,35 @@ fn slice<K: Key + 'static>(
 #[derive(Debug, Default)]
 pub(super) struct Chain {
     chat: Option<ChatId>,
+    /// What lies before it is gone, removed or not: nothing is promised of it.
+    floor: Option<Mark>,
     /// `None` after a record that could not be read.
     last: Option<(MessageId, Seq, Timestamp)>,
 }
 
 impl Chain {
-    /// Takes the next message in key order.
+    /// Takes the next message by chat and id. `floor`: where a chat begins that was deleted once.
     pub(super) fn message(
         &mut self,
         found: &mut Findings,
-        (chat, id): (u64, u64),
-        fields: Result<Fields<'_>, Flaw>,
+        entry: &Entry<'_>,
         floor: impl FnOnce(ChatId) -> Option<Mark>,
     ) {
-        let (chat, id) = (ChatId(chat), MessageId(id));
+        let (chat, id) = (entry.chat, entry.id);
         found.verdict.messages += 1;
         if self.chat != Some(chat) {
             found.verdict.chats += 1;
             self.chat = Some(chat);
-            // Where the beginning was deleted the chain goes on from wherever it is by now.
-            self.last = floor(chat).is_none().then(Default::default);
+            self.floor = floor(chat);
+            self.last = self.floor.is_none().then(Default::default);
+        }
+        if self.floor.is_some_and(|floor| id < floor.id) {
+            return;
         }
         let last = self.last.take();
-        let line = fields.and_then(rows::line);
+        let line = entry.fields().and_then(line::line);
         let read = line.and_then(|line| {
-            rows::kind(line.kind)?;
+            line::kind(line.kind)?;
             if chat.pair().is_some_and(|(low, high)| line.from != low && line.from != high) {
                 return Err("its author is not of this chat");
             }
@@ -254,7 +287,7 @@ impl Chain {
             Err(flaw) => Some(flaw.to_string()),
         };
         if let Some(fault) = fault {
-            found.fault(format!("message {} of chat {}: {fault}", id.0, chat.0));
+            found.fault(entry.fault(&fault));
         }
     }
 }

@@ -96,11 +96,16 @@ impl Tcp {
     }
 }
 
+/// What most tests speak.
+const LAYER: u32 = 3;
+
 /// Somebody logged in over TCP: what tests that are not transcripts speak through.
 #[derive(Debug)]
 pub struct User {
     pub tcp: Tcp,
     pub session: String,
+    /// Of what it asks; 3 at first.
+    pub layer: u32,
     /// What was pushed and not looked at yet, in order of arrival.
     pub pushes: VecDeque<Packet>,
 }
@@ -114,7 +119,7 @@ impl User {
     pub fn enter(address: SocketAddr, login: &str) -> Result<User, String> {
         let mut tcp = Tcp::connect(address)?;
         let who = json!({ "login": login, "password": password_of(login) });
-        let answer = ask(&mut tcp, None, "REGISTER-PLAIN", &who, &mut VecDeque::new())?;
+        let answer = ask(&mut tcp, LAYER, None, "REGISTER-PLAIN", &who, &mut VecDeque::new())?;
         if answer.status != 200 && answer.body["reason"] != "login-taken" {
             return Err(format!("{login} cannot register: {answer:?}"));
         }
@@ -128,21 +133,22 @@ impl User {
 
     fn log_in(mut tcp: Tcp, login: &str) -> Result<User, String> {
         let who = json!({ "login": login, "password": password_of(login) });
-        let answer = ask(&mut tcp, None, "AUTH-PLAIN", &who, &mut VecDeque::new())?;
+        let answer = ask(&mut tcp, LAYER, None, "AUTH-PLAIN", &who, &mut VecDeque::new())?;
         let Some(session) = answer.body["sessid"].as_str().filter(|_| answer.status == 200) else {
             return Err(format!("{login} cannot log in: {answer:?}"));
         };
-        Ok(User { session: session.into(), tcp, pushes: VecDeque::new() })
+        Ok(User { session: session.into(), tcp, layer: LAYER, pushes: VecDeque::new() })
     }
 
     /// Comes back with a session it has.
     pub fn resume(address: SocketAddr, session: &str) -> Result<User, String> {
-        Ok(User { tcp: Tcp::connect(address)?, session: session.into(), pushes: VecDeque::new() })
+        let tcp = Tcp::connect(address)?;
+        Ok(User { tcp, session: session.into(), layer: LAYER, pushes: VecDeque::new() })
     }
 
     /// Asks and waits for the answer; pushes on the way are kept.
     pub fn ask(&mut self, kind: &str, body: &Value) -> Result<Packet, String> {
-        ask(&mut self.tcp, Some(&self.session), kind, body, &mut self.pushes)
+        ask(&mut self.tcp, self.layer, Some(&self.session), kind, body, &mut self.pushes)
     }
 
     /// The same, and the answer must be 200.
@@ -166,12 +172,13 @@ impl User {
 
 fn ask(
     tcp: &mut Tcp,
+    layer: u32,
     session: Option<&str>,
     kind: &str,
     body: &Value,
     pushes: &mut VecDeque<Packet>,
 ) -> Result<Packet, String> {
-    let seq = tcp.send(3, session, kind, body.to_string().as_bytes())?;
+    let seq = tcp.send(layer, session, kind, body.to_string().as_bytes())?;
     loop {
         let packet =
             tcp.receive()?.ok_or_else(|| format!("the stream ended instead of {kind}'s answer"))?;

@@ -144,13 +144,10 @@ impl Model {
         (read, part.delivered.max(read))
     }
 
-    /// For everybody in it how far the others are: the least of them.
+    /// For every reader how far the other ones are: the least of them.
     fn others(&self, chat: usize) -> BTreeMap<u32, Marks> {
-        let parts = self.chats[chat].parts.iter();
-        let all: Vec<(u32, Marks)> = parts
-            .filter(|(_, part)| part.is_in())
-            .map(|(who, _)| (*who, self.marks(*who, chat)))
-            .collect();
+        let readers = self.readers(chat).into_iter();
+        let all: Vec<(u32, Marks)> = readers.map(|who| (who, self.marks(who, chat))).collect();
         let least = |viewer: u32| {
             let others = || all.iter().filter(|(who, _)| *who != viewer).map(|(_, marks)| marks);
             let read = others().map(|(read, _)| *read).min().unwrap_or(0);

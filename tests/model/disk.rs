@@ -16,6 +16,11 @@ impl BackendSource for Disk {
     fn exists(&self) -> bool {
         !self.0.lock().unwrap().is_empty()
     }
+
+    /// So that messages are merged all the time.
+    fn hurry(&self) -> usize {
+        256
+    }
 }
 
 impl redb::StorageBackend for Disk {

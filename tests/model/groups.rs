@@ -124,6 +124,7 @@ impl Model {
         let parts = BTreeMap::from([(me.no, Part { want: all, given: all, ..Part::default() })]);
         self.chats.push(Chat { group: Some(group), parts, ..Chat::default() });
         self.post(me, chat, Record { text: plan.name.clone(), ..Record::of(Kind::Created) });
+        self.show_part(me, chat, me.no);
         Ok(Reply::Chat(Box::new(self.facts(chat, Some(me.no)))))
     }
 

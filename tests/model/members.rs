@@ -9,6 +9,8 @@ use super::naive::{Model, shared};
 use super::records::Record;
 use super::words::Me;
 
+const ALL: &str = "RWPSDO";
+
 impl Model {
     fn put_part(&mut self, who: u32, chat: usize, part: Part) {
         self.chats[chat].parts.insert(who, part);
@@ -82,6 +84,8 @@ impl Model {
         if part.mode().is_banned() {
             return Err(Refusal::NotAllowed);
         }
+        // What the owner gave is not taken back by inviting again.
+        self.may_give(me.no, chat, part.given.without(default), access.without(default))?;
         self.may_write(me.no, who)?;
         if !self.has_part(other, chat) {
             self.is_full(chat)?;
@@ -178,7 +182,7 @@ impl Model {
         }
         let chat = Some(chat).filter(|chat| self.part(me.no, *chat).is_in());
         let chat = chat.ok_or(Refusal::NoSuchChat)?;
-        self.needs(me.no, chat, 'S')?;
+        self.needs(me.no, chat, 'S').or(self.needs(me.no, chat, 'O'))?;
         if !self.has_part(other, chat) {
             return Err(Refusal::NoSuchMember);
         }
@@ -207,7 +211,9 @@ impl Model {
         // Exactly one owns a chat: who takes it over takes it from the former owner, and from
         // whomever it was offered to besides.
         let mut others = Vec::new();
+        let mut given = part.given;
         if access.has(own) && !owns {
+            given = Access::parse(ALL).expect("letters");
             for (who, part) in &mut self.chats[chat].parts {
                 if *who != me.no && part.given.has(own) {
                     (part.want, part.given) = (part.want.without(own), part.given.without(own));
@@ -215,7 +221,7 @@ impl Model {
                 }
             }
         }
-        self.settle(me, chat, me.no, access, part.given);
+        self.settle(me, chat, me.no, access, given);
         for other in others {
             self.show_part(me, chat, other);
         }
@@ -259,13 +265,17 @@ impl Model {
             (new.read, new.delivered) = (last, last);
         }
         self.put_part(who, chat, new);
+        let person = Some(who).filter(|who| *who != me.no);
         let record = if comes {
-            Record { person: Some(who).filter(|who| *who != me.no), ..Record::of(Kind::Joined) }
+            Record { person, ..Record::of(Kind::Joined) }
         } else {
             let access = if new.is_in() { new.mode() } else { given };
-            Record { person: Some(who), access: Some(access), ..Record::of(Kind::Access) }
+            Record { person, access: Some(access), ..Record::of(Kind::Access) }
         };
-        self.post(me, chat, record);
+        // What somebody wants who is not in it is no record.
+        if person.is_some() || new.is_in() {
+            self.post(me, chat, record);
+        }
         self.show_part(me, chat, who);
     }
 
@@ -277,7 +287,7 @@ impl Model {
         self.tell(who, Some(me.key).filter(|_| who == me.no), event);
     }
 
-    fn show_part(&mut self, me: Me, chat: usize, who: u32) {
+    pub(super) fn show_part(&mut self, me: Me, chat: usize, who: u32) {
         let event = Event::ChatChanged(Box::new(self.facts(chat, Some(who))));
         self.tell(who, Some(me.key).filter(|_| who == me.no), event);
     }
@@ -302,15 +312,15 @@ impl Model {
                 self.take_down(me, chat);
                 continue;
             }
-            if let Some((heir, theirs)) = heir {
-                let (want, given) = (theirs.want.with(letter('O')), theirs.given.with(letter('O')));
-                self.put_part(heir, chat, Part { want, given, ..theirs });
-            }
             if part.is_in() {
                 self.see_off(me, chat, no, None);
             }
             self.chats[chat].parts.remove(&no);
-            if let Some((heir, _)) = heir {
+            if let Some((heir, theirs)) = heir {
+                // Every letter, and they want to manage it.
+                let want = ['S', 'D', 'O'].map(letter).into_iter().fold(theirs.want, Access::with);
+                let given = Access::parse(ALL).expect("letters");
+                self.put_part(heir, chat, Part { want, given, ..theirs });
                 self.show_part(me, chat, heir);
             }
         }

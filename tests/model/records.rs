@@ -165,7 +165,8 @@ impl Model {
         let event = Event::Message(self.see_as_news(me.no, chat, &record));
         self.tell_my_others(me, event);
         // Who writes has read; that is told where it passes something of somebody else's.
-        if read < last && self.part(me.no, chat).is_in() && !self.is_notes(chat) {
+        let reads = self.readers(chat).contains(&me.no);
+        if read < last && reads && !self.is_notes(chat) {
             self.tell_marks(me, chat, &others, Some(last));
         }
         record

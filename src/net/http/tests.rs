@@ -114,7 +114,7 @@ fn a_request_is_asked_and_its_answer_is_the_response() {
         assert!(seat.take(elsewhere).is_none());
 
         let question = stage.question().await;
-        assert_eq!((question.ask.who, question.ask.layer), (None, 3));
+        assert_eq!((question.ask.who, question.ask.layer), (None, crate::wire::msim2::LAYER_MAX));
         question.answer(Ok(Reply::Done), None, 2).await;
         let text = rest(&mut client).await;
         assert!(text.starts_with("HTTP/1.1 200 OK\r\nConnection: close\r\n"), "{text}");

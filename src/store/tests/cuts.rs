@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::domain::words::{Range, Take};
 use crate::store::crash::{Chance, Cuts, Disk, Trace};
 
 /// What a run of the store told its users, and when.
@@ -19,7 +20,8 @@ fn on(disk: &Disk) -> Store {
     Store::open(Place::Backend(Arc::new(disk.clone())), OPTIONS).unwrap()
 }
 
-/// Sends alone and in batches, marks, seals, flushes and reopens.
+/// Sends alone and in batches, merges, marks, seals, flushes and reopens. Of itself the store merges
+/// here from 28 messages on, those of two chats at a time.
 fn work(disk: &Disk, told: &mut Told, turns: usize, chance: &mut Chance) {
     let mut store = on(disk);
     for turn in 0..turns {
@@ -30,12 +32,15 @@ fn work(disk: &Disk, told: &mut Told, turns: usize, chance: &mut Chance) {
             })
             .unwrap();
         let position = disk.position();
-        let last = sent.last().map(mark).unwrap();
+        let last = sent.iter().rfind(|message| message.chat == chat()).map(mark);
         told.messages.extend(sent.into_iter().map(|message| (position, message)));
-        if chance.one_in(3) {
+        if let Some(last) = last.filter(|_| chance.one_in(3)) {
             store.write(|tx| tx.move_marks(BOB, chat(), last, last)).unwrap();
             store.flush().unwrap();
             told.marks.push((disk.position(), last));
+        }
+        if chance.one_in(6) {
+            store.merge().unwrap();
         }
         if chance.one_in(3) {
             let salt = store.write(|tx| tx.next_salt()).unwrap();
@@ -51,11 +56,17 @@ fn work(disk: &Disk, told: &mut Told, turns: usize, chance: &mut Chance) {
     store.close().unwrap();
 }
 
+/// Half of the messages go to Bob, the others to three more.
+fn place_of(number: usize) -> ChatId {
+    let more = number * 7 % 6;
+    ChatId::direct(ALICE, AccountNo(if more < 3 { 2 } else { more as u32 }))
+}
+
 fn append(tx: &mut Tx<'_>, number: usize) -> Result<Message, StoreError> {
     let text: Arc<str> = format!("{number} {}", "x".repeat(number * 37 % 700)).into();
     let cookie = format!("cookie {number}");
     let now = Timestamp(1_000_000 - number as u64 % 7);
-    tx.append(chat(), ALICE, now, Kind::Text, &text, Some(&cookie))
+    tx.append(place_of(number), ALICE, now, Kind::Text, &text, Some(&cookie))
 }
 
 /// The first thing that was told and is not there.
@@ -66,11 +77,11 @@ fn missing(after: &Disk, told: &Told, position: usize) -> Option<String> {
     };
     let lost = store.write(|tx| {
         for (_, message) in told.messages.iter().filter(|(at, _)| *at <= position) {
-            if tx.message(chat(), message.id)?.as_ref() != Some(message) {
+            if tx.message(message.chat, message.id)?.as_ref() != Some(message) {
                 return Ok(Some(format!("message {}", message.id.0)));
             }
             let cookie = message.cookie.as_deref().unwrap();
-            if tx.cookie(chat(), ALICE, cookie)?.map(|head| head.id) != Some(message.id) {
+            if tx.cookie(message.chat, ALICE, cookie)?.map(|head| head.id) != Some(message.id) {
                 return Ok(Some(format!("the cookie of message {}", message.id.0)));
             }
         }
@@ -83,7 +94,10 @@ fn missing(after: &Disk, told: &Told, position: usize) -> Option<String> {
         Ok(lost) => return lost,
         Err(error) => return Some(error.to_string()),
     }
-    let head = store.reader().read(|here| here.head(chat())).unwrap();
+    if let Some(fault) = not_once(&store, told, position) {
+        return Some(fault);
+    }
+    let head = store.reader().read(|here| here.head(place_of(1))).unwrap();
     let next = store.write(|tx| append(tx, 1)).unwrap();
     if next.id <= head.id || next.previous != head.id || next.seq.0 != head.seq.0 + 1 {
         return Some(format!("the chain: {next:?} after {head:?}"));
@@ -92,11 +106,50 @@ fn missing(after: &Disk, told: &Told, position: usize) -> Option<String> {
         return Some(format!("id {} is given twice", next.id.0));
     }
     let salt = store.write(|tx| tx.next_salt()).unwrap();
-    let told = told.salts.iter().filter(|(at, _)| *at <= position).map(|(_, salt)| *salt).max();
-    if told.is_some_and(|told| salt <= told) {
-        return Some(format!("salt {salt} after {told:?}"));
+    let given = told.salts.iter().filter(|(at, _)| *at <= position).map(|(_, salt)| *salt).max();
+    if given.is_some_and(|given| salt <= given) {
+        return Some(format!("salt {salt} after {given:?}"));
+    }
+    let faults = store.reader().verify(&mut |_| {}).unwrap().faults;
+    if !faults.is_empty() {
+        return faults.into_iter().next();
+    }
+    // Whatever the cut left of a merge, the next one goes on from there.
+    while store.waiting() > 0 {
+        store.merge().unwrap();
+        if let Some(fault) = not_once(&store, told, position) {
+            return Some(fault);
+        }
     }
     store.reader().verify(&mut |_| {}).unwrap().faults.into_iter().next()
+}
+
+/// The first thing that is wrong with a chat read from one end to the other: every message once,
+/// each behind the one before it, and all that were told among them.
+fn not_once(store: &Store, told: &Told, position: usize) -> Option<String> {
+    let told = told.messages.iter().filter(|(at, _)| *at <= position);
+    let mut told: Vec<MessageId> = told.map(|(_, message)| message.id).collect();
+    let mut last_of_all = MessageId(0);
+    for chat in (0..6).map(place_of) {
+        let whole = Range {
+            after: MessageId(0),
+            before: MessageId::END,
+            since: None,
+            count: 10_000,
+            take: Take::First,
+        };
+        let (all, _) = store.reader().read(|here| here.messages(chat, &whole)).unwrap();
+        let mut last = Head::default();
+        for message in all {
+            if message.previous != last.id || message.seq.0 != last.seq.0 + 1 {
+                return Some(format!("{message:?} comes after {last:?}"));
+            }
+            last = Head { id: message.id, seq: message.seq, time: message.time };
+            told.retain(|id| *id != message.id);
+        }
+        last_of_all = last_of_all.max(last.id);
+    }
+    told.first().map(|id| format!("message {} of {} is in no chat", id.0, last_of_all.0))
 }
 
 /// A database with its members, and the position from which on it must open.
@@ -200,8 +253,8 @@ fn a_failed_disk_is_an_error_and_reopening_goes_on_with_fresh_ids() {
         assert!(told.iter().all(|m| m.id < next.id));
         told.push(next);
         for message in &told {
-            let found = store.reader().read(|here| here.message(chat(), message.id)).unwrap();
-            assert_eq!(found.as_ref(), Some(message));
+            let find = |here: &Snapshot| here.message(message.chat, message.id);
+            assert_eq!(store.reader().read(find).unwrap().as_ref(), Some(message));
         }
         assert_eq!(store.reader().verify(&mut |_| {}).unwrap().faults, Vec::<String>::new());
     }

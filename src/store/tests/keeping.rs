@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::nouns::AccountState;
 use crate::domain::words::SessionKind;
 use crate::store::crash::{Chance, Disk};
-use crate::store::rows;
+use crate::store::line;
 use crate::store::tlv;
 
 /// Two accounts and `count` messages in three chats.
@@ -67,17 +67,21 @@ fn a_sound_database_has_no_faults() {
 
 /// Puts a record where the rules would never put it.
 fn plant(store: &mut Store, message: &Message, spoil: bool) {
-    let key = (message.chat.0, message.id.0);
-    let mut record = Vec::new();
-    rows::put_message(message, &mut record);
-    tlv::seal(&mut record, <(u64, u64) as redb::Value>::as_bytes(&key).as_ref());
-    if spoil {
-        record[3] ^= 1;
-    }
+    let merged = (message.chat.0, message.id.0);
+    let arrived = (message.id.0, message.chat.0);
     store
         .write(|tx| {
             tx.begin()?;
-            tx.tables.messages_mut()?.insert(key, &record)
+            let (messages, recent) = tx.tables.message_tables()?;
+            let waits = recent.has(arrived)?;
+            let (table, key) = if waits { (recent, arrived) } else { (messages, merged) };
+            let mut record = Vec::new();
+            line::put_message(message, &mut record);
+            tlv::seal(&mut record, <(u64, u64) as redb::Value>::as_bytes(&key).as_ref());
+            if spoil {
+                record[3] ^= 1;
+            }
+            table.insert(key, &record)
         })
         .unwrap();
 }
@@ -109,6 +113,13 @@ fn planted_faults_are_each_named() {
     named(10, "its check does not match");
     assert_eq!(found.len(), 5, "{found:#?}");
 
+    let read = store.reader().read(|here| here.message(all[10].chat, all[10].id));
+    let error = read.unwrap_err().to_string();
+    let key = format!("({}, {})", all[10].id.0, all[10].chat.0);
+    assert!(error.contains("recent") && error.contains(&key), "{error}");
+    // It is taken along as what it is.
+    store.merge().unwrap();
+    assert_eq!(faults(&store), found);
     let read = store.reader().read(|here| here.message(all[10].chat, all[10].id));
     let error = read.unwrap_err().to_string();
     let key = format!("({}, {})", all[10].chat.0, all[10].id.0);

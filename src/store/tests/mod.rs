@@ -2,7 +2,10 @@
 
 mod chats;
 mod cuts;
+mod gone;
+mod groups;
 mod keeping;
+mod merging;
 mod nouns;
 mod places;
 mod secrets;

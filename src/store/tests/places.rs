@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::store::backend::SCHEMA;
+use crate::store::rows;
+use crate::store::tables::RECENT;
 
 fn file(home: &tempfile::TempDir) -> PathBuf {
     home.path().join("msimd.redb")
@@ -73,13 +75,70 @@ fn a_second_opener_is_told_that_it_is_busy() {
 fn a_later_version_is_refused_untouched() {
     let home = tempfile::tempdir().unwrap();
     let mut bytes = made(&home);
+    write_schema(&mut bytes, SCHEMA + 3);
+    let error = refused(&bytes);
+    assert!(matches!(error, OpenError::Newer { found, known } if found == known + 3), "{error}");
+}
+
+/// Into both headers.
+fn write_schema(bytes: &mut [u8], schema: u32) {
     for slot in [0, 32 * 1024] {
-        bytes[slot + 8..slot + 12].copy_from_slice(&(SCHEMA + 3).to_le_bytes());
+        bytes[slot + 8..slot + 12].copy_from_slice(&schema.to_le_bytes());
         let crc = crc32fast::hash(&bytes[slot..slot + 340]);
         bytes[slot + 340..slot + 344].copy_from_slice(&crc.to_le_bytes());
     }
-    let error = refused(&bytes);
-    assert!(matches!(error, OpenError::Newer { found, known } if found == known + 3), "{error}");
+}
+
+/// What the two headers say, the newer one first.
+fn read_schemas(bytes: &[u8]) -> [u32; 2] {
+    let field = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
+    let [one, other] = [0, 32 * 1024].map(|slot| (field(slot + 12), field(slot + 8)));
+    [one.max(other).1, one.min(other).1]
+}
+
+#[test]
+fn a_database_of_schema_1_only_gets_the_new_table() {
+    let home = tempfile::tempdir().unwrap();
+    made(&home);
+    let mut store = at(&home);
+    while store.waiting() > 0 {
+        store.merge().unwrap();
+    }
+    let all = |store: &Store| {
+        let all = |here: &Snapshot| {
+            (1..=200).map(|id| here.message(chat(), MessageId(id))).collect::<Result<Vec<_>, _>>()
+        };
+        store.reader().read(all).unwrap()
+    };
+    let right = all(&store);
+    assert!(right.iter().all(Option::is_some));
+    let back = |tx: &mut Tx<'_>| {
+        tx.drop_table(RECENT)?;
+        tx.tables.meta_mut()?.put("schema", rows::NUMBER_TAGS, |out| rows::put_one(1, out))
+    };
+    store.write(back).unwrap();
+    store.close().unwrap();
+    let mut bytes = fs::read(file(&home)).unwrap();
+    write_schema(&mut bytes, 1);
+    fs::write(file(&home), &bytes).unwrap();
+    assert_eq!(read_schemas(&bytes), [1, 1]);
+
+    let mut store = at(&home);
+    assert!(!store.is_unsealed(), "it stays quick to open");
+    let written = store.work().bytes_written;
+    assert!(written < 50_000 && bytes.len() > 500_000, "{written} of {}", bytes.len());
+    assert_eq!(all(&store), right);
+    let schema = |here: &Snapshot| here.tables.meta()?.row("schema", rows::one);
+    assert_eq!(store.reader().read(schema).unwrap(), Some(2));
+    // An earlier version looks here first, and refuses before anything can be missing for it.
+    assert_eq!(read_schemas(&fs::read(file(&home)).unwrap()), [2, 2]);
+    let next = send(&mut store, BOB, "goes on");
+    assert_eq!((next.previous, next.seq), (MessageId(200), Seq(201)));
+    let verdict = store.reader().verify(&mut |_| {}).unwrap();
+    assert_eq!((verdict.messages, verdict.faults), (201, vec![]));
+    store.close().unwrap();
+    let store = at(&home);
+    assert_eq!(store.reader().read(|here| here.message(chat(), next.id)).unwrap(), Some(next));
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn a_database_from_before_there_were_secrets_is_opened() {
 fn there_are_as_many_tables_as_are_counted() {
     let store = memory();
     let opened = lock(&store.shared);
-    let read = opened.as_ref().unwrap().begin_read().unwrap();
+    let read = opened.as_ref().unwrap().database.begin_read().unwrap();
     assert_eq!(read.list_tables().unwrap().count(), TABLES);
 }
 

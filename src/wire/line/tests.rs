@@ -4,7 +4,7 @@ use super::*;
 use crate::config::Config;
 use crate::domain::id::{AccountNo, MessageId, Seq, Timestamp};
 use crate::domain::words::{
-    Bulletin, Changed, ContactState, ContactView, Event, Kind, MessageView, Query,
+    Bulletin, Changed, ContactState, ContactView, Event, Kind, MessageView, ProfileDraft, Query,
 };
 use crate::wire::{Broken, Buffer, Codec as _, Dialogue as _};
 
@@ -284,11 +284,18 @@ fn refusals_of_the_draft_have_a_reason_and_the_connection_goes_on() {
 fn what_is_answered_with_nothing_is_refused_with_nothing() {
     let mut talk = talk();
     logged_in(&mut talk);
-    for line in ["TYPING-STARTED to=bob", "TYPING-END to=bob", "TYPING-STARTED"] {
-        let (next, said) = say(&mut talk, line);
-        assert!(matches!(next, Next::Listen) && said.is_empty(), "{line}");
-    }
     let none: [&str; 0] = [];
+    for (line, begins) in [("TYPING-STARTED to=bob", true), ("TYPING-END to=bob", false)] {
+        match ask(&mut talk, line).what {
+            Ok(What::Command(Command::Typing { chat, on })) => {
+                assert_eq!((chat.to_string().as_str(), on), ("bob@im.test", begins));
+            }
+            other => panic!("{line}: {other:?}"),
+        }
+        assert_eq!(answer(&mut talk, Ok(Reply::Done)), none);
+    }
+    assert_eq!(ask(&mut talk, "TYPING-STARTED").what.err(), Some(Refusal::MissingField));
+    assert_eq!(answer(&mut talk, Err(Refusal::MissingField)), none);
     let asked = ask(&mut talk, "MESSAGE-READ id=5");
     assert!(matches!(
         asked.what,
@@ -307,9 +314,49 @@ fn what_does_not_exist_yet_is_said_to_and_the_connection_goes_on() {
         assert!(matches!(next, Next::Listen));
         assert_eq!(said, [format!("ERROR-NOT-IMPLEMENTED type={kind}")]);
     }
+}
+
+#[test]
+fn a_profile_is_told_as_a_contact_that_was_updated() {
+    let mut talk = talk();
     logged_in(&mut talk);
-    let said = answered(&mut talk, "PROFILE-UPDATE name=Megauser, note=x", Ok(Reply::Done));
-    assert_eq!(said, ["PROFILE-UPDATE-FAILED reason=not-implemented"]);
+    let asked = ask(&mut talk, "PROFILE-UPDATE name=Megauser, note=Vacationing");
+    let Ok(What::Command(Command::UpdateProfile(draft))) = asked.what else { panic!() };
+    assert_eq!(
+        (draft.name.as_deref(), draft.note.as_deref()),
+        (Some("Megauser"), Some("Vacationing"))
+    );
+    assert_eq!(answer(&mut talk, Ok(Reply::Done)), ["PROFILE-UPDATE-OK"]);
+    let said = answered(&mut talk, "PROFILE-UPDATE name=x", Err(Refusal::FieldTooLong));
+    assert_eq!(said, ["PROFILE-UPDATE-FAILED reason=field-too-long"]);
+    let event = Event::ProfileChanged { who: "bob@im.test".into(), changed: Box::new(draft) };
+    let expected =
+        ["CONTACT-UPDATED\n[\n...id=bob@im.test\n...name=Megauser\n...note=Vacationing\n]"];
+    assert_eq!(told(&mut talk, event), expected);
+    // Nothing of it is the draft's.
+    let changed = Box::new(ProfileDraft { photo: Some("".into()), ..ProfileDraft::default() });
+    let none: [&str; 0] = [];
+    assert_eq!(told(&mut talk, Event::ProfileChanged { who: "x@y".into(), changed }), none);
+}
+
+#[test]
+fn life_is_told_in_the_drafts_own_words() {
+    let mut talk = talk();
+    logged_in(&mut talk);
+    let typing = |on| Event::Typing { chat: "bob@im.test".into(), from: "bob@im.test".into(), on };
+    assert_eq!(told(&mut talk, typing(true)), ["TYPING-STARTED from=bob@im.test"]);
+    assert_eq!(told(&mut talk, typing(false)), ["TYPING-END from=bob@im.test"]);
+    let at = Timestamp::from_secs(968_509_351);
+    let presence = Event::Presence { who: "bob@im.test".into(), online: true, at };
+    let expected = ["UPDATE-LAST-SEEN id=bob@im.test at=2000-09-09T14:22:31+0000"];
+    assert_eq!(told(&mut talk, presence), expected);
+    // What it has no words for it is told in words.
+    let edited = match message("bob@im.test") {
+        Event::Message(view) => MessageView { kind: Kind::Edited, ..view },
+        other => panic!("{other:?}"),
+    };
+    let said = told(&mut talk, Event::Message(edited));
+    assert!(said[0].contains("text=\"(edited) "), "{said:?}");
 }
 
 #[test]
@@ -408,7 +455,7 @@ fn hello_changes_the_face_and_keeps_the_login() {
     let asked = ask(&mut talk, "HELLO seq=a-1 highest-supported-layer=2");
     assert_eq!((asked.who, asked.layer, asked.session_required), (Some(alice()), 2, false));
     let said = answer(&mut talk, Ok(Reply::Done));
-    let expected = "200 HELLO seq=a-1 highest-supported-layer=3 servername=im.test \
+    let expected = "200 HELLO seq=a-1 highest-supported-layer=5 servername=im.test \
                     federated=false supported-auth-methods=[\"AUTH-PLAIN\"] \
                     supported-register-methods=[\"REGISTER-PLAIN\",\"REGISTER-INSTRUCTIONS\"]";
     assert_eq!(said, [expected]);
@@ -425,7 +472,7 @@ fn hello_changes_the_face_and_keeps_the_login() {
     }
     ask(&mut talk, "HELLO");
     answer(&mut talk, Ok(Reply::Done));
-    assert_eq!(ask(&mut talk, "CHATS-GET").layer, 3);
+    assert_eq!(ask(&mut talk, "CHATS-GET").layer, LAYER_MAX);
 }
 
 #[test]
@@ -470,7 +517,7 @@ fn a_packet_belongs_to_the_session_it_names_or_else_to_the_connections() {
 #[test]
 fn values_have_the_types_of_their_fields_in_every_packet() {
     let mut talk = talk();
-    answered(&mut talk, "HELLO", Ok(Reply::Done));
+    answered(&mut talk, "HELLO highest-supported-layer=3", Ok(Reply::Done));
     let asked = ask(&mut talk, "MESSAGE-SEND chat_id=bob text=5 cookie=7");
     let Ok(What::Command(Command::Send(draft))) = asked.what else { panic!("{:?}", asked.what) };
     assert_eq!((&*draft.text, draft.cookie.as_deref()), ("5", Some("7")));

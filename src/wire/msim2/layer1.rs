@@ -1,9 +1,6 @@
 //! Layer 1: greeting, logging in, registering (mSIM 2.0, «Подключение и регистрация»).
 
-use base64::Engine;
-use base64::alphabet::{STANDARD, URL_SAFE};
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
+use super::fields::from_base64;
 use super::packet::LAYER_MAX;
 use super::refusal::{self, Fault};
 use super::{Keep, Understood};
@@ -44,18 +41,6 @@ impl Request {
             Request::RegisterInstructions => "REGISTER-INSTRUCTIONS",
         }
     }
-}
-
-/// Either alphabet; padding complete or absent; spare bits zero; no white space (decision 36). Half
-/// a padding passes these, [`password`] refuses it.
-const BASE64: GeneralPurpose = engine(&STANDARD);
-const BASE64_URL: GeneralPurpose = engine(&URL_SAFE);
-
-const fn engine(alphabet: &base64::alphabet::Alphabet) -> GeneralPurpose {
-    let config = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(false);
-    GeneralPurpose::new(alphabet, config)
 }
 
 pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> Understood {
@@ -107,16 +92,6 @@ fn password(body: &Object<'_>) -> Result<Vec<u8>, Fault> {
         return Err(bad);
     }
     Ok(password)
-}
-
-/// The bytes that base64 in one of its two alphabets stands for, its padding complete or absent
-/// (decision 36).
-pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let is_half_padded = text.ends_with('=') && text.len() % 4 != 0;
-    if is_half_padded {
-        return None;
-    }
-    BASE64.decode(text).or_else(|_| BASE64_URL.decode(text)).ok()
 }
 
 /// The body of what was done without a word to say about it.

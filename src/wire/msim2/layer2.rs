@@ -1,11 +1,12 @@
 //! Layer 2: contacts (mSIM 2.0, «Список контактов»).
 
-use super::layer4;
+use super::fields::{address, count, named, short_text};
+use super::record;
 use super::refusal::Fault;
 use super::time;
 use super::{Keep, Understood};
-use crate::domain::id::Address;
-use crate::domain::words::{Command, ContactDraft, ContactView, Query, Refusal};
+use crate::domain::id::Timestamp;
+use crate::domain::words::{Command, ContactDraft, ContactState, ContactView, Query, Refusal};
 use crate::limits::{
     ANSWER_BYTES_MAX, CONTACT_GROUP_BYTES_MAX, CONTACT_GROUPS_MAX, CONTACT_NAME_BYTES_MAX,
     CONTACT_NOTE_BYTES_MAX,
@@ -84,44 +85,6 @@ fn checked_groups(groups: &[&str]) -> Result<Vec<Box<str>>, Fault> {
     Ok(groups.iter().map(|group| Box::from(*group)).collect())
 }
 
-pub(super) fn short_text(
-    body: &Object<'_>,
-    field: &'static str,
-    bytes_max: usize,
-) -> Result<Option<Box<str>>, Fault> {
-    match body.text(field)? {
-        Some(text) if bytes_max < text.len() => Err(Fault::new(Refusal::FieldTooLong, field)),
-        text => Ok(text.map(Box::from)),
-    }
-}
-
-/// The address in `id` or in its `other` spelling. Both may be there if they mean the same
-/// (decision 41).
-pub(super) fn named(
-    body: &Object<'_>,
-    other: &'static str,
-    house: &House,
-) -> Result<Option<Address>, Fault> {
-    let read = |field| body.text(field)?.map(|text| address(text, field, house)).transpose();
-    match (read("id")?, read(other)?) {
-        (Some(one), Some(two)) if one != two => Err(Fault::bad(other)),
-        (one, two) => Ok(two.or(one)),
-    }
-}
-
-pub(super) fn address(text: &str, field: &'static str, house: &House) -> Result<Address, Fault> {
-    Address::parse(text, &house.name).map_err(|_| Fault::bad(field))
-}
-
-/// How many records are wanted, from 1; more than `most` is `most`.
-pub(super) fn count(body: &Object<'_>, most: u32) -> Result<Option<u32>, Fault> {
-    match body.integer("count")? {
-        None => Ok(None),
-        Some(Ok(0) | Err(_)) => Err(Fault::new(Refusal::BadRange, "count")),
-        Some(Ok(count)) => Ok(Some(u32::try_from(count).unwrap_or(most).min(most))),
-    }
-}
-
 /// The answer to CONTACTS-GET. Who is in nobody's list is there from layer 4 on.
 pub(super) fn contacts(contacts: &[ContactView], more: bool, layer: u32, body: &mut Vec<u8>) {
     let mut object = ObjectWriter::new(body);
@@ -150,17 +113,10 @@ pub(super) fn contact(view: &ContactView, layer: u32, mut object: ObjectWriter<'
     }
     inner.flag("dialog", view.dialog);
     if layer >= 4 {
-        layer4::contact_fields(view, layer, &mut inner);
+        more_fields(view, layer, &mut inner);
     }
     drop(inner);
-    if let Some(at) = view.last_seen {
-        object.text("last-seen", &time::zoned(at));
-    }
-    if layer >= 4
-        && let Some(online) = view.online
-    {
-        object.flag("online", online);
-    }
+    seen(view.online.filter(|_| layer >= 4), view.last_seen, &mut object);
 }
 
 pub(super) fn is_for(view: &ContactView, layer: u32) -> bool {
@@ -169,4 +125,40 @@ pub(super) fn is_for(view: &ContactView, layer: u32) -> bool {
 
 pub(super) fn removed(who: &str, body: &mut Vec<u8>) {
     ObjectWriter::new(body).text("id", who).text("contact_id", who);
+}
+
+/// What a contact has from layer 4 on.
+fn more_fields(view: &ContactView, layer: u32, object: &mut ObjectWriter<'_>) {
+    object.text(
+        "state",
+        match view.state {
+            ContactState::Plain => "plain",
+            ContactState::Requested => "requested",
+            ContactState::Pending => "pending",
+            ContactState::Blocked => "blocked",
+        },
+    );
+    if view.unlisted {
+        object.flag("listed", false);
+    }
+    if let Some(last) = &view.last_message {
+        let mut object = object.object("last_message");
+        let direction = if last.from == view.who { "incoming" } else { "outgoing" };
+        object.text("direction", direction);
+        record::fields(last, layer, &mut object);
+    }
+}
+
+/// Presence, where it is known and shared.
+pub(super) fn seen(
+    online: Option<bool>,
+    last_seen: Option<Timestamp>,
+    object: &mut ObjectWriter<'_>,
+) {
+    if let Some(at) = last_seen {
+        object.text("last-seen", &time::zoned(at));
+    }
+    if let Some(online) = online {
+        object.flag("online", online);
+    }
 }

@@ -1,21 +1,17 @@
 //! Layer 3: chats, messages, history (mSIM 2.0, «Отправка сообщения, работа с историей»).
 
-use std::borrow::Cow;
-
-use super::layer2::{count, named};
+use super::fields::{bound, chat, count, named};
+use super::record::{self, chat_kind, fitting, is_for, message};
 use super::refusal::Fault;
+use super::written::{Written, written};
 use super::{Keep, Understood};
-use super::{layer4, layer5};
 use crate::domain::calendar;
 use crate::domain::id::{Address, MessageId, Timestamp};
-use crate::domain::words::{
-    ChatView, Command, Draft, Kind, MessageView, Query, Range, Refusal, Take,
-};
+use crate::domain::words::{ChatView, Command, Draft, MessageView, Query, Range, Refusal, Take};
 use crate::limits::{
     ANSWER_BYTES_MAX, CHATS_COUNT_MAX, COOKIE_BYTES_MAX, HISTORY_COUNT_MAX, UNREAD_COUNT_MAX,
 };
-use crate::wire::json::{Object, ObjectWriter, text_len};
-use crate::wire::said::in_words;
+use crate::wire::json::{Object, ObjectWriter};
 use crate::wire::{House, What};
 
 /// What layer 3 lets a client ask.
@@ -105,8 +101,8 @@ pub(super) fn understand(
 fn send(body: &Object<'_>, layer: u32, house: &House) -> Understood {
     let chat = chat(body, house)?;
     let written = match layer {
-        0..4 => layer4::Written::text(body, house)?,
-        4.. => layer4::written(body, house)?,
+        0..4 => Written::text(body, house)?,
+        4.. => written(body, house)?,
     };
     let cookie = match body.text("cookie")? {
         Some("") => return Err(Fault::bad("cookie")),
@@ -115,13 +111,9 @@ fn send(body: &Object<'_>, layer: u32, house: &House) -> Understood {
         }
         cookie => cookie.map(Box::<str>::from),
     };
-    let layer4::Written { kind, text, spans, mime, reply_to } = written;
+    let Written { kind, text, spans, mime, reply_to } = written;
     let draft = Draft { chat, kind, text, cookie: cookie.clone(), reply_to, spans, mime };
     Ok((What::Command(Command::Send(draft)), Keep::Cookie(cookie)))
-}
-
-pub(super) fn chat(body: &Object<'_>, house: &House) -> Result<Address, Fault> {
-    named(body, "chat_id", house)?.ok_or(Fault::new(Refusal::MissingField, "chat_id"))
 }
 
 fn mark(body: &Object<'_>, house: &House) -> Result<(Option<Address>, MessageId), Fault> {
@@ -131,17 +123,6 @@ fn mark(body: &Object<'_>, house: &House) -> Result<(Option<Address>, MessageId)
         None => Err(Fault::new(Refusal::MissingField, field)),
         // No chat has a message 0, and the core says so.
         Some(Ok(id)) => Ok((chat, MessageId(id))),
-        Some(Err(_)) => Err(Fault::new(Refusal::BadRange, field)),
-    }
-}
-
-/// A bound of history: an id, 0 for the beginning, -1 for the end (mSIM 2.0, «В качестве ID могут
-/// использоваться краевые значения»). It need not be the id of anything (decision 7).
-pub(super) fn bound(body: &Object<'_>, field: &'static str) -> Result<Option<MessageId>, Fault> {
-    match body.integer(field)? {
-        None => Ok(None),
-        Some(Ok(id)) => Ok(Some(MessageId(id))),
-        Some(Err(-1)) => Ok(Some(MessageId::END)),
         Some(Err(_)) => Err(Fault::new(Refusal::BadRange, field)),
     }
 }
@@ -222,7 +203,7 @@ fn chat_object(view: &ChatView, layer: u32, mut object: ObjectWriter<'_>) {
     if layer >= 5
         && let Some(group) = &view.group
     {
-        object.text("kind", layer5::kind(group.kind)).text("name", &group.name);
+        object.text("kind", chat_kind(group.kind)).text("name", &group.name);
         object.text("mode", &group.mode.to_string());
     }
 }
@@ -257,145 +238,12 @@ pub(super) fn messages(
     object.flag("more", more || kept.len() < messages.len());
 }
 
-/// What its reader alone has done is no message; a client that knows no such records misses
-/// nothing by not hearing of them.
-pub(super) fn is_for(view: &MessageView, layer: u32) -> bool {
-    layer >= 4 || view.extra.as_ref().is_none_or(|extra| !extra.private)
-}
-
-/// How many of these messages one answer holds, and about how long it becomes: it ends with the
-/// one that passes its limit.
-pub(super) fn fitting<'v>(
-    messages: impl Iterator<Item = &'v MessageView> + Clone,
-) -> (usize, usize) {
-    // Counting what must be escaped reads every text once more; an ordinary page fits even if all
-    // of it had to be.
-    let (count, raw) = messages.clone().fold((0, 0), |(count, raw), view| {
-        (count + 1, raw + MESSAGE_FRAME_BYTES + texts_len(view))
-    });
-    if raw.saturating_mul(ESCAPED_MOST) <= ANSWER_BYTES_MAX {
-        return (count, raw);
-    }
-    let (mut fitting, mut bytes) = (0, 0);
-    for view in messages {
-        if ANSWER_BYTES_MAX < bytes {
-            break;
-        }
-        bytes += message_len(view);
-        fitting += 1;
-    }
-    (fitting, bytes)
-}
-
-/// A message's field names, punctuation and three numbers of at most twenty digits.
-const MESSAGE_FRAME_BYTES: usize = 160;
-
-/// What one byte becomes at most: \u00xx.
-const ESCAPED_MOST: usize = 6;
-
-/// The bytes of a message's texts as they are.
-fn texts_len(view: &MessageView) -> usize {
-    let cookie = view.cookie.as_deref().map_or(0, str::len);
-    let extra = view.extra.as_deref().map_or(0, layer4::extra_len);
-    view.chat.len() + view.from.len() + view.text.len() + cookie + extra
-}
-
-/// About how long a message becomes; never less than it does.
-fn message_len(view: &MessageView) -> usize {
-    MESSAGE_FRAME_BYTES
-        + text_len(&view.chat)
-        + text_len(&view.from)
-        + text_len(&view.text)
-        + view.cookie.as_deref().map_or(0, text_len)
-        + view.extra.as_deref().map_or(0, |extra| ESCAPED_MOST * layer4::extra_len(extra))
-}
-
-/// A message as answers and pushes show it; what its layer has no words for in words.
-pub(super) fn message(view: &MessageView, layer: u32, mut object: ObjectWriter<'_>) {
-    fields(view, layer, &mut object);
-}
-
-pub(super) fn fields(view: &MessageView, layer: u32, object: &mut ObjectWriter<'_>) {
-    let has_words = layer >= layer_of(view);
-    let text = match (has_words, view.kind) {
-        (false, _) => in_words(view),
-        (true, Kind::Blob) => "".into(),
-        (true, _) => Cow::Borrowed(&*view.text),
-    };
-    object
-        .number("message_id", view.id.0)
-        .number("previous_message_id", view.previous.0)
-        .text("chat_id", &view.chat)
-        .text("from", &view.from)
-        .text("text", &text)
-        .number("time", view.time.secs());
-    if let Some(cookie) = &view.cookie {
-        object.text("cookie", cookie);
-    }
-    if layer >= 4 {
-        layer4::extras(view, has_words, object);
-    }
-}
-
-/// The lowest layer that has words for a record.
-fn layer_of(view: &MessageView) -> u32 {
-    let is_deleted = view.extra.as_ref().is_some_and(|extra| extra.deleted);
-    match view.kind {
-        Kind::Text | Kind::Formatted if !is_deleted => 3,
-        Kind::Text | Kind::Formatted | Kind::Blob | Kind::File => 4,
-        Kind::Edited | Kind::Deleted | Kind::Cleared => 4,
-        Kind::Joined
-        | Kind::Left
-        | Kind::Invited
-        | Kind::Renamed
-        | Kind::Access
-        | Kind::Created => 5,
-    }
-}
-
-/// The push that tells of a record.
-pub(super) fn push_name(view: &MessageView, layer: u32) -> &'static str {
-    match view.kind {
-        Kind::Edited if layer >= 4 => "MESSAGE-UPDATED",
-        Kind::Deleted if layer >= 4 => "MESSAGE-DELETED",
-        Kind::Cleared if layer >= 4 => "CHAT-DELETED",
-        _ => "MESSAGE-RECEIVE",
-    }
-}
-
 /// The body of MESSAGE-RECEIVE and its kin.
 pub(super) fn received(view: &MessageView, layer: u32, body: &mut Vec<u8>) {
-    body.reserve(MESSAGE_FRAME_BYTES + texts_len(view));
+    body.reserve(record::room_for(view));
     message(view, layer, ObjectWriter::new(body));
 }
 
 pub(super) fn read_till(chat: &str, id: MessageId, user: &str, body: &mut Vec<u8>) {
     ObjectWriter::new(body).text("chat_id", chat).number("message_id", id.0).text("user", user);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::id::Seq;
-
-    #[test]
-    fn a_message_never_becomes_longer_than_expected() {
-        for text in ["", "plain", "\u{1}\u{1f}\"\\\n\r\té😀\u{7f}"] {
-            let view = MessageView {
-                chat: text.into(),
-                from: text.into(),
-                id: MessageId(u64::MAX),
-                previous: MessageId(u64::MAX),
-                seq: Seq(0),
-                time: Timestamp(u64::MAX),
-                kind: Kind::Text,
-                text: text.into(),
-                cookie: Some(text.into()),
-                extra: None,
-            };
-            let mut body = Vec::new();
-            message(&view, 3, ObjectWriter::new(&mut body));
-            assert!(body.len() <= message_len(&view), "{text}: {}", body.len());
-        }
-    }
 }

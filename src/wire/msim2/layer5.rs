@@ -3,15 +3,15 @@
 //! Our reading: `chat_id` is the chat and `id` a person; a space goes by the address of its general
 //! chat.
 
-use super::layer2::{count, short_text};
-use super::layer4::{another, seen};
+use super::fields::{another, count, short_text};
+use super::layer2::seen;
+use super::record::chat_kind;
 use super::refusal::Fault;
 use super::{Keep, Understood};
 use crate::domain::access::Access;
 use crate::domain::id::{Address, Login};
 use crate::domain::words::{
-    ChatChange, ChatDraft, ChatInfo, ChatKind, Command, ExtraView, MemberView, Query, Refusal,
-    SpaceView,
+    ChatChange, ChatDraft, ChatInfo, ChatKind, Command, MemberView, Query, Refusal, SpaceView,
 };
 use crate::limits::{
     ANSWER_BYTES_MAX, CHAT_ABOUT_BYTES_MAX, CHAT_NAME_BYTES_MAX, MEMBERS_COUNT_MAX,
@@ -166,19 +166,10 @@ fn mode(body: &Object<'_>, field: &'static str) -> Result<Option<Access>, Fault>
     }
 }
 
-pub(super) fn kind(kind: ChatKind) -> &'static str {
-    match kind {
-        ChatKind::Direct => "direct",
-        ChatKind::Group => "group",
-        ChatKind::Channel => "channel",
-        ChatKind::Circle => "circle",
-    }
-}
-
 /// A chat's facts, as answers and pushes show them.
 pub(super) fn facts(info: &ChatInfo, mut object: ObjectWriter<'_>) {
     object.text("chat_id", &info.chat).text("id", &info.chat);
-    object.text("kind", kind(info.kind)).text("name", &info.name);
+    object.text("kind", chat_kind(info.kind)).text("name", &info.name);
     if !info.about.is_empty() {
         object.text("about", &info.about);
     }
@@ -238,19 +229,6 @@ pub(super) fn spaces(spaces: &[SpaceView], body: &mut Vec<u8>) {
     }
     drop(array);
     object.flag("more", written < spaces.len());
-}
-
-/// What only records of layer 5 have.
-pub(super) fn extras(extra: &ExtraView, object: &mut ObjectWriter<'_>) {
-    if let Some(person) = &extra.person {
-        object.text("subject", person);
-    }
-    if let Some(access) = extra.access {
-        object.text("mode", &access.to_string());
-    }
-    if let Some((address, name)) = &extra.place {
-        object.object("place").text("chat_id", address).text("name", name);
-    }
 }
 
 pub(super) fn gone(chat: &str, body: &mut Vec<u8>) {

@@ -32,6 +32,7 @@
 //! - A password that is no base64 of 1 to 1024 bytes of UTF-8 is 400 in AUTH-PLAIN too: it says
 //!   nothing about any account.
 
+mod fields;
 pub mod http;
 mod layer1;
 pub(in crate::wire) mod layer2;
@@ -40,9 +41,11 @@ pub(in crate::wire) mod layer4;
 mod layer5;
 pub mod packet;
 mod push;
+mod record;
 pub mod tcp;
 pub(in crate::wire) mod time;
 pub mod words;
+mod written;
 pub mod ws;
 
 use std::mem;
@@ -300,6 +303,7 @@ pub(in crate::wire) fn what(
 pub fn push(session: &SessionId, layer: u32, told: &Told<'_>) -> Option<Packet> {
     let layer = in_force(layer);
     let (name, body) = match told {
+        Told::Resync { .. } if layer == 0 => return None,
         Told::Resync { last } => ("RESYNC", Body::Own(resync(*last))),
         Told::Event(bulletin) => {
             let name = push::name(bulletin, layer)?;

@@ -1,7 +1,7 @@
 //! What a session hears unasked: a push's type and body, for each layer.
 
-use super::{layer2, layer3, layer4, layer5};
-use crate::domain::words::Event;
+use super::{layer2, layer3, layer4, layer5, record};
+use crate::domain::words::{Event, Kind};
 use crate::wire::json::ObjectWriter;
 
 /// A push's type; `None` where the layer has no word for it.
@@ -13,8 +13,8 @@ pub(super) fn name(event: &Event, layer: u32) -> Option<&'static str> {
         Event::ContactUpdated { changed, .. } if changed.state => (4, "CONTACT-UPDATED"),
         Event::ContactUpdated { .. } => (2, "CONTACT-UPDATED"),
         Event::ContactRemoved { .. } => (2, "CONTACT-DELETED"),
-        Event::Message(message) if !layer3::is_for(message, layer) => return None,
-        Event::Message(message) => (3, layer3::push_name(message, layer)),
+        Event::Message(message) if !record::is_for(message, layer) => return None,
+        Event::Message(message) => (3, of_record(message.kind, layer)),
         Event::ChatsChanged(_) => (3, "CHATS-UPDATED"),
         Event::ReadTill { .. } => (3, "CHAT-READ-TILL"),
         Event::Typing { on: true, .. } => (4, "TYPING-STARTED"),
@@ -30,6 +30,16 @@ pub(super) fn name(event: &Event, layer: u32) -> Option<&'static str> {
         Event::ChatGone { .. } => (5, "CHAT-REMOVED"),
     };
     (of_layer <= layer).then_some(name)
+}
+
+/// The push that tells of a record.
+fn of_record(kind: Kind, layer: u32) -> &'static str {
+    match kind {
+        Kind::Edited if layer >= 4 => "MESSAGE-UPDATED",
+        Kind::Deleted if layer >= 4 => "MESSAGE-DELETED",
+        Kind::Cleared if layer >= 4 => "CHAT-DELETED",
+        _ => "MESSAGE-RECEIVE",
+    }
 }
 
 /// Layers that write everything alike share a place among an event's spellings: below 4, 4, and

@@ -107,7 +107,7 @@ fn fault(kind: &str, body: &str) -> (u16, String, String) {
 fn hello_tells_what_this_server_is() {
     let hello = answer_at_home("HELLO", r#"{"protocol-layer":9}"#, Ok(Reply::Done));
     let expected = json!({
-        "highest-supported-layer": 3,
+        "highest-supported-layer": LAYER_MAX,
         "servername": "im.test",
         "federated": false,
         "supported-auth-methods": ["AUTH-PLAIN"],
@@ -242,7 +242,7 @@ fn logging_in_answers_in_the_name_of_the_new_session() {
     let packet = request(9, "AUTH-PLAIN", r#"{"login":"alice","password":"YQ"}"#);
     let (_, mut out) = say(&mut dialogue, packet);
     dialogue.on_reply(Ok(Reply::LoggedIn { session: bob(), account: AccountNo(1) }), &mut out);
-    assert_eq!((out[0].status, out[0].session, out[0].layer), (200, Some(bob()), 3));
+    assert_eq!((out[0].status, out[0].session, out[0].layer), (200, Some(bob()), LAYER_MAX));
     assert_eq!(body_of(&out[0]), json!({"sessid": "b0".repeat(32)}));
 }
 
@@ -294,7 +294,7 @@ fn types_unknown_or_above_the_layer_are_not_implemented() {
 
 #[test]
 fn the_layer_in_force_is_the_smaller_one() {
-    for (layer, in_force) in [(1, 1), (3, 3), (4, 3), (u32::MAX, 3)] {
+    for (layer, in_force) in [(1, 1), (3, 3), (LAYER_MAX + 1, LAYER_MAX), (u32::MAX, LAYER_MAX)] {
         let mut dialogue = dialogue(Carrier::Tcp);
         let (next, mut out) = say(&mut dialogue, request(layer, "HELLO", ""));
         let Next::Ask(ask) = next else { panic!("{next:?}") };

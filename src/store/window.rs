@@ -7,12 +7,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use crate::domain::id::{AccountNo, ChatId, MessageId};
+use crate::domain::id::{AccountNo, ChatId};
 use crate::domain::nouns::{Head, Mark, Message};
 use crate::limits::COOKIE_WINDOW;
+use crate::store::history::History;
 use crate::store::look::head_of;
-use crate::store::rows;
-use crate::store::tables::Opened;
 use crate::store::{StoreError, open_or_skip};
 
 /// An author's own last message implies a read mark. Written only once it is so many messages
@@ -25,9 +24,9 @@ const WEIGHT_MAX: usize = 256 * 1024;
 /// What a chat weighs without its cookies.
 const CHAT_WEIGHT: usize = 48;
 
-/// One chat.
+/// One chat's.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(super) struct Window {
     pub(super) head: Head,
     /// One a message up to the head: part of the hash of author and cookie, 0 for a message
     /// without one. The record itself is compared before anything is concluded.
@@ -36,32 +35,26 @@ pub(super) struct Recent {
     own: VecDeque<(AccountNo, Mark)>,
 }
 
-impl Recent {
+impl Window {
     /// Reads the window of a chat.
-    fn load(
-        messages: &Opened<'_, (u64, u64)>,
-        chat: ChatId,
-        hasher: &RandomState,
-    ) -> Result<Recent, StoreError> {
-        let mut recent = Recent { head: head_of(messages, chat)?, ..Recent::default() };
-        let newest_first = messages.range((chat.0, 0)..=(chat.0, u64::MAX))?.rev();
-        for entry in newest_first.take(COOKIE_WINDOW as usize) {
-            let read = messages.entry(entry, |key, fields| {
-                let line = rows::line(fields)?;
-                let id = MessageId(key.1);
+    fn load(history: &History<'_>, hasher: &RandomState) -> Result<Window, StoreError> {
+        let mut window = Window { head: head_of(history)?, ..Window::default() };
+        for entry in history.newest_first()?.take(COOKIE_WINDOW as usize) {
+            let entry = entry?;
+            let read = entry.read(|line| {
                 let cookie = line.cookie;
-                recent.cookies.push_front(cookie.map_or(0, |c| trace(hasher, line.from, c)));
-                if recent.own(line.from).is_none() {
-                    recent.own.push_front((line.from, line.mark(id)));
+                window.cookies.push_front(cookie.map_or(0, |c| trace(hasher, line.from, c)));
+                if window.own(line.from).is_none() {
+                    window.own.push_front((line.from, line.mark(entry.id)));
                 }
                 Ok(Some(()))
             });
             if open_or_skip(read)?.is_none() {
                 // A record that cannot be read keeps its place.
-                recent.cookies.push_front(0);
+                window.cookies.push_front(0);
             }
         }
-        Ok(recent)
+        Ok(window)
     }
 
     /// The last message of an author in the window.
@@ -111,8 +104,8 @@ fn trace(hasher: &RandomState, author: AccountNo, cookie: &str) -> u32 {
 /// the old one is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Chats {
-    young: HashMap<ChatId, Recent>,
-    old: HashMap<ChatId, Recent>,
+    young: HashMap<ChatId, Window>,
+    old: HashMap<ChatId, Window>,
     /// About what the young generation weighs.
     weight: usize,
     hasher: RandomState,
@@ -120,32 +113,32 @@ pub(super) struct Chats {
 
 impl Chats {
     /// What is remembered of a chat, if it is.
-    pub(super) fn peek(&self, chat: ChatId) -> Option<&Recent> {
+    pub(super) fn peek(&self, chat: ChatId) -> Option<&Window> {
         self.young.get(&chat).or_else(|| self.old.get(&chat))
     }
 
     /// What is remembered of a chat, read where it is not.
-    pub(super) fn load(
+    pub(super) fn load<'t>(
         &mut self,
-        messages: &Opened<'_, (u64, u64)>,
         chat: ChatId,
-    ) -> Result<&mut Recent, StoreError> {
+        history: impl FnOnce() -> Result<History<'t>, StoreError>,
+    ) -> Result<&mut Window, StoreError> {
         if !self.young.contains_key(&chat) {
-            let recent = match self.old.remove(&chat) {
-                Some(recent) => recent,
-                None => Recent::load(messages, chat, &self.hasher)?,
+            let window = match self.old.remove(&chat) {
+                Some(window) => window,
+                None => Window::load(&history()?, &self.hasher)?,
             };
-            self.make_room(recent.weight());
-            self.young.insert(chat, recent);
+            self.make_room(window.weight());
+            self.young.insert(chat, window);
         }
         Ok(self.young.get_mut(&chat).expect("it was there or has just been put there"))
     }
 
     /// Takes in a new last message of a chat that is loaded.
-    pub(super) fn note(&mut self, message: &Message) -> Option<&mut Recent> {
-        let recent = self.young.get_mut(&message.chat)?;
-        self.weight += recent.note(message, &self.hasher);
-        Some(recent)
+    pub(super) fn note(&mut self, message: &Message) -> Option<&mut Window> {
+        let window = self.young.get_mut(&message.chat)?;
+        self.weight += window.note(message, &self.hasher);
+        Some(window)
     }
 
     pub(super) fn trace(&self, author: AccountNo, cookie: &str) -> u32 {

@@ -1,0 +1,201 @@
+//! What the engine does by itself, between two turns: it writes marks, merges what has arrived,
+//! removes what was deleted, seals, tells of those who came and went, and comes back after a failure.
+//!
+//! **Nobody waits for a duty** longer than for one slice of it.
+
+use std::time::{Duration, Instant};
+
+use crate::domain::{self, Scene};
+use crate::engine::turn::Engine;
+use crate::limits::{MARK_FLUSH_SECS, REOPEN_MAX, SEAL_EVERY_SECS, SEAL_IDLE_SECS};
+use crate::store::{Look, StoreError};
+
+/// What was deleted for everybody is removed once nothing has changed for so long,
+pub(super) const REMOVAL_IDLE: Duration = Duration::from_secs(1);
+/// a slice at a time with this between two.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
+/// How often sessions that nobody uses are looked for.
+pub(super) const SWEEP: Duration = Duration::from_secs(60);
+/// A session's last use is written at most this often: it only decides when it expires.
+pub(super) const USE_NOTED: u64 = 24 * 60 * 60 * 1000;
+
+impl Engine {
+    /// When the thread must wake up by itself, if ever.
+    pub(super) fn next_duty(&self) -> Option<Instant> {
+        let seal = self.store.is_unsealed().then(|| {
+            let quiet = self.changed_at + Duration::from_secs(SEAL_IDLE_SECS);
+            let next = self.sealed_at.map(|at| at + Duration::from_secs(SEAL_EVERY_SECS));
+            next.map_or(quiet, |next| next.max(quiet))
+        });
+        let sweep = (!self.by_account.is_empty()).then_some(self.sweep_at);
+        let removal = self.store.is_unswept().then(|| self.removal_due());
+        let arrival = self.core.here.has_arrivals().then(Instant::now);
+        let departure = self.core.here.next_departure(self.grace());
+        let lapse = self.typing.next_end();
+        let duties =
+            [self.flush_at, seal, sweep, self.merge_at, removal, arrival, departure, lapse];
+        duties.into_iter().flatten().min()
+    }
+
+    pub(super) fn do_duties(&mut self) -> Result<(), String> {
+        let now = Instant::now();
+        self.look_after_people(now)?;
+        if self.store.is_unswept() && now >= self.removal_due() {
+            self.removal_at = now + REMOVAL_PAUSE;
+            if !self.store.has_room() {
+                self.store.drop_ballast();
+            }
+            let removed = self.store.sweep();
+            self.settle(removed)?;
+        }
+        if self.flush_at.is_some_and(|at| at <= now) {
+            self.flush_at = None;
+            let flushed = self.store.flush();
+            self.settle(flushed)?;
+        }
+        // Whoever waits comes first.
+        if self.merge_at.is_some_and(|at| at <= now) && self.core.inbox.is_empty() {
+            let merged = self.store.merge();
+            self.settle(merged)?;
+            self.merge_at = self.store.is_ripe().then_some(now);
+            self.core.metrics.set_work(self.store.work());
+        }
+        if now >= self.sweep_at {
+            self.sweep_at = now + SWEEP;
+            self.sweep(now)?;
+        }
+        let seal_due = self.store.is_unsealed()
+            && now >= self.changed_at + Duration::from_secs(SEAL_IDLE_SECS)
+            && self.sealed_at.is_none_or(|at| now >= at + Duration::from_secs(SEAL_EVERY_SECS));
+        if seal_due {
+            self.sealed_at = Some(now);
+            let sealed = self.store.seal();
+            self.settle(sealed)?;
+            self.core.metrics.set_work(self.store.work());
+        }
+        Ok(())
+    }
+
+    /// When nothing has changed for a moment, and not right after the last slice.
+    fn removal_due(&self) -> Instant {
+        self.removal_at.max(self.changed_at + REMOVAL_IDLE)
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_secs(self.core.config().limits.presence_grace)
+    }
+
+    /// Tells of those who came, who went, and who have stopped typing.
+    fn look_after_people(&mut self, now: Instant) -> Result<(), String> {
+        let came = self.core.here.arrivals();
+        let held = |who| {
+            let seats = self.by_account.get(&who);
+            seats.is_some_and(|seats| seats.iter().any(|seat| seat.is_held()))
+        };
+        let left = self.core.here.departures(self.grace(), held);
+        let mut silent = self.typing.lapse(now);
+        for who in &left {
+            silent.extend(self.typing.end_all(*who));
+        }
+        if came.is_empty() && left.is_empty() && silent.is_empty() {
+            return Ok(());
+        }
+        let config = self.core.config();
+        let now = self.core.now();
+        let Engine { core, store, .. } = self;
+        let scene = Scene { now, home: &config.server_name, here: &*core.here };
+        let told = store.write(|tx| {
+            let mut news = Vec::new();
+            for (who, chat) in &silent {
+                news.extend(domain::stop_typing(tx, *who, chat)?);
+            }
+            for (who, online) in
+                came.iter().map(|w| (w, true)).chain(left.iter().map(|w| (w, false)))
+            {
+                tx.touch_last_seen(*who, now)?;
+                news.extend(domain::announce(tx, &scene, *who, online)?);
+            }
+            Ok(news)
+        });
+        match told {
+            Ok(news) => {
+                let order = self.core.next_order();
+                self.announce(order, &news, &config);
+                self.flush_soon();
+                Ok(())
+            }
+            // Nobody hears of it, and nothing is lost by that.
+            Err(StoreError::Damaged(what)) => {
+                log::error!("who is here was not told because of a damaged record: {what}");
+                Ok(())
+            }
+            Err(error) => self.settle(Err(error)),
+        }
+    }
+
+    pub(super) fn flush_soon(&mut self) {
+        if self.flush_at.is_none() && self.store.has_marks() {
+            self.flush_at = Some(Instant::now() + Duration::from_secs(MARK_FLUSH_SECS));
+        }
+    }
+
+    /// Drops the mailboxes of sessions that nobody used for `mailbox_ttl`, and notes once a day that
+    /// the others are in use.
+    fn sweep(&mut self, now: Instant) -> Result<(), String> {
+        let config = self.core.config();
+        let ttl = Duration::from_secs(config.limits.mailbox_ttl);
+        let wall = self.core.now();
+        let mut stale = Vec::new();
+        let mut used = Vec::new();
+        for (key, seat) in self.core.seats().iter() {
+            if now.checked_sub(ttl).is_some_and(|limit| seat.is_stale(limit)) {
+                stale.push(*key);
+            } else if seat.note_use(wall, USE_NOTED) {
+                used.push(*key);
+            }
+        }
+        for key in stale {
+            self.stand_up(key);
+        }
+        if used.is_empty() || !self.store.has_room() {
+            return Ok(());
+        }
+        let written = self.store.write(|tx| {
+            for key in &used {
+                if let Some(mut session) = tx.session(*key)? {
+                    session.used = wall;
+                    tx.put_session(*key, &session)?;
+                }
+            }
+            Ok(())
+        });
+        self.settle(written)
+    }
+
+    pub(super) fn settle(&mut self, result: Result<(), StoreError>) -> Result<(), String> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                log::error!("the database could not be written: {error}");
+                self.reopen()
+            }
+        }
+    }
+
+    /// After an I/O error: redb refuses everything until it is opened anew.
+    pub(super) fn reopen(&mut self) -> Result<(), String> {
+        self.flush_at = None;
+        self.failures += 1;
+        while self.failures <= REOPEN_MAX {
+            match self.store.reopen() {
+                Ok(()) => {
+                    log::warn!("the database is open again after a failure");
+                    return Ok(());
+                }
+                Err(error) => log::error!("the database could not be opened again: {error}"),
+            }
+            self.failures += 1;
+        }
+        Err(format!("the database failed {REOPEN_MAX} times in a row; see the errors above"))
+    }
+}

@@ -1,0 +1,220 @@
+//! Which messages lie in `recent`, by chat: where a question about one chat finds them there.
+//!
+//! An [`Arrivals`] is read from the table when the database is opened and shared by everybody from
+//! then on. The engine's thread adds a turn's messages after their commit and before anybody is told
+//! of them, and takes out what was merged after the merge's commit. For that moment it is behind the
+//! disk; a [`Sight`] is what makes a snapshot one point in time all the same.
+//!
+//! Two things make this simple. Ids ascend in order of arrival, over all chats; and a merge always
+//! takes the oldest. So at every commit there is one id below which everything lies in `messages` and
+//! from which on everything lies in `recent`, and of each chat `messages` holds the beginning.
+
+use std::cell::OnceCell;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use crate::domain::id::ChatId;
+use crate::store::tables::Opened;
+use crate::store::{StoreError, failure};
+
+/// A message's key in `messages`: chat and id. In `recent` they stand the other way round.
+pub(super) type Place = (u64, u64);
+
+/// So many are looked through one by one before they are sorted in: each sorting passes over the
+/// whole index, each question over all of these.
+const FRESH_MAX: usize = 512;
+
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    index: RwLock<Index>,
+}
+
+/// 16 bytes a message.
+#[derive(Debug, Default)]
+struct Index {
+    /// By chat and id.
+    sorted: Vec<Place>,
+    /// In order of arrival; each newer than all of `sorted`.
+    fresh: Vec<Place>,
+    edges: Edges,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Edges {
+    /// What is older has been merged and is not in the index any more.
+    floor: u64,
+    /// The newest that was published.
+    last: u64,
+}
+
+impl Arrivals {
+    /// What lies in `recent`.
+    pub(super) fn read(recent: &Opened<'_, Place>) -> Result<Arrivals, StoreError> {
+        let sorted = places(recent)?;
+        let ids = || sorted.iter().map(|(_, id)| *id);
+        let edges =
+            Edges { floor: ids().min().unwrap_or_default(), last: ids().max().unwrap_or_default() };
+        Ok(Arrivals { index: RwLock::new(Index { sorted, fresh: Vec::new(), edges }) })
+    }
+
+    /// How many messages wait for a merge.
+    pub(super) fn len(&self) -> usize {
+        let index = self.lock();
+        index.sorted.len() + index.fresh.len()
+    }
+
+    /// What a commit has made durable: new messages in order of arrival, and from which id on
+    /// nothing has been merged. Before anybody is told.
+    pub(super) fn publish(&self, arrived: &[Place], floor: Option<u64>) {
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(floor) = floor {
+            index.sorted.retain(|(_, id)| *id >= floor);
+            index.fresh.retain(|(_, id)| *id >= floor);
+            if index.sorted.is_empty() {
+                // A server that rests gives the memory back.
+                index.sorted = Vec::new();
+            }
+            index.edges.floor = floor;
+        }
+        let Some((_, last)) = arrived.last() else {
+            return;
+        };
+        index.edges.last = *last;
+        index.fresh.extend_from_slice(arrived);
+        if index.fresh.len() >= FRESH_MAX {
+            let Index { sorted, fresh, .. } = &mut *index;
+            sorted.append(fresh);
+            // Stable, because that one makes use of what is in order already.
+            sorted.sort();
+        }
+    }
+
+    /// The ids of a chat's messages among `ids`, ascending, and then those of a turn that is not
+    /// committed: how the engine's own thread sees it.
+    pub(super) fn tail(
+        &self,
+        chat: ChatId,
+        ids: &RangeInclusive<u64>,
+        arrived: &[Place],
+    ) -> Vec<u64> {
+        let mut tail = self.lock().tail(chat, ids);
+        tail.extend(of(chat, ids, arrived));
+        tail
+    }
+
+    fn lock(&self) -> RwLockReadGuard<'_, Index> {
+        // Nothing in here can panic half-way through a change.
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    fn tail(&self, chat: ChatId, ids: &RangeInclusive<u64>) -> Vec<u64> {
+        let mut tail: Vec<u64> = within(&self.sorted, chat, ids).collect();
+        tail.extend(of(chat, ids, &self.fresh));
+        tail
+    }
+}
+
+/// A chat's ids out of places sorted by chat and id.
+fn within<'s>(
+    sorted: &'s [Place],
+    chat: ChatId,
+    ids: &RangeInclusive<u64>,
+) -> impl Iterator<Item = u64> + use<'s> {
+    let start = sorted.partition_point(|place| *place < (chat.0, *ids.start()));
+    let end = (chat.0, *ids.end());
+    sorted[start..].iter().take_while(move |place| **place <= end).map(|(_, id)| *id)
+}
+
+/// A chat's ids out of places in order of arrival.
+fn of<'p>(
+    chat: ChatId,
+    ids: &RangeInclusive<u64>,
+    places: &'p [Place],
+) -> impl Iterator<Item = u64> + use<'p> {
+    let ids = ids.clone();
+    let own = places.iter().filter(move |(of, id)| *of == chat.0 && ids.contains(id));
+    own.map(|(_, id)| *id)
+}
+
+/// What lies in `recent`, by chat and id.
+pub(super) fn places(recent: &Opened<'_, Place>) -> Result<Vec<Place>, StoreError> {
+    let mut places = Vec::new();
+    for entry in recent.range(..)? {
+        let (id, chat) = entry.map_err(failure)?.0.value();
+        places.push((chat, id));
+    }
+    places.sort_unstable();
+    Ok(places)
+}
+
+/// What one snapshot sees of the arrivals.
+///
+/// It is taken **before** the snapshot's transaction begins. So whatever had been published by then
+/// is in the transaction: in `recent`, or, where a merge came between, in `messages`. What was
+/// published later is not looked at, and nothing had been told of it.
+#[derive(Debug)]
+pub(super) struct Sight {
+    arrivals: Arc<Arrivals>,
+    edges: Edges,
+    /// The oldest id in the snapshot's `recent`: what is older has been merged there.
+    first: OnceCell<u64>,
+    /// Read from the snapshot's `recent` once the index has let go of what lies there.
+    own: OnceCell<Vec<Place>>,
+}
+
+impl Sight {
+    pub(super) fn new(arrivals: Arc<Arrivals>) -> Sight {
+        let edges = arrivals.lock().edges;
+        Sight { arrivals, edges, first: OnceCell::new(), own: OnceCell::new() }
+    }
+
+    /// The ids of a chat's messages that lie in the snapshot's `recent`, among `ids`, ascending.
+    pub(super) fn tail<'t>(
+        &self,
+        chat: ChatId,
+        ids: &RangeInclusive<u64>,
+        recent: impl FnOnce() -> Result<&'t Opened<'t, Place>, StoreError>,
+    ) -> Result<Vec<u64>, StoreError> {
+        let ids = *ids.start()..=self.edges.last.min(*ids.end());
+        let (mut tail, known) = {
+            let index = self.arrivals.lock();
+            let known = index.edges.floor == self.edges.floor;
+            (if known { index.tail(chat, &ids) } else { Vec::new() }, known)
+        };
+        if known && tail.is_empty() {
+            return Ok(tail);
+        }
+        let recent = recent()?;
+        if !known {
+            // A merge has passed since the snapshot was taken.
+            let own = match self.own.get() {
+                Some(own) => own,
+                None => {
+                    let own = places(recent)?;
+                    self.own.get_or_init(|| own)
+                }
+            };
+            return Ok(within(own, chat, &ids).collect());
+        }
+        let first = match self.first.get() {
+            Some(first) => *first,
+            None => {
+                let first = first_of(recent)?.unwrap_or(u64::MAX);
+                *self.first.get_or_init(|| first)
+            }
+        };
+        let merged = tail.partition_point(|id| *id < first);
+        tail.drain(..merged);
+        Ok(tail)
+    }
+}
+
+/// The oldest id in `recent`.
+pub(super) fn first_of(recent: &Opened<'_, Place>) -> Result<Option<u64>, StoreError> {
+    match recent.range(..)?.next() {
+        Some(first) => Ok(Some(first.map_err(failure)?.0.value().0)),
+        None => Ok(None),
+    }
+}
