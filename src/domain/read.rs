@@ -129,8 +129,11 @@ fn rewind(look: &impl Look, me: AccountNo, after: MessageId, count: u32) -> Resu
     }
     let mut strands = Vec::new();
     for (chat, part) in look.chats_of(me)? {
-        if look.head(chat)?.id > after
+        // Only what has something to come: `more` is told from what is left.
+        let head = look.head(chat)?.id;
+        if head > after
             && let Some(horizon) = chat::horizon(look, chat, &part)?
+            && head > horizon
         {
             strands.push(Strand::new(chat, horizon, after, MessageId::END));
         }
@@ -159,7 +162,7 @@ mod tests {
     use super::*;
     use crate::domain::id::Timestamp;
     use crate::domain::testing::{Me, World, ids, range, whole};
-    use crate::domain::words::MessageView;
+    use crate::domain::words::{MessageView, Whom};
 
     fn chat_of(count: usize) -> (World, [Me; 2], Vec<u64>) {
         let (mut world, people) = World::of(["alice", "bob"]);
@@ -264,6 +267,16 @@ mod tests {
         let (rest, more) =
             world.history(alice, "bob", range(all[90], u64::MAX, 9, Take::First)).unwrap();
         assert!(!more && ids(&rest) == all[91..]);
+    }
+
+    #[test]
+    fn a_chat_that_is_gone_leaves_nothing_to_rewind() {
+        let (mut world, [alice, bob, _]) = World::of(["alice", "bob", "carol"]);
+        world.sent(alice, "carol", "x");
+        let last = world.sent(alice, "bob", "x");
+        world.clear(bob, "alice", Whom::Me);
+        let (messages, more) = rewound(&world, bob, last.0 - 1, 1);
+        assert!(messages.len() == 1 && !more, "{messages:?}");
     }
 
     #[test]
