@@ -66,6 +66,8 @@ pub(super) struct Engine {
     /// The last change, and the last seal.
     pub(super) changed_at: Instant,
     pub(super) sealed_at: Option<Instant>,
+    /// What can wait does so until then: the disk has failed.
+    pub(super) rest_until: Option<Instant>,
     /// Messages are merged then, if nobody waits.
     pub(super) merge_at: Option<Instant>,
     /// What was deleted is removed then, as far as nothing else is to do.
@@ -82,6 +84,7 @@ impl Engine {
             core,
             store,
             merge_at,
+            rest_until: None,
             random: SystemRandom::new(),
             by_account: HashMap::new(),
             typing: Typing::default(),
