@@ -123,6 +123,10 @@ pub const RECENT_FULL: usize = RECENT_MAX - BATCH_COMMANDS_MAX;
 /// So many are merged when nobody waits: several of each chat share a page then, and the table
 /// they leave has one level fewer as long as it is no larger.
 pub const RECENT_RIPE: usize = 2048;
+/// A turn of more commands is part of a burst: the merge waits until it is over for so long. Where
+/// turns are small, each pays for the level alone, and the merge comes as soon as nobody waits.
+pub const MERGE_CALM_COMMANDS: usize = 8;
+pub const MERGE_QUIET_MILLIS: u64 = 100;
 /// So many are merged before an idle seal. Fewer would each cost nearly a page of their own; they
 /// are read in a moment at the start.
 pub const RECENT_REST: usize = 256;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::*;
-use crate::domain::id::{Address, Login, MessageId};
+use crate::domain::id::{Address, ChatId, Login, MessageId, Seq};
 use crate::domain::words::{Draft, Event, SessionKind};
-use crate::store::{Options, Place};
+use crate::limits::RECENT_RIPE;
+use crate::store::{Look, Options, Place};
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -180,6 +181,42 @@ fn a_session_that_was_ended_can_do_nothing_more() {
     assert!(matches!(alice.seat.take(alice.holder), Some(Mail::Ended)));
     let answer = alice.say(Command::Newest);
     assert!(matches!(answer.reply, Err(Refusal::UnknownSession)), "{:?}", answer.reply);
+}
+
+#[test]
+fn messages_are_merged_when_nobody_waits() {
+    let house = House::new(|_| {});
+    house.register("alice");
+    house.register("bob");
+    let alice = house.log_in("alice");
+    let commits = || {
+        // Taken after everything that follows the turn before it.
+        house.exchange.order(Order::Users).expect("it is answered");
+        house.exchange.core.metrics.work().commits
+    };
+    let mut last = MessageId(0);
+    for _ in 1..RECENT_RIPE {
+        last = alice.send("bob", "hi").0;
+    }
+    let before = commits();
+    let (next, _) = alice.send("bob", "hi");
+    // Asking on would keep it from its rest.
+    let late = Instant::now() + Duration::from_secs(10);
+    while house.exchange.core.metrics.work().commits < before + 2 {
+        assert!(Instant::now() < late, "the message is there and no merge follows");
+        std::thread::yield_now();
+    }
+    let (after, _) = alice.send("bob", "hi");
+    let chat = ChatId::direct(AccountNo(1), AccountNo(2));
+    let both = house
+        .exchange
+        .core
+        .reader
+        .read(|here| Ok((here.message(chat, next)?, here.message(chat, after)?)));
+    let (next, after) = both.expect("it can be read");
+    assert_eq!(next.map(|m| (m.id, m.previous)), Some((MessageId(last.0 + 1), last)));
+    assert_eq!(after.map(|m| m.seq), Some(Seq(RECENT_RIPE as u32 + 1)));
+    house.running.stop().expect("the engine stops in order");
 }
 
 #[test]

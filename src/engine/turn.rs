@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ring::rand::SystemRandom;
 
@@ -20,7 +20,7 @@ use crate::engine::inbox::Woken;
 use crate::engine::life::Typing;
 use crate::engine::slot::Answering;
 use crate::engine::{Core, Seat};
-use crate::limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, MERGE_CALM_COMMANDS, MERGE_QUIET_MILLIS};
 use crate::store::Store;
 
 /// What the engine takes from its inbox.
@@ -66,6 +66,10 @@ pub(super) struct Engine {
     /// The last change, and the last seal.
     pub(super) changed_at: Instant,
     pub(super) sealed_at: Option<Instant>,
+    /// What can wait does so until then: the disk has failed.
+    pub(super) rest_until: Option<Instant>,
+    /// Messages are merged then, if nobody waits.
+    pub(super) merge_at: Option<Instant>,
     /// What was deleted is removed then, as far as nothing else is to do.
     pub(super) removal_at: Instant,
     pub(super) sweep_at: Instant,
@@ -75,9 +79,12 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(core: Arc<Core>, store: Store) -> Engine {
         let now = Instant::now();
+        let merge_at = store.is_ripe().then_some(now);
         Engine {
             core,
             store,
+            merge_at,
+            rest_until: None,
             random: SystemRandom::new(),
             by_account: HashMap::new(),
             typing: Typing::default(),
@@ -174,6 +181,11 @@ impl Engine {
             }
         };
         self.changed_at = Instant::now();
+        self.merge_at = self.store.is_ripe().then(|| {
+            // In a burst the next turns come, and the more are merged at once the less each costs.
+            let burst = inputs.len() > MERGE_CALM_COMMANDS;
+            self.changed_at + Duration::from_millis(if burst { MERGE_QUIET_MILLIS } else { 0 })
+        });
         for (input, done) in inputs.drain(..).zip(done) {
             self.tell(input, done);
         }

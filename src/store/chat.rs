@@ -9,6 +9,7 @@ use crate::domain::nouns::{Chat, Entry, Head, Mark, Member, Message};
 use crate::domain::words::Kind;
 use crate::limits::{COOKIE_WINDOW, ID_BLOCK, ID_MAX, SALT_BLOCK};
 use crate::store::history::History;
+use crate::store::line;
 use crate::store::look::Books;
 use crate::store::marks::raise;
 use crate::store::rows::{self, Named};
@@ -184,7 +185,7 @@ impl Tx<'_> {
         let key = (message.id.0, chat.0);
         let cookie_bytes = entry.cookie.map_or(0, str::len);
         let mut record = Vec::with_capacity(64 + message.text.len() + cookie_bytes);
-        rows::put_message(&message, &mut record);
+        line::put_message(&message, &mut record);
         tlv::seal(&mut record, <(u64, u64)>::as_bytes(&key).as_ref());
         self.tables.recent_mut()?.insert(key, &record)?;
         self.state.arrived.push((chat.0, message.id.0));
@@ -204,7 +205,7 @@ impl Tx<'_> {
             false => (self.tables.messages_mut()?, (chat, id)),
         };
         let same = table.row(key, |fields| {
-            let line = rows::line(fields)?;
+            let line = line::line(fields)?;
             Ok(line.previous(message.id)? == message.previous
                 && (line.seq, line.time) == (message.seq, message.time))
         })?;
@@ -213,7 +214,7 @@ impl Tx<'_> {
             Some(false) => return Err(table.damaged(&key, "it has another place in its chat")),
             None => return Err(table.damaged(&key, "it is gone")),
         }
-        table.put(key, rows::MESSAGE_TAGS, |out| rows::put_message(message, out))
+        table.put(key, line::MESSAGE_TAGS, |out| line::put_message(message, out))
     }
 
     /// What is remembered of a chat, read where it is not.

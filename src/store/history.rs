@@ -8,8 +8,8 @@ use redb::{AccessGuard, Value};
 use crate::domain::id::{ChatId, MessageId};
 use crate::domain::nouns::Message;
 use crate::store::arrivals::Place;
+use crate::store::line::{self, Line};
 use crate::store::look::Books;
-use crate::store::rows::{self, Line};
 use crate::store::tables::{Opened, Record, Shelf};
 use crate::store::tlv::{self, Fields, Flaw};
 use crate::store::{StoreError, failure};
@@ -139,7 +139,7 @@ impl<'t> Entry<'t> {
         &self,
         read: impl FnOnce(&Line<'_>) -> Result<T, Flaw>,
     ) -> Result<T, StoreError> {
-        let read = self.fields().and_then(rows::line).and_then(|line| read(&line));
+        let read = self.fields().and_then(line::line).and_then(|line| read(&line));
         read.map_err(|flaw| self.table.damaged(&self.key, flaw))
     }
 

@@ -9,7 +9,8 @@ use crate::domain::nouns::{
 use crate::domain::words::{KeyId, Kind, Range, Take};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::store::history::{Entry, History};
-use crate::store::rows::{self, Line, Named};
+use crate::store::line::{self, Line};
+use crate::store::rows::{self, Named};
 use crate::store::tables::Shelf;
 use crate::store::{Look, StoreError, failure, open_or_skip};
 
@@ -181,7 +182,7 @@ impl<B: Books> Look for B {
             seen += 1;
             let entry = entry?;
             let goes_on = entry.read(|line| {
-                let kind = rows::kind(line.kind)?;
+                let kind = line::kind(line.kind)?;
                 Ok(each(Glance { id: entry.id, from: line.from, kind, text: line.text }))
             })?;
             if !goes_on {
@@ -325,7 +326,7 @@ pub(super) fn head_of(history: &History<'_>) -> Result<Head, StoreError> {
         if seq == 0 {
             head.id = entry.id;
         }
-        match entry.fields().and_then(rows::line) {
+        match entry.fields().and_then(line::line) {
             Ok(line) => {
                 head.time = line.time;
                 seq += line.seq.0;

@@ -6,7 +6,7 @@
 //! **Nothing is announced before it is durable:** the value of [`Store::write`] exists only after
 //! its commit has reached the card.
 //!
-//! From the disk upwards: `backend` (two headers) → redb → `tables` → `tlv` and `rows` (records) →
+//! From the disk upwards: `backend` (two headers) → redb → `tables` → `tlv`, `rows` and `line` (records) →
 //! `arrivals` and `history` (one chat out of two tables) → `look` (questions), `tx` with `account`,
 //! `secret`, `contact`, `profile`, `chat` and `floor` (changes). `window`, `marks` and `roster` are
 //! what the engine's thread remembers; `create`, `open`, `space`, `backup` and `verify` are the life
@@ -23,6 +23,7 @@ mod crash;
 mod create;
 mod floor;
 mod history;
+mod line;
 mod look;
 mod marks;
 mod merge;

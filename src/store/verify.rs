@@ -11,6 +11,7 @@ use redb::Key;
 use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
 use crate::domain::nouns::Mark;
 use crate::store::history::Entry;
+use crate::store::line;
 use crate::store::rows::{self, Named};
 use crate::store::tables::{Opened, Shelf, Tables};
 use crate::store::tlv::{Fields, Flaw};
@@ -266,9 +267,9 @@ impl Chain {
             return;
         }
         let last = self.last.take();
-        let line = entry.fields().and_then(rows::line);
+        let line = entry.fields().and_then(line::line);
         let read = line.and_then(|line| {
-            rows::kind(line.kind)?;
+            line::kind(line.kind)?;
             if chat.pair().is_some_and(|(low, high)| line.from != low && line.from != high) {
                 return Err("its author is not of this chat");
             }

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::nouns::AccountState;
 use crate::domain::words::SessionKind;
 use crate::store::crash::{Chance, Disk};
-use crate::store::rows;
+use crate::store::line;
 use crate::store::tlv;
 
 /// Two accounts and `count` messages in three chats.
@@ -76,7 +76,7 @@ fn plant(store: &mut Store, message: &Message, spoil: bool) {
             let waits = recent.has(arrived)?;
             let (table, key) = if waits { (recent, arrived) } else { (messages, merged) };
             let mut record = Vec::new();
-            rows::put_message(message, &mut record);
+            line::put_message(message, &mut record);
             tlv::seal(&mut record, <(u64, u64) as redb::Value>::as_bytes(&key).as_ref());
             if spoil {
                 record[3] ^= 1;
