@@ -239,6 +239,7 @@ fn find(tx: &Tx<'_>, me: AccountNo, id: MessageId) -> Result<(ChatId, Mark), Fau
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::nouns::Access;
     use crate::domain::testing::{World, address, heard_by, refused};
     use crate::domain::words::{ChatView, Command};
 
@@ -348,5 +349,40 @@ mod tests {
         assert_eq!(unread, [("carol@im.test".into(), 0), ("alice@im.test".into(), 1)]);
         let command = Command::MarkRead { chat: Some(address("alice")), id: ours };
         assert!(!world.ask(bob, command).news.is_empty());
+    }
+
+    #[test]
+    fn a_large_group_is_told_the_least_mark_and_not_who_has_read() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let chat = world.group(alice, "garden");
+        let part = Member { want: Access::GROUP, given: Access::GROUP, ..Member::default() };
+        let add = |world: &mut World, name: &str, part: Member| {
+            world.add_user(name);
+            let who = world.account(name);
+            world.force(|tx| tx.put_member(who, chat, &part));
+        };
+        let bobs = bob.account;
+        world.force(|tx| tx.put_member(bobs, chat, &part));
+        for n in 2..READERS_TOLD_MAX {
+            add(&mut world, &format!("p{n}"), part);
+        }
+        // Those who are not in it are not counted.
+        add(&mut world, "invited", Member { want: Access::NONE, ..part });
+        add(&mut world, "banned", Member { given: Access::BANNED, ..part });
+        let told = |world: &mut World| {
+            let id = world.sent(alice, "garden", "x");
+            let read = world.mark_read(bob, Some("garden"), id);
+            let typing = Command::Typing { chat: address("garden"), on: true };
+            let typing = world.ask(bob, typing);
+            let is_read = |news: &News| matches!(**news.event, Event::ReadTill { .. });
+            (read.news.iter().any(is_read), !typing.news.is_empty())
+        };
+        assert_eq!(told(&mut world), (true, true));
+        add(&mut world, "one-more", part);
+        assert_eq!(told(&mut world), (false, false));
+        // Alice learns of the slowest of them, when it moves.
+        let id = world.sent(alice, "garden", "x");
+        world.mark_read(bob, Some("garden"), id);
+        assert_eq!(world.chats(alice)[0].read, MessageId(0));
     }
 }

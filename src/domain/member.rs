@@ -409,6 +409,4 @@ fn check_members(tx: &Tx<'_>, context: &Context<'_>, chat: ChatId) -> Result<(),
 }
 
 #[cfg(test)]
-mod owners;
-#[cfg(test)]
-mod table;
+mod tests;

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::id::{AccountNo, Address, Login, MessageId, SessionKey, Timestamp};
+use crate::domain::id::{AccountNo, Address, ChatId, Login, MessageId, SessionKey, Timestamp};
 use crate::domain::words::{
-    Actor, Bulletin, ChatView, Command, ContactDraft, Draft, MessageView, News, Order, Outcome,
-    Proof, Query, Range, Refusal, Reply, SessionKind, Take, Verifier,
+    Actor, Bulletin, ChatDraft, ChatView, Command, ContactDraft, Draft, MessageView, News, Order,
+    Outcome, Proof, Query, Range, Refusal, Reply, SessionKind, Take, Verifier,
 };
 use crate::domain::{Context, Presence, Registration, Scene, apply, read};
 use crate::limits::Limits;
@@ -144,6 +144,18 @@ impl World {
         }
     }
 
+    /// A new group, at an address that is its name.
+    pub(in crate::domain) fn group(&mut self, me: Me, name: &str) -> ChatId {
+        self.make(me, group_draft(name))
+    }
+
+    pub(in crate::domain) fn make(&mut self, me: Me, draft: ChatDraft) -> ChatId {
+        let name = address(&draft.name);
+        let outcome = self.ask(me, Command::CreateChat(draft));
+        assert!(matches!(outcome.reply, Ok(Reply::Chat(_))), "{:?}", outcome.reply);
+        self.store.reader().read(|s| s.chat_by_address(&name)).unwrap().unwrap()
+    }
+
     pub(in crate::domain) fn chats(&mut self, me: Me) -> Vec<ChatView> {
         let all = Command::Chats { before: MessageId::END, count: u32::MAX };
         match self.ask(me, all).reply {
@@ -197,6 +209,20 @@ pub(in crate::domain) fn verifier(text: &str) -> Verifier {
 
 pub(in crate::domain) fn draft(to: &str, text: &str, cookie: Option<&str>) -> Draft {
     Draft::text(address(to), text.into(), cookie.map(Into::into))
+}
+
+/// A closed group, with nothing but a name.
+pub(in crate::domain) fn group_draft(name: &str) -> ChatDraft {
+    ChatDraft {
+        is_channel: false,
+        is_space: false,
+        name: name.into(),
+        about: "".into(),
+        login: None,
+        space: None,
+        open: None,
+        default_access: None,
+    }
 }
 
 pub(in crate::domain) fn contact(who: &str) -> ContactDraft {

@@ -1,0 +1,4 @@
+//! The letters of access: each alone, and many people with them.
+
+mod owners;
+mod table;
