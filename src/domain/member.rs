@@ -76,18 +76,17 @@ pub(in crate::domain) fn join(
     if part.mode().is_member() {
         return Err(Refusal::AlreadyThere.into());
     }
-    let is_invited = part.given != Access::NONE && !part.given.is_banned();
-    if part.given.is_banned() {
-        return Err(Refusal::NotAllowed.into());
-    }
-    if !is_invited && !group.chat.open {
-        return Err(Refusal::NotAllowed.into());
-    }
-    if group.part.is_none() {
-        check_members(tx, context, group.chat.id)?;
-        has_room_for_one_more(tx, context, me.account)?;
-    }
-    let given = if is_invited { part.given } else { group.chat.default_access };
+    let given = match group.part {
+        // Banned, or left with nothing: that the chat is open to others changes none of it.
+        Some(part) if !part.given.is_member() => return Err(Refusal::NotAllowed.into()),
+        Some(part) => part.given,
+        None if group.chat.open => {
+            check_members(tx, context, group.chat.id)?;
+            has_room_for_one_more(tx, context, me.account)?;
+            group.chat.default_access
+        }
+        None => return Err(Refusal::NotAllowed.into()),
+    };
     let part = Member { want: given.without(Access::OWN), given, ..part };
     group.part = Some(part);
     settle(tx, context, me, &group, me.account, part, news)?;
@@ -113,7 +112,12 @@ pub(in crate::domain) fn leave(
     if part.mode().is_member() {
         go(tx, context, me, &group, me.account, None, news)?;
     }
-    tx.remove_member(me.account, group.chat.id)?;
+    // Who was given less than a newcomer would get less by coming back.
+    if part.given.has(group.chat.default_access) {
+        tx.remove_member(me.account, group.chat.id)?;
+    } else {
+        tx.put_member(me.account, group.chat.id, &Member { want: Access::NONE, ..part })?;
+    }
     Ok(Reply::Done)
 }
 
@@ -213,19 +217,34 @@ fn want(
     let new = Member { want: access, given, ..had };
     settle(tx, context, me, group, me.account, new, news)?;
     if takes_over {
-        // The former owner's, and what they may have offered to others besides.
-        let roster = tx.roster(group.chat.id)?;
-        let owns =
-            |(who, part): &&(AccountNo, Member)| *who != me.account && part.given.has(Access::OWN);
-        let owners: Vec<(AccountNo, Member)> =
-            roster.parts().iter().filter(owns).copied().collect();
-        for (who, part) in owners {
-            let (want, given) = (part.want.without(Access::OWN), part.given.without(Access::OWN));
-            tx.put_member(who, group.chat.id, &Member { want, given, ..part })?;
-            show(tx, me, group, who, news)?;
-        }
+        leave_alone(tx, me, group, me.account, news)?;
     }
     Ok(Reply::Done)
+}
+
+/// Takes O from everybody but its owner: from the one before them, and from those to whom that one
+/// may have offered it besides.
+fn leave_alone(
+    tx: &mut Tx<'_>,
+    me: &Caller,
+    group: &Group,
+    owner: AccountNo,
+    news: &mut Vec<News>,
+) -> Result<(), StoreError> {
+    let roster = tx.roster(group.chat.id)?;
+    let owns = |(who, part): &&(AccountNo, Member)| *who != owner && part.given.has(Access::OWN);
+    let owners: Vec<(AccountNo, Member)> = roster.parts().iter().filter(owns).copied().collect();
+    for (who, part) in owners {
+        let given = part.given.without(Access::OWN);
+        let want = match part.want.without(Access::OWN) {
+            // Who wanted nothing but to own stays a member all the same.
+            Access::NONE if part.want != Access::NONE => given,
+            want => want,
+        };
+        tx.put_member(who, group.chat.id, &Member { want, given, ..part })?;
+        show(tx, me, group, who, news)?;
+    }
+    Ok(())
 }
 
 /// Whether somebody with these letters is the caller's to manage: everybody for the owner, those
@@ -394,6 +413,7 @@ pub(in crate::domain) fn leave_all(
         if owned && let Some((heir, theirs)) = heir {
             let (want, given) = (theirs.want.with(INHERITED), Access::OWNER);
             tx.put_member(heir, id, &Member { want, given, ..theirs })?;
+            leave_alone(tx, me, &group, heir, news)?;
             show(tx, me, &group, heir, news)?;
         }
     }
