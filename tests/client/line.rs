@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{Line, Packet};
 
 /// Answers' fields that are numbers or flags; a plain word does not show it.
-const NUMBERS: [&str; 10] = [
+const NUMBERS: [&str; 17] = [
     "message_id",
     "previous_message_id",
     "time",
@@ -20,8 +20,15 @@ const NUMBERS: [&str; 10] = [
     "unread_messages",
     "retry_after",
     "highest-supported-layer",
+    "reply_to",
+    "target_id",
+    "edited",
+    "id_till",
+    "created",
+    "changed",
+    "members",
 ];
-const FLAGS: [&str; 3] = ["more", "federated", "dialog"];
+const FLAGS: [&str; 6] = ["more", "federated", "dialog", "online", "deleted", "open"];
 
 /// A client of mSIM 2 in lines. It has one session, and one layer: that of its HELLO.
 #[derive(Debug)]
