@@ -235,7 +235,7 @@ impl Run {
                 let after = self.dice.once_in(2).then(|| address(&self.some_address()));
                 Query::Contacts { after, count: 1 + self.dice.below(12) as u32 }
             }
-            1 => Query::Rewind { after: self.some_id(), count: self.some_count() },
+            1 => Query::Rewind { after: self.some_id(), count: self.some_count(), own: true },
             _ => Query::History { chat: address(&self.some_address()), range: self.some_range() },
         };
         self.query(no, &query);
@@ -306,7 +306,7 @@ impl Run {
                 }
             }
             for after in self.model.every_nth_id(400) {
-                self.query(no, &Query::Rewind { after: MessageId(after), count: 500 });
+                self.query(no, &Query::Rewind { after: MessageId(after), count: 500, own: true });
             }
         }
         self.apply_all(vec![(Who::Operator, Op::Order(naive::Order::Users))]);

@@ -162,7 +162,7 @@ pub(in crate::domain) fn unread(tx: &mut Tx<'_>, me: &Caller, count: u32) -> Res
     for readable in readables(tx, me.account)? {
         let chat = readable.chat;
         let mine = tx.member(me.account, chat)?.unwrap_or_default();
-        if unread_count(chat, readable.head, &mine) > 0 {
+        if unread_count(chat, readable.head, &mine, tx.floor(chat)?) > 0 {
             let end = MessageId(readable.head.id.0.saturating_add(1));
             strands.push(readable.strand(mine.read.id, end));
         }
@@ -187,14 +187,15 @@ pub(in crate::domain) fn look_at(
     let name = name_of(tx, me, chat)?;
     let head = tx.head(chat)?;
     let mine = tx.member(me, chat)?.unwrap_or_default();
+    let floor = tx.floor(chat)?;
     let Some(row) = tx.chat(chat)? else {
         let other = chat.other(me).unwrap_or(me);
         let others = tx.member(other, chat)?.unwrap_or_default();
-        return Ok(view(chat, name, head, &mine, &others));
+        return Ok(view(chat, name, (head, floor), &mine, &others));
     };
     let others = least(tx.roster(chat)?, me);
     let group = GroupPart { kind: row.kind, name: row.name, mode: mine.mode() };
-    Ok(ChatView { group: Some(Box::new(group)), ..view(chat, name, head, &mine, &others) })
+    Ok(ChatView { group: Some(Box::new(group)), ..view(chat, name, (head, floor), &mine, &others) })
 }
 
 /// How far all the others have come: the least of what each of those who can read has read and
@@ -218,7 +219,7 @@ pub(in crate::domain) fn least(roster: &Roster, me: AccountNo) -> Member {
 pub(in crate::domain) fn view(
     chat: ChatId,
     name: Arc<str>,
-    head: Head,
+    (head, floor): (Head, Option<Mark>),
     mine: &Member,
     others: &Member,
 ) -> ChatView {
@@ -237,7 +238,7 @@ pub(in crate::domain) fn view(
     }
     ChatView {
         chat: name,
-        unread: unread_count(chat, head, mine),
+        unread: unread_count(chat, head, mine, floor),
         last: head.id,
         read: others.read.id,
         delivered: others.delivered.max(others.read).id,
@@ -257,8 +258,13 @@ pub(in crate::domain) fn advanced(member: &Member, delivered: Mark, read: Mark) 
     Member { read, delivered: member.delivered.max(delivered).max(read), ..*member }
 }
 
-fn unread_count(chat: ChatId, head: Head, mine: &Member) -> u32 {
-    if is_notes(chat) { 0 } else { head.seq.0.saturating_sub(mine.read.seq.0) }
+/// What is gone for everybody is not unread.
+fn unread_count(chat: ChatId, head: Head, mine: &Member, floor: Option<Mark>) -> u32 {
+    if is_notes(chat) {
+        return 0;
+    }
+    let gone = floor.map_or(0, |floor| floor.seq.0.saturating_sub(1));
+    head.seq.0.saturating_sub(mine.read.seq.0.max(gone))
 }
 
 /// The last message of a chat as its owner's list of contacts shows it; `None` where there is none

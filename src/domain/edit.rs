@@ -13,7 +13,7 @@ use crate::domain::message::{Room, Side, enter, post, visible};
 use crate::domain::nouns::{Access, Entry, Extra, Mark, Member, Message};
 use crate::domain::session::Caller;
 use crate::domain::words::{Event, Kind, MessageView, News, Refusal, Reply, Span, Whom};
-use crate::domain::{Context, Fault, chat, spans};
+use crate::domain::{Context, Fault, chat, mark, spans};
 use crate::store::{Look, StoreError, Tx};
 
 /// Another text for a message of mine; with spans it is formatted. The same text again changes
@@ -105,10 +105,10 @@ pub(in crate::domain) fn clear(
     let readable = chat::readable(tx, me.account, address)?;
     let (chat, head) = (readable.chat, readable.head);
     if whom == Whom::Me {
-        let part = tx.member(me.account, chat)?.unwrap_or_default();
-        // What is gone is not unread.
+        // What is gone is not unread, and the other side sees that mark.
         let end = Mark { id: head.id, seq: head.seq };
-        let part = chat::advanced(&part, end, end);
+        mark::advance(tx, me, chat, end, end, news)?;
+        let part = tx.member(me.account, chat)?.unwrap_or_default();
         tx.put_member(me.account, chat, &Member { cleared: head.id, ..part })?;
         let extra = Extra { target: head.id, place: Some(chat), ..Extra::default() };
         return note(tx, context, me, Kind::Cleared, extra, news);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn rewound(world: &World, me: Me, after: MessageId) -> Vec<MessageView> {
-        match world.read(me, &Query::Rewind { after, count: 500 }) {
+        match world.read(me, &Query::Rewind { after, count: 500, own: true }) {
             Ok(Reply::Messages { messages, more: false }) => messages,
             other => panic!("{other:?}"),
         }

@@ -64,7 +64,8 @@ pub(in crate::domain) fn move_both(
     advance(tx, me, chat, delivered, read, news)
 }
 
-fn advance(
+/// Marks only grow; whoever sees them hears that they did.
+pub(in crate::domain) fn advance(
     tx: &mut Tx<'_>,
     me: &Caller,
     chat: ChatId,
@@ -200,10 +201,10 @@ impl Moved {
             let (chat, user) = (self.mover_name.clone(), self.mover_name.clone());
             news.push(to_other(Event::ReadTill { chat, id, user }));
         }
-        let theirs =
-            chat::view(self.chat, self.mover_name.clone(), self.head, &other_part, &self.part);
+        let ends = (self.head, tx.floor(self.chat)?);
+        let theirs = chat::view(self.chat, self.mover_name.clone(), ends, &other_part, &self.part);
         news.push(to_other(Event::ChatsChanged(vec![theirs])));
-        let mine = chat::view(self.chat, self.other_name, self.head, &self.part, &other_part);
+        let mine = chat::view(self.chat, self.other_name, ends, &self.part, &other_part);
         news.push(News::to_one(self.mover, Some(self.except), Event::ChatsChanged(vec![mine])));
         Ok(())
     }

@@ -223,7 +223,15 @@ fn see(
     from: &Arc<str>,
 ) -> Result<MessageView, StoreError> {
     if message.extra.is_some() {
-        let window = Window { name: chat.clone(), horizon: MessageId(0) };
+        // Only an edit shows a text that lies elsewhere, which may be gone for this reader.
+        let horizon = match message.kind {
+            Kind::Edited => {
+                let part = look.part(reader, message.chat)?.unwrap_or_default();
+                chat::horizon(look, message.chat, &part)?.unwrap_or_default()
+            }
+            _ => MessageId(0),
+        };
+        let window = Window { name: chat.clone(), horizon };
         return Eyes::new(look, reader).see(message, &window, false);
     }
     // What most messages are needs no look at anything.

@@ -44,7 +44,6 @@ impl Engine {
 
     pub(super) fn do_duties(&mut self) -> Result<(), String> {
         let now = Instant::now();
-        self.look_after_people(now)?;
         if self.flush_at.is_some_and(|at| at <= now) {
             self.flush_at = None;
             let flushed = self.store.flush();
@@ -104,7 +103,7 @@ impl Engine {
     }
 
     /// Tells of those who came, who went, and who have stopped typing.
-    fn look_after_people(&mut self, now: Instant) -> Result<(), String> {
+    pub(super) fn look_after_people(&mut self, now: Instant) -> Result<(), String> {
         let came = self.core.here.arrivals();
         let held = |who| {
             let seats = self.by_account.get(&who);

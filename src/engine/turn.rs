@@ -101,12 +101,14 @@ impl Engine {
     pub(super) fn run(mut self) -> End {
         let mut inputs = Vec::new();
         loop {
-            let woken = self.core.inbox.take(&mut inputs, self.next_duty());
-            let result = match woken {
-                Woken::Filled => self.work_off(&mut inputs),
-                Woken::Late => Ok(()),
+            match self.core.inbox.take(&mut inputs, self.next_duty()) {
+                Woken::Filled | Woken::Late => {}
                 Woken::Closed => break,
-            };
+            }
+            // Whoever asks for something was here before that, and what they ask may be the first
+            // that others hear of them.
+            let met = self.look_after_people(Instant::now());
+            let result = met.and_then(|()| self.work_off(&mut inputs));
             if let Err(why) = result.and_then(|()| self.do_duties()) {
                 return End::Failed(why);
             }

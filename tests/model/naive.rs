@@ -324,7 +324,7 @@ impl Model {
     pub(super) fn check_query(&self, me: u32, query: &Query, answer: &Result<Reply, Refusal>) {
         let expected = match query {
             Query::History { chat, range } => self.history(me, &chat.to_string(), range),
-            Query::Rewind { after, count } => {
+            Query::Rewind { after, count, .. } => {
                 let mine: Vec<_> =
                     self.said.iter().filter(|said| said.from == me || said.to == me).collect();
                 let (after, before, since) = (*after, MessageId::END, None);
