@@ -120,6 +120,10 @@ pub const COOKIE_WINDOW: u32 = 1000;
 pub const RECENT_MAX: usize = 8192;
 /// So many are merged before the next turn, because that may add a whole batch.
 pub const RECENT_FULL: usize = RECENT_MAX - BATCH_COMMANDS_MAX;
+/// Where merges fail so many may wait; with more, nothing is written before one succeeds.
+pub const RECENT_STUCK: usize = 4 * RECENT_MAX;
+/// A merge that failed is tried again after this.
+pub const MERGE_RETRY_SECS: u64 = 60;
 /// So many are merged when nobody waits: several of each chat share a page then, and the table
 /// they leave has one level fewer as long as it is no larger.
 pub const RECENT_RIPE: usize = 2048;

@@ -134,7 +134,7 @@ fn hello_on_tcp_is_what_the_protocol_document_shows() {
     tcp_codec().encode(&out[0], &mut bytes);
     let mut expected = unhex(HELLO_ANSWER);
     expected.extend_from_slice(
-        br#"{"highest-supported-layer":3,"servername":"localhost","federated":false,"supported-auth-methods":["AUTH-PLAIN"],"supported-register-methods":["REGISTER-PLAIN","REGISTER-INSTRUCTIONS"]}"#,
+        br#"{"highest-supported-layer":5,"servername":"localhost","federated":false,"supported-auth-methods":["AUTH-PLAIN"],"supported-register-methods":["REGISTER-PLAIN","REGISTER-INSTRUCTIONS"]}"#,
     );
     assert_eq!(bytes, expected);
 
@@ -229,7 +229,7 @@ fn a_body_over_the_limit_is_refused_before_it_comes() {
         bytes[at..at + 8].copy_from_slice(&length.to_be_bytes());
         let read = read_every_way(tcp_codec, &bytes);
         let Some((Some(last), Farewell::TooLarge)) = read.end else { panic!("{:?}", read.end) };
-        assert_eq!((last.layer, last.session), (3, Some(SessionId::new([7; 32]))));
+        assert_eq!((last.layer, last.session), (5, Some(SessionId::new([7; 32]))));
         assert_eq!((last.seq, last.kind.as_str(), last.status), (5, "MESSAGE-SEND", 413));
         assert!(last.body.starts_with(br#"{"reason":"packet-too-large""#));
     }

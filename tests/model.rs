@@ -266,7 +266,7 @@ impl Run {
             }
             self.search_everything(no, None);
             for after in self.every_nth_id(400) {
-                self.query(no, &Query::Rewind { after: MessageId(after), count });
+                self.query(no, &Query::Rewind { after: MessageId(after), count, own: true });
             }
         }
         self.apply_all(vec![(Who::Operator, Op::Order(Order::Users))]);

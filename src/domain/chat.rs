@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn what_is_gone_for_everybody_is_not_unread() {
         let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
-        world.group("garden", &[alice, bob, carol]);
+        world.group_of("garden", &[alice, bob, carol]);
         for chat in ["bob", "garden"] {
             for text in ["one", "two", "three"] {
                 world.sent(alice, chat, text);
@@ -358,7 +358,7 @@ mod tests {
         };
         let newest = world.ask(bob, Command::Newest).reply;
         assert!(matches!(newest, Ok(Reply::Newest(newest)) if newest == id), "{newest:?}");
-        let rewind = Query::Rewind { after: MessageId(0), count: 10 };
+        let rewind = Query::Rewind { after: MessageId(0), count: 10, own: true };
         let Ok(Reply::Messages { messages, .. }) = world.read(bob, &rewind) else { panic!() };
         assert_eq!(ids(&messages), [id.0]);
     }

@@ -32,17 +32,18 @@ pub(in crate::domain) fn add(
     if draft.who.is_local(context.home) && !exists(tx, &draft.who)? {
         return Err(Refusal::NoSuchAccount.into());
     }
-    // Adding somebody who has asked is taking their request; a block stays until it is lifted.
+    // Adding somebody who has asked is taking their request, also where I had blocked them and
+    // nothing of it is left here; a block stays until it is lifted.
+    let state = match old.as_ref().map(|old| old.state) {
+        Some(ContactState::Pending) | None => ContactState::Plain,
+        Some(state) => state,
+    };
     if old.is_none() && tx.contact_count(me.account)? >= context.limits.contacts {
         return Err(Refusal::TooManyContacts.into());
     }
-    let state = match old.as_ref().map(|old| old.state) {
-        Some(ContactState::Pending) | None => {
-            request::tell_accepted(tx, me, &draft.who, news)?;
-            ContactState::Plain
-        }
-        Some(state) => state,
-    };
+    if state == ContactState::Plain {
+        request::tell_accepted(tx, me, &draft.who, news)?;
+    }
     let name = draft.name.unwrap_or_else(|| draft.who.to_string().into());
     let contact = Contact {
         who: draft.who,

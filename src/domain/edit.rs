@@ -105,17 +105,13 @@ pub(in crate::domain) fn clear(
     let readable = chat::readable(tx, me.account, address)?;
     let (chat, head) = (readable.chat, readable.head);
     if whom == Whom::Me {
-        let old = tx.member(me.account, chat)?.unwrap_or_default();
-        // What is gone is not unread.
+        // What is gone is not unread, and the other side sees that mark.
         let end = Mark { id: head.id, seq: head.seq };
-        let new = Member { cleared: head.id, ..chat::advanced(&old, end, end) };
-        tx.put_member(me.account, chat, &new)?;
+        mark::advance(tx, me, chat, end, end, news)?;
+        let part = tx.member(me.account, chat)?.unwrap_or_default();
+        tx.put_member(me.account, chat, &Member { cleared: head.id, ..part })?;
         let extra = Extra { target: head.id, place: Some(chat), ..Extra::default() };
-        let reply = note(tx, context, me, Kind::Cleared, extra, news)?;
-        if !chat::is_notes(chat) {
-            mark::tell_moved(tx, me, chat, (&old, &new), news)?;
-        }
-        return Ok(reply);
+        return note(tx, context, me, Kind::Cleared, extra, news);
     }
     if !readable.part.mode().has(Access::DELETE) {
         return Err(Refusal::NotAllowed.into());
@@ -207,7 +203,7 @@ mod tests {
     }
 
     fn rewound(world: &World, me: Me, after: MessageId) -> Vec<MessageView> {
-        match world.read(me, &Query::Rewind { after, count: 500 }) {
+        match world.read(me, &Query::Rewind { after, count: 500, own: true }) {
             Ok(Reply::Messages { messages, more: false }) => messages,
             other => panic!("{other:?}"),
         }
@@ -356,8 +352,8 @@ mod tests {
         assert_eq!(*heard[0], Event::ReadTill { chat: user.clone(), id: last, user });
         assert_eq!(*heard[1], Event::ChatsChanged(world.chats(alice)));
         assert_eq!(world.chats(alice)[0].read, last);
-        // To me the chat is not there any more: the record is all that my other devices hear.
-        assert_eq!(heard_by(&outcome, bob.account, Some(bob.key)).len(), 1);
+        // My other devices hear the mark and the record, while the chat is still there.
+        assert_eq!(heard_by(&outcome, bob.account, Some(bob.key)).len(), 2);
     }
 
     #[test]
@@ -375,7 +371,7 @@ mod tests {
     #[test]
     fn an_edit_is_not_shown_to_who_deleted_the_message_for_themselves() {
         let (mut world, [alice, bob, carol, dave]) = World::of(["alice", "bob", "carol", "dave"]);
-        world.group("garden", &[alice, bob, carol, dave]);
+        world.group_of("garden", &[alice, bob, carol, dave]);
         let id = world.sent(alice, "garden", "x");
         let (chat, whom) = (address("garden"), Whom::Me);
         assert!(world.ask(bob, Command::Delete { chat, id, whom }).reply.is_ok());

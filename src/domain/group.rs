@@ -422,8 +422,9 @@ pub(in crate::domain) fn has_room_for_one_more(
     who: AccountNo,
 ) -> Result<(), Fault> {
     let chats = look.chats_of(who)?;
-    // Bans do not count: nobody could do anything about them, and anybody can ban.
-    let counts = |(chat, part): &&(ChatId, Member)| chat.is_group() && !part.given.is_banned();
+    // What others have given them does not count, bans and invitations: anybody can do that, and
+    // they could not undo all of it.
+    let counts = |(chat, part): &&(ChatId, Member)| chat.is_group() && part.mode().is_member();
     let groups = chats.iter().filter(counts).count();
     if groups < context.limits.chats_per_account {
         Ok(())
@@ -495,14 +496,23 @@ mod tests {
     }
 
     #[test]
-    fn where_somebody_is_banned_uses_up_none_of_their_room() {
-        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+    fn what_others_do_uses_up_none_of_somebodys_room() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
         world.limits.chats_per_account = 1;
-        world.group("garden", &[alice]);
-        let (chat, who) = (address("garden"), address("bob"));
-        assert!(world.ask(alice, Command::Kick { chat, who, ban: true }).reply.is_ok());
+        world.group_of("garden", &[alice]);
+        world.group_of("field", &[carol]);
+        let who = address("bob");
+        let kick = Command::Kick { chat: address("garden"), who: who.clone(), ban: true };
+        assert!(world.ask(alice, kick).reply.is_ok());
+        // Even declined it stays: coming back would be more than this.
+        let access = Access::parse("R");
+        let invite = Command::Invite { chat: address("field"), who, access };
+        assert!(world.ask(carol, invite).reply.is_ok());
+        assert!(world.ask(bob, Command::Leave { chat: address("field") }).reply.is_ok());
         assert!(world.ask(bob, draft("shed", false, None)).reply.is_ok());
         assert_eq!(refused(&world.ask(bob, draft("pond", false, None))), Refusal::TooManyChats);
+        let join = Command::Join { chat: address("field") };
+        assert_eq!(refused(&world.ask(bob, join)), Refusal::TooManyChats);
     }
 
     #[test]

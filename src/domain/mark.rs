@@ -64,7 +64,8 @@ pub(in crate::domain) fn move_both(
     advance(tx, me, chat, delivered, read, news)
 }
 
-fn advance(
+/// Marks only grow; whoever sees them hears that they did.
+pub(in crate::domain) fn advance(
     tx: &mut Tx<'_>,
     me: &Caller,
     chat: ChatId,
@@ -76,27 +77,14 @@ fn advance(
         return Err(Refusal::NoSuchChat.into());
     };
     let new = chat::advanced(&old, delivered, read);
-    if new != old && !chat::is_notes(chat) {
-        tx.move_marks(me.account, chat, new.delivered, new.read)?;
-        tell_moved(tx, me, chat, (&old, &new), news)?;
-    }
-    Ok(Reply::Done)
-}
-
-/// Tells a chat that the caller's marks have moved, if they have.
-pub(in crate::domain) fn tell_moved(
-    tx: &mut Tx<'_>,
-    me: &Caller,
-    chat: ChatId,
-    (old, new): (&Member, &Member),
-    news: &mut Vec<News>,
-) -> Result<(), StoreError> {
-    if (old.delivered, old.read) == (new.delivered, new.read) {
-        return Ok(());
+    if new == old || chat::is_notes(chat) {
+        return Ok(Reply::Done);
     }
     let read_till = (new.read > old.read).then_some(new.read.id);
+    tx.move_marks(me.account, chat, new.delivered, new.read)?;
     let Some(other) = chat.other(me.account) else {
-        return moved_in_group(tx, me, chat, (old, new), read_till, news);
+        moved_in_group(tx, me, chat, (&old, &new), read_till, news)?;
+        return Ok(Reply::Done);
     };
     let moved = Moved {
         chat,
@@ -105,10 +93,11 @@ pub(in crate::domain) fn tell_moved(
         other,
         other_name: chat::name(tx, other)?,
         except: me.key,
-        part: *new,
+        part: new,
         read_till,
     };
-    moved.tell(tx, news)
+    moved.tell(tx, news)?;
+    Ok(Reply::Done)
 }
 
 /// Tells a group that somebody's marks have moved: their own other sessions, those for whom the
@@ -258,6 +247,7 @@ fn find(tx: &Tx<'_>, me: AccountNo, id: MessageId) -> Result<(ChatId, Mark), Fau
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::nouns::Access;
     use crate::domain::testing::{World, address, heard_by, refused};
     use crate::domain::words::{ChatView, Command, Whom};
 
@@ -353,7 +343,7 @@ mod tests {
         assert!(heard_by(&outcome, bob.account, None).is_empty(), "{outcome:?}");
         assert_eq!(heard_by(&outcome, alice.account, Some(alice.key)).len(), 1);
 
-        world.group("garden", &[alice, bob, carol]);
+        world.group_of("garden", &[alice, bob, carol]);
         world.give(alice, "garden", "carol", "W");
         let said = world.sent(alice, "garden", "x");
         let outcome = world.mark_read(bob, None, said);
@@ -405,5 +395,40 @@ mod tests {
         assert_eq!(unread, [("carol@im.test".into(), 0), ("alice@im.test".into(), 1)]);
         let command = Command::MarkRead { chat: Some(address("alice")), id: ours };
         assert!(!world.ask(bob, command).news.is_empty());
+    }
+
+    #[test]
+    fn a_large_group_is_told_the_least_mark_and_not_who_has_read() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let chat = world.group(alice, "garden");
+        let part = Member { want: Access::GROUP, given: Access::GROUP, ..Member::default() };
+        let add = |world: &mut World, name: &str, part: Member| {
+            world.add_user(name);
+            let who = world.account(name);
+            world.force(|tx| tx.put_member(who, chat, &part));
+        };
+        let bobs = bob.account;
+        world.force(|tx| tx.put_member(bobs, chat, &part));
+        for n in 2..READERS_TOLD_MAX {
+            add(&mut world, &format!("p{n}"), part);
+        }
+        // Those who are not in it are not counted.
+        add(&mut world, "invited", Member { want: Access::NONE, ..part });
+        add(&mut world, "banned", Member { given: Access::BANNED, ..part });
+        let told = |world: &mut World| {
+            let id = world.sent(alice, "garden", "x");
+            let read = world.mark_read(bob, Some("garden"), id);
+            let typing = Command::Typing { chat: address("garden"), on: true };
+            let typing = world.ask(bob, typing);
+            let is_read = |news: &News| matches!(**news.event, Event::ReadTill { .. });
+            (read.news.iter().any(is_read), !typing.news.is_empty())
+        };
+        assert_eq!(told(&mut world), (true, true));
+        add(&mut world, "one-more", part);
+        assert_eq!(told(&mut world), (false, false));
+        // Alice learns of the slowest of them, when it moves.
+        let id = world.sent(alice, "garden", "x");
+        world.mark_read(bob, Some("garden"), id);
+        assert_eq!(world.chats(alice)[0].read, MessageId(0));
     }
 }

@@ -77,18 +77,17 @@ pub(in crate::domain) fn join(
     if part.mode().is_member() {
         return Err(Refusal::AlreadyThere.into());
     }
-    let is_invited = part.given != Access::NONE && !part.given.is_banned();
-    if part.given.is_banned() {
-        return Err(Refusal::NotAllowed.into());
-    }
-    if !is_invited && !group.chat.open {
-        return Err(Refusal::NotAllowed.into());
-    }
-    if group.part.is_none() {
-        check_members(tx, context, group.chat.id)?;
-        has_room_for_one_more(tx, context, me.account)?;
-    }
-    let given = if is_invited { part.given } else { group.chat.default_access };
+    let given = match group.part {
+        // Banned, or left with nothing: that the chat is open to others changes none of it.
+        Some(part) if !part.given.is_member() => return Err(Refusal::NotAllowed.into()),
+        Some(part) => part.given,
+        None if group.chat.open => {
+            check_members(tx, context, group.chat.id)?;
+            group.chat.default_access
+        }
+        None => return Err(Refusal::NotAllowed.into()),
+    };
+    has_room_for_one_more(tx, context, me.account)?;
     let part = Member { want: given.without(Access::OWN), given, ..part };
     group.part = Some(part);
     settle(tx, context, me, &group, me.account, part, news)?;
@@ -114,7 +113,12 @@ pub(in crate::domain) fn leave(
     if part.mode().is_member() {
         go(tx, context, me, &group, me.account, None, news)?;
     }
-    tx.remove_member(me.account, group.chat.id)?;
+    // Who was given less than a newcomer would get less by coming back.
+    if part.given.has(group.chat.default_access) {
+        tx.remove_member(me.account, group.chat.id)?;
+    } else {
+        tx.put_member(me.account, group.chat.id, &Member { want: Access::NONE, ..part })?;
+    }
     Ok(Reply::Done)
 }
 
@@ -209,27 +213,41 @@ fn want(
     if takes_over && !had.given.has(Access::OWN) {
         return Err(Refusal::BadAccess.into());
     }
-    let mut owners: Vec<(AccountNo, Member)> = Vec::new();
-    if takes_over {
-        // The former owner's, and what they may have offered to others besides; first, so that
-        // nobody is told of two.
-        let roster = tx.roster(group.chat.id)?;
-        let owns =
-            |(who, part): &&(AccountNo, Member)| *who != me.account && part.given.has(Access::OWN);
-        owners.extend(roster.parts().iter().filter(owns));
-        for (who, part) in &owners {
-            let (want, given) = (part.want.without(Access::OWN), part.given.without(Access::OWN));
-            tx.put_member(*who, group.chat.id, &Member { want, given, ..*part })?;
-        }
-    }
+    // First, so that nobody is told of two owners.
+    let others = match takes_over {
+        true => leave_alone(tx, group, me.account)?,
+        false => Vec::new(),
+    };
     // Who owns a chat lacks no letter of it, whatever was given with O.
     let given = if takes_over { Access::OWNER } else { had.given };
     let new = Member { want: access, given, ..had };
     settle(tx, context, me, group, me.account, new, news)?;
-    for (who, _) in owners {
+    for who in others {
         show(tx, me, group, who, news)?;
     }
     Ok(Reply::Done)
+}
+
+/// Takes O from everybody but its owner: from the one before them, and from those to whom that one
+/// may have offered it besides. Who they are, to be shown it.
+fn leave_alone(
+    tx: &mut Tx<'_>,
+    group: &Group,
+    owner: AccountNo,
+) -> Result<Vec<AccountNo>, StoreError> {
+    let roster = tx.roster(group.chat.id)?;
+    let owns = |(who, part): &&(AccountNo, Member)| *who != owner && part.given.has(Access::OWN);
+    let owners: Vec<(AccountNo, Member)> = roster.parts().iter().filter(owns).copied().collect();
+    for (who, part) in &owners {
+        let given = part.given.without(Access::OWN);
+        let want = match part.want.without(Access::OWN) {
+            // Who wanted nothing but to own stays a member all the same.
+            Access::NONE if part.want != Access::NONE => given,
+            want => want,
+        };
+        tx.put_member(*who, group.chat.id, &Member { want, given, ..*part })?;
+    }
+    Ok(owners.into_iter().map(|(who, _)| who).collect())
 }
 
 /// Whether somebody with these letters is the caller's to manage: everybody for the owner, those
@@ -398,7 +416,10 @@ pub(in crate::domain) fn leave_all(
         if owned && let Some((heir, theirs)) = heir {
             let (want, given) = (theirs.want.with(INHERITED), Access::OWNER);
             tx.put_member(heir, id, &Member { want, given, ..theirs })?;
-            show(tx, me, &group, heir, news)?;
+            let others = leave_alone(tx, &group, heir)?;
+            for who in others.into_iter().chain([heir]) {
+                show(tx, me, &group, who, news)?;
+            }
         }
     }
     Ok(())
@@ -413,8 +434,4 @@ fn check_members(tx: &Tx<'_>, context: &Context<'_>, chat: ChatId) -> Result<(),
 }
 
 #[cfg(test)]
-mod owners;
-#[cfg(test)]
-mod shown;
-#[cfg(test)]
-mod table;
+mod tests;

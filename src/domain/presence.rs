@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::domain::eyes::name;
 use crate::domain::id::{AccountNo, Address, ChatId, SessionKey, Timestamp};
-use crate::domain::nouns::{Access, AccountState, ContactState};
+use crate::domain::nouns::{Access, Account, AccountState, ContactState};
 use crate::domain::session::Caller;
 use crate::domain::words::{Audience, Event, News, Refusal, Reply};
 use crate::domain::{Fault, account, chat, contact};
@@ -93,9 +93,9 @@ pub fn announce(
     who: AccountNo,
     online: bool,
 ) -> Result<Vec<News>, StoreError> {
-    let Some(row) = look.account(who)?.filter(|row| row.state == AccountState::Active) else {
-        return Ok(Vec::new());
-    };
+    // Who is put out or removed still goes, for those who saw them here.
+    let may = |row: &Account| !online || row.state == AccountState::Active;
+    let Some(row) = look.account(who)?.filter(may) else { return Ok(Vec::new()) };
     let at = look.last_seen(who)?.unwrap_or(scene.now).min(scene.now);
     let event = Event::Presence { who: row.address.to_string().into(), online, at };
     let all = viewers(look, scene.home, who, &row.address)?;

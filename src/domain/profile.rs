@@ -48,14 +48,10 @@ pub(in crate::domain) fn look_up(
     who: Option<&Address>,
 ) -> Result<Reply, Fault> {
     let no = match who {
-        Some(who) => look.account_by_address(who)?.ok_or(Refusal::NoSuchAccount)?,
+        Some(who) => account::here(look, scene.home, who)?,
         None => me,
     };
     let row = account::row(look, no)?;
-    match row.state {
-        AccountState::Active | AccountState::Disabled => {}
-        AccountState::Removed | AccountState::Remote => return Err(Refusal::NoSuchAccount.into()),
-    }
     let profile = look.profile(no)?.unwrap_or_default();
     let seen = presence::of(look, scene, me, no)?;
     Ok(Reply::Profile(Box::new(ProfileView {

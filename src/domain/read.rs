@@ -24,7 +24,7 @@ pub fn read(
     let reply = match query {
         Query::Contacts { after, count } => contacts(look, scene, account, after.as_ref(), *count),
         Query::History { chat, range } => history(look, account, chat, range),
-        Query::Rewind { after, count } => rewind(look, account, *after, *count),
+        Query::Rewind { after, count, own } => rewind(look, account, *after, *count, *own),
         Query::Chat { chat } => group::look_up(look, scene, account, chat),
         Query::Spaces { space } => group::spaces(look, account, space.as_ref()),
         Query::Profile { who } => profile::look_up(look, scene, account, who.as_ref()),
@@ -120,10 +120,16 @@ fn history(
     Ok(Reply::Messages { messages, more })
 }
 
-/// Every chat that reaches beyond `after`, as one sequence, and the reader's own chain. My own
-/// messages are in it: another device of mine may have sent them. So is the record that a chat was
-/// deleted, whether there is anything else in it or not.
-fn rewind(look: &impl Look, me: AccountNo, after: MessageId, count: u32) -> Result<Reply, Fault> {
+/// Every chat that reaches beyond `after`, as one sequence, and where it is wanted the reader's own
+/// chain. My own messages are in it: another device of mine may have sent them. So is the record
+/// that a chat was deleted, whether there is anything else in it or not.
+fn rewind(
+    look: &impl Look,
+    me: AccountNo,
+    after: MessageId,
+    count: u32,
+    own: bool,
+) -> Result<Reply, Fault> {
     if count == 0 {
         return Err(Refusal::BadRange.into());
     }
@@ -138,9 +144,9 @@ fn rewind(look: &impl Look, me: AccountNo, after: MessageId, count: u32) -> Resu
             strands.push(Strand::new(chat, horizon, after, MessageId::END));
         }
     }
-    let own = ChatId::own(me);
-    if look.head(own)?.id > after {
-        strands.push(Strand::new(own, MessageId(0), after, MessageId::END));
+    let chain = ChatId::own(me);
+    if own && look.head(chain)?.id > after {
+        strands.push(Strand::new(chain, MessageId(0), after, MessageId::END));
     }
     let count = count.min(HISTORY_COUNT_MAX);
     let (messages, more) = merge(look, me, strands, Take::First, count)?;
@@ -173,7 +179,7 @@ mod tests {
     }
 
     fn rewound(world: &World, me: Me, after: u64, count: u32) -> (Vec<MessageView>, bool) {
-        match world.read(me, &Query::Rewind { after: MessageId(after), count }) {
+        match world.read(me, &Query::Rewind { after: MessageId(after), count, own: true }) {
             Ok(Reply::Messages { messages, more }) => (messages, more),
             other => panic!("{other:?}"),
         }
@@ -308,7 +314,8 @@ mod tests {
             assert_eq!(seen, alices, "pages of {count}");
         }
         assert_eq!(rewound(&world, people[0], u64::MAX, 5), (Vec::new(), false));
-        let none = world.read(people[0], &Query::Rewind { after: MessageId(0), count: 0 });
+        let none =
+            world.read(people[0], &Query::Rewind { after: MessageId(0), count: 0, own: true });
         assert_eq!(none.unwrap_err(), Refusal::BadRange);
     }
 }

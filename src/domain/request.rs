@@ -45,7 +45,8 @@ pub(in crate::domain) fn ask(
     }
     let theirs = tx.contact(other, &mine)?;
     let state = match theirs.as_ref().map(|theirs| theirs.state) {
-        // They have me already, or have asked me before: there is nothing to wait for.
+        // They have me already: there is nothing to wait for. Where they have asked and I have
+        // blocked them since, what they asked is still to be answered.
         Some(ContactState::Plain | ContactState::Requested) => {
             tell_accepted(tx, me, who, news)?;
             ContactState::Plain
@@ -83,6 +84,7 @@ pub(in crate::domain) fn answer(
         return Err(Refusal::NoSuchRequest.into());
     };
     if accept {
+        account::here(tx, context.home, who)?;
         tell_accepted(tx, me, who, news)?;
         put_mine(tx, context, me, who, Some(old), ContactState::Plain, news)?;
         return Ok(Reply::Done);
@@ -102,6 +104,9 @@ pub(in crate::domain) fn block(
     on: bool,
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
+    if tx.account_by_address(who)? == Some(me.account) {
+        return Err(Refusal::BadField.into());
+    }
     let old = tx.contact(me.account, who)?;
     let is_blocked = old.as_ref().is_some_and(|old| old.state == ContactState::Blocked);
     if on == is_blocked {
@@ -184,6 +189,9 @@ fn put_mine(
     news: &mut Vec<News>,
 ) -> Result<(), Fault> {
     let is_new = old.as_ref().is_none_or(|old| old.unlisted);
+    if !is_new && old.as_ref().is_some_and(|old| old.state == state) {
+        return Ok(());
+    }
     // What somebody said with their request is no note of mine.
     let old = old.filter(|old| !old.unlisted).unwrap_or_else(|| bare(who, state));
     let contact = Contact { state, unlisted: false, ..old };

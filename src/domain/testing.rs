@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::id::{AccountNo, Address, Login, MessageId, SessionKey, Timestamp};
+use crate::domain::id::{AccountNo, Address, ChatId, Login, MessageId, SessionKey, Timestamp};
 use crate::domain::nouns::Access;
 use crate::domain::words::{
     Actor, Bulletin, ChatDraft, ChatView, Command, ContactDraft, Draft, MemberView, MessageView,
@@ -145,19 +145,21 @@ impl World {
         }
     }
 
+    /// A new group, at an address that is its name.
+    pub(in crate::domain) fn group(&mut self, me: Me, name: &str) -> ChatId {
+        self.make(me, group_draft(name))
+    }
+
+    pub(in crate::domain) fn make(&mut self, me: Me, draft: ChatDraft) -> ChatId {
+        let name = address(&draft.name);
+        let outcome = self.ask(me, Command::CreateChat(draft));
+        assert!(matches!(outcome.reply, Ok(Reply::Chat(_))), "{:?}", outcome.reply);
+        self.store.reader().read(|s| s.chat_by_address(&name)).unwrap().unwrap()
+    }
+
     /// An open group that these people are in; the first of them owns it.
-    pub(in crate::domain) fn group(&mut self, name: &str, people: &[Me]) {
-        let draft = ChatDraft {
-            is_channel: false,
-            is_space: false,
-            name: name.into(),
-            about: "".into(),
-            login: Some(login(name)),
-            space: None,
-            open: Some(true),
-            default_access: None,
-        };
-        assert!(self.ask(people[0], Command::CreateChat(draft)).reply.is_ok());
+    pub(in crate::domain) fn group_of(&mut self, name: &str, people: &[Me]) {
+        self.make(people[0], ChatDraft { open: Some(true), ..group_draft(name) });
         for me in &people[1..] {
             assert!(self.ask(*me, Command::Join { chat: address(name) }).reply.is_ok());
         }
@@ -256,6 +258,20 @@ pub(in crate::domain) fn verifier(text: &str) -> Verifier {
 
 pub(in crate::domain) fn draft(to: &str, text: &str, cookie: Option<&str>) -> Draft {
     Draft::text(address(to), text.into(), cookie.map(Into::into))
+}
+
+/// A closed group, with nothing but a name.
+pub(in crate::domain) fn group_draft(name: &str) -> ChatDraft {
+    ChatDraft {
+        is_channel: false,
+        is_space: false,
+        name: name.into(),
+        about: "".into(),
+        login: None,
+        space: None,
+        open: None,
+        default_access: None,
+    }
 }
 
 pub(in crate::domain) fn contact(who: &str) -> ContactDraft {

@@ -14,6 +14,9 @@ use crate::store::{Look, StoreError};
 pub(super) const REMOVAL_IDLE: Duration = Duration::from_secs(1);
 /// a slice at a time with this between two.
 const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
+/// After a failure what can wait does so for so long. It may be a full disk, which is no reason to
+/// fail again and again until the process ends.
+const REST: Duration = Duration::from_secs(10);
 /// How often sessions that nobody uses are looked for.
 pub(super) const SWEEP: Duration = Duration::from_secs(60);
 /// A session's last use is written at most this often: it only decides when it expires.
@@ -29,17 +32,47 @@ impl Engine {
         });
         let sweep = (!self.by_account.is_empty()).then_some(self.sweep_at);
         let removal = self.store.is_unswept().then(|| self.removal_due());
+        // What can wait.
+        let later = [seal, removal, self.merge_at].into_iter().flatten().min();
+        let later = later.map(|at| self.rest_until.map_or(at, |rest| rest.max(at)));
         let arrival = self.core.here.has_arrivals().then(Instant::now);
         let departure = self.core.here.next_departure(self.grace());
         let lapse = self.typing.next_end();
-        let duties =
-            [self.flush_at, seal, sweep, self.merge_at, removal, arrival, departure, lapse];
+        let duties = [self.flush_at, sweep, later, arrival, departure, lapse];
         duties.into_iter().flatten().min()
     }
 
     pub(super) fn do_duties(&mut self) -> Result<(), String> {
         let now = Instant::now();
-        self.look_after_people(now)?;
+        if self.flush_at.is_some_and(|at| at <= now) {
+            self.flush_at = None;
+            let flushed = self.store.flush();
+            self.settle(flushed)?;
+        }
+        if now >= self.sweep_at {
+            self.sweep_at = now + SWEEP;
+            self.sweep(now)?;
+        }
+        if self.rest_until.is_none_or(|rest| rest <= now) {
+            self.rest_until = None;
+            self.tidy_up(now)?;
+        }
+        Ok(())
+    }
+
+    /// One piece of what can wait, and waits for everybody who asks something.
+    fn tidy_up(&mut self, now: Instant) -> Result<(), String> {
+        if self.merge_at.is_some_and(|at| at <= now) && self.core.inbox.is_empty() {
+            if !self.store.has_room() {
+                // Its pages are needed before it frees any.
+                self.rest_until = Some(now + REST);
+                return Ok(());
+            }
+            let merged = self.store.merge();
+            self.settle(merged)?;
+            self.merge_at = self.store.is_ripe().then_some(now);
+            self.core.metrics.set_work(self.store.work());
+        }
         if self.store.is_unswept() && now >= self.removal_due() {
             self.removal_at = now + REMOVAL_PAUSE;
             if !self.store.has_room() {
@@ -47,22 +80,6 @@ impl Engine {
             }
             let removed = self.store.sweep();
             self.settle(removed)?;
-        }
-        if self.flush_at.is_some_and(|at| at <= now) {
-            self.flush_at = None;
-            let flushed = self.store.flush();
-            self.settle(flushed)?;
-        }
-        // Whoever waits comes first.
-        if self.merge_at.is_some_and(|at| at <= now) && self.core.inbox.is_empty() {
-            let merged = self.store.merge();
-            self.settle(merged)?;
-            self.merge_at = self.store.is_ripe().then_some(now);
-            self.core.metrics.set_work(self.store.work());
-        }
-        if now >= self.sweep_at {
-            self.sweep_at = now + SWEEP;
-            self.sweep(now)?;
         }
         let seal_due = self.store.is_unsealed()
             && now >= self.changed_at + Duration::from_secs(SEAL_IDLE_SECS)
@@ -86,7 +103,7 @@ impl Engine {
     }
 
     /// Tells of those who came, who went, and who have stopped typing.
-    fn look_after_people(&mut self, now: Instant) -> Result<(), String> {
+    pub(super) fn look_after_people(&mut self, now: Instant) -> Result<(), String> {
         let came = self.core.here.arrivals();
         let held = |who| {
             let seats = self.by_account.get(&who);
@@ -174,9 +191,13 @@ impl Engine {
 
     pub(super) fn settle(&mut self, result: Result<(), StoreError>) -> Result<(), String> {
         match result {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.failures = 0;
+                Ok(())
+            }
             Err(error) => {
                 log::error!("the database could not be written: {error}");
+                self.rest_until = Some(Instant::now() + REST);
                 self.reopen()
             }
         }

@@ -94,6 +94,9 @@ impl Here {
             let mut online = self.online.write().unwrap_or_else(PoisonError::into_inner);
             gone.retain(|who| online.remove(who));
         }
+        // Who took a seat after we had asked was here then, so that nobody spoke of their coming.
+        let back = gone.iter().copied().filter(|who| is_held(*who));
+        self.lock().came.extend(back);
         gone
     }
 
@@ -197,6 +200,7 @@ impl Typing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -228,6 +232,25 @@ mod tests {
         assert!(!here.is_here(ALICE));
         here.left(ALICE);
         assert!(here.departures(Duration::ZERO, |_| false).is_empty(), "it was gone already");
+    }
+
+    #[test]
+    fn who_comes_back_while_they_are_counted_out_is_here() {
+        let here = Here::new(|| {});
+        here.came(ALICE);
+        assert_eq!(here.arrivals(), [ALICE]);
+        here.left(ALICE);
+        let is_held = Cell::new(false);
+        let took_it_after_this = |who| {
+            let was_held = is_held.replace(true);
+            if !was_held {
+                here.came(who);
+            }
+            was_held
+        };
+        assert_eq!(here.departures(Duration::ZERO, took_it_after_this), [ALICE]);
+        assert_eq!(here.arrivals(), [ALICE]);
+        assert!(here.is_here(ALICE));
     }
 
     #[test]

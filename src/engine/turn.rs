@@ -66,6 +66,8 @@ pub(super) struct Engine {
     /// The last change, and the last seal.
     pub(super) changed_at: Instant,
     pub(super) sealed_at: Option<Instant>,
+    /// What can wait does so until then: the disk has failed.
+    pub(super) rest_until: Option<Instant>,
     /// Messages are merged then, if nobody waits.
     pub(super) merge_at: Option<Instant>,
     /// What was deleted is removed then, as far as nothing else is to do.
@@ -82,6 +84,7 @@ impl Engine {
             core,
             store,
             merge_at,
+            rest_until: None,
             random: SystemRandom::new(),
             by_account: HashMap::new(),
             typing: Typing::default(),
@@ -98,12 +101,14 @@ impl Engine {
     pub(super) fn run(mut self) -> End {
         let mut inputs = Vec::new();
         loop {
-            let woken = self.core.inbox.take(&mut inputs, self.next_duty());
-            let result = match woken {
-                Woken::Filled => self.work_off(&mut inputs),
-                Woken::Late => Ok(()),
+            match self.core.inbox.take(&mut inputs, self.next_duty()) {
+                Woken::Filled | Woken::Late => {}
                 Woken::Closed => break,
-            };
+            }
+            // Whoever asks for something was here before that, and what they ask may be the first
+            // that others hear of them.
+            let met = self.look_after_people(Instant::now());
+            let result = met.and_then(|()| self.work_off(&mut inputs));
             if let Err(why) = result.and_then(|()| self.do_duties()) {
                 return End::Failed(why);
             }

@@ -49,6 +49,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use redb::{Database, ReadableDatabase};
 
@@ -57,7 +58,9 @@ use crate::domain::nouns::{
     Account, Chat, Contact, Head, Invite, Mark, Member, Message, Profile, Secret, Session,
 };
 use crate::domain::words::{KeyId, Range};
-use crate::limits::{MERGE_CHATS_MAX, RECENT_FULL, RECENT_REST, RECENT_RIPE};
+use crate::limits::{
+    MERGE_CHATS_MAX, MERGE_RETRY_SECS, RECENT_FULL, RECENT_REST, RECENT_RIPE, RECENT_STUCK,
+};
 use crate::store::arrivals::{Arrivals, Sight};
 use crate::store::look::Books;
 use crate::store::meter::Meter;
@@ -144,6 +147,8 @@ pub struct Store {
     meter: Arc<Meter>,
     /// See `BackendSource::hurry`.
     hurry: usize,
+    /// When the last merge failed, unless one has succeeded since.
+    merge_failed: Option<Instant>,
     state: State,
     space: Space,
     unsealed: bool,
@@ -216,6 +221,7 @@ impl Store {
             shared: Arc::new(RwLock::new(Some(live))),
             meter,
             hurry,
+            merge_failed: None,
             state: State::default(),
             space,
             unsealed: !sealed,
@@ -230,10 +236,23 @@ impl Store {
         &mut self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        while self.waiting() >= self.hurried(RECENT_FULL) {
+        while self.must_merge() {
             self.merge()?;
         }
         self.run(Ending::Plain, work)
+    }
+
+    fn must_merge(&mut self) -> bool {
+        let waiting = self.waiting();
+        waiting >= self.hurried(RECENT_FULL)
+            && (!self.spares_merges() || waiting >= self.hurried(RECENT_STUCK))
+            && self.has_room()
+    }
+
+    /// Whether a merge has failed a short while ago. The disk may be full: what was told is safe
+    /// where it lies, and what needs no merge should go on.
+    fn spares_merges(&self) -> bool {
+        self.merge_failed.is_some_and(|at| at.elapsed() < Duration::from_secs(MERGE_RETRY_SECS))
     }
 
     /// How many messages lie in order of arrival.
@@ -243,7 +262,7 @@ impl Store {
 
     /// Whether a merge is worth its pages: one is due at the next moment in which nobody waits.
     pub fn is_ripe(&self) -> bool {
-        self.waiting() >= self.hurried(RECENT_RIPE)
+        self.waiting() >= self.hurried(RECENT_RIPE) && !self.spares_merges()
     }
 
     /// Merges the oldest messages into their chats, as many as one commit should carry. Whatever is
@@ -253,7 +272,9 @@ impl Store {
             return Ok(());
         }
         let chats = self.hurried(MERGE_CHATS_MAX);
-        self.run(Ending::Plain, |tx| tx.merge(chats))
+        let merged = self.run(Ending::Plain, |tx| tx.merge(chats));
+        self.merge_failed = merged.is_err().then(Instant::now);
+        merged
     }
 
     fn hurried(&self, count: usize) -> usize {
@@ -340,7 +361,7 @@ impl Store {
     /// The idle seal: one empty commit with quick repair on, so that a start after a power cut need
     /// not read the whole file. What rests is merged first, unless it is too little to be worth it.
     pub fn seal(&mut self) -> Result<(), StoreError> {
-        while self.waiting() >= self.hurried(RECENT_REST) {
+        while self.waiting() >= self.hurried(RECENT_REST) && !self.spares_merges() {
             self.merge()?;
         }
         self.run(Ending::Seal, |_| Ok(()))

@@ -175,6 +175,9 @@ impl Model {
         if self.card(me.no, who).map(|card| card.state) != Some(ContactState::Pending) {
             return Err(Refusal::NoSuchRequest);
         }
+        if accept {
+            self.somebody(who)?;
+        }
         self.settle_request(me, who, accept);
         if accept {
             self.set_state(me, who, ContactState::Plain);
@@ -186,6 +189,9 @@ impl Model {
     }
 
     pub(super) fn block(&mut self, me: Me, who: &str, on: bool) -> Result<Reply, Refusal> {
+        if self.account(who) == Some(me.no) {
+            return Err(Refusal::BadField);
+        }
         let old = self.card(me.no, who).cloned();
         let is_on = old.as_ref().is_some_and(|old| old.state == ContactState::Blocked);
         if is_on == on {
@@ -224,6 +230,9 @@ impl Model {
     fn set_state(&mut self, me: Me, who: &str, state: ContactState) {
         let old = self.card(me.no, who).filter(|card| card.listed).cloned();
         let is_new = old.is_none();
+        if old.as_ref().is_some_and(|old| old.state == state) {
+            return;
+        }
         let card = Card { state, ..old.unwrap_or(Card::bare(who, state, true)) };
         self.put_card(me.no, who, card);
         let contact = self.contact_view(me.no, who);
@@ -286,8 +295,9 @@ impl Model {
         let mut heard: Vec<u32> =
             news.iter().flat_map(|news| news.to.accounts().map(|to| to.0)).collect();
         heard.sort_unstable();
-        let is_active = self.person(who).state == State::Active;
-        let sees = |viewer: &u32| is_active && *viewer != who && self.shows_presence(who, *viewer);
+        // Who was disabled does not come, and may still have to go.
+        let may = !online || self.person(who).state == State::Active;
+        let sees = |viewer: &u32| may && *viewer != who && self.shows_presence(who, *viewer);
         assert_eq!(heard, self.numbers().filter(sees).collect::<Vec<_>>(), "of {who}");
         let at = Timestamp(self.person(who).seen.unwrap_or(now).min(now));
         let event = Event::Presence { who: shared(self.address(who)), online, at };

@@ -372,7 +372,10 @@ impl Dice {
                 let after = self.once_in(2).then(|| address(&self.some_person(model)));
                 Query::Contacts { after, count: 1 + self.below(12) as u32 }
             }
-            2 | 3 => Query::Rewind { after: self.some_id(model), count: self.some_count() },
+            2 | 3 => {
+                let (after, own) = (self.some_id(model), !self.once_in(3));
+                Query::Rewind { after, count: self.some_count(), own }
+            }
             4 => {
                 let who = (!self.once_in(4)).then(|| address(&self.some_person(model)));
                 Query::Profile { who }

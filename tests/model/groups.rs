@@ -137,10 +137,10 @@ impl Model {
         if self.chats_in(space).len() < 128 { Ok(space) } else { Err(Refusal::TooManyChats) }
     }
 
-    /// Whether somebody may be in one more group. Where they are banned they are not.
+    /// Whether somebody may be in one more group. Being invited is not being in it.
     pub(super) fn has_room_for_a_chat(&self, who: u32) -> Result<(), Refusal> {
         let parts = self.groups().into_iter().filter_map(|chat| self.chats[chat].parts.get(&who));
-        let count = parts.filter(|part| !part.given.is_banned()).count();
+        let count = parts.filter(|part| part.is_in()).count();
         if count < self.limits.chats_per_account { Ok(()) } else { Err(Refusal::TooManyChats) }
     }
 

@@ -105,15 +105,19 @@ impl Model {
         if part.is_in() {
             return Err(Refusal::AlreadyThere);
         }
-        let is_invited = part.given != Access::NONE;
-        if part.given.is_banned() || !is_invited && !self.group(chat).open {
+        let given = if self.has_part(me.no, chat) {
+            // What they were given, be it nothing.
+            part.given
+        } else if self.group(chat).open {
+            self.is_full(chat)?;
+            self.group(chat).default
+        } else {
+            Access::NONE
+        };
+        if given == Access::NONE || given.is_banned() {
             return Err(Refusal::NotAllowed);
         }
-        if !self.has_part(me.no, chat) {
-            self.is_full(chat)?;
-            self.has_room_for_a_chat(me.no)?;
-        }
-        let given = if is_invited { part.given } else { self.group(chat).default };
+        self.has_room_for_a_chat(me.no)?;
         self.settle(me, chat, me.no, given.without(letter('O')), given);
         Ok(Reply::Chat(Box::new(self.facts(chat, Some(me.no)))))
     }
@@ -131,7 +135,12 @@ impl Model {
         if part.is_in() {
             self.see_off(me, chat, me.no, None);
         }
-        self.chats[chat].parts.remove(&me.no);
+        // Who was given less than a newcomer gets does not get more by coming back.
+        if part.given.has(self.group(chat).default) {
+            self.chats[chat].parts.remove(&me.no);
+        } else {
+            self.put_part(me.no, chat, Part { want: Access::NONE, ..part });
+        }
         Ok(Reply::Done)
     }
 
@@ -208,24 +217,30 @@ impl Model {
         if access.has(own) && !part.given.has(own) {
             return Err(Refusal::BadAccess);
         }
-        // Exactly one owns a chat: who takes it over takes it from the former owner, and from
-        // whomever it was offered to besides.
-        let mut others = Vec::new();
-        let mut given = part.given;
         if access.has(own) && !owns {
-            given = Access::parse(ALL).expect("letters");
-            for (who, part) in &mut self.chats[chat].parts {
-                if *who != me.no && part.given.has(own) {
-                    (part.want, part.given) = (part.want.without(own), part.given.without(own));
-                    others.push(*who);
-                }
-            }
-        }
-        self.settle(me, chat, me.no, access, given);
-        for other in others {
-            self.show_part(me, chat, other);
+            let others = self.take_over(chat, me.no);
+            self.settle(me, chat, me.no, access, Access::parse(ALL).expect("letters"));
+            others.into_iter().for_each(|other| self.show_part(me, chat, other));
+        } else {
+            self.settle(me, chat, me.no, access, part.given);
         }
         Ok(Reply::Done)
+    }
+
+    /// Exactly one owns a chat: who takes it over takes it from the former owner, and from those to
+    /// whom it was offered besides.
+    fn take_over(&mut self, chat: usize, owner: u32) -> Vec<u32> {
+        let own = letter('O');
+        let mut others = Vec::new();
+        for (who, part) in &mut self.chats[chat].parts {
+            if *who != owner && part.given.has(own) {
+                part.given = part.given.without(own);
+                // Who wanted nothing else stays all the same.
+                part.want = if part.want == own { part.given } else { part.want.without(own) };
+                others.push(*who);
+            }
+        }
+        others
     }
 
     /// The letters of everybody are the owner's to change; who has S manages those with neither S
@@ -321,7 +336,9 @@ impl Model {
                 let want = ['S', 'D', 'O'].map(letter).into_iter().fold(theirs.want, Access::with);
                 let given = Access::parse(ALL).expect("letters");
                 self.put_part(heir, chat, Part { want, given, ..theirs });
-                self.show_part(me, chat, heir);
+                let mut shown = self.take_over(chat, heir);
+                shown.push(heir);
+                shown.into_iter().for_each(|who| self.show_part(me, chat, who));
             }
         }
     }

@@ -150,7 +150,7 @@ impl Model {
     pub(super) fn check_query(&self, me: u32, query: &Query, answer: &Result<Reply, Refusal>) {
         let expected = match query {
             Query::History { chat, range } => self.history(me, &chat.to_string(), range),
-            Query::Rewind { after, count } => Ok(self.rewind(me, *after, *count)),
+            Query::Rewind { after, count, own } => Ok(self.rewind(me, *after, *count, *own)),
             Query::Chat { chat } => self.look_up_chat(me, &chat.to_string()),
             Query::Spaces { space } => {
                 self.list_spaces(me, space.as_ref().map(|space| space.to_string()).as_deref())

@@ -221,8 +221,7 @@ impl Model {
 
     pub(super) fn look_up_profile(&self, me: u32, who: Option<&str>) -> Result<Reply, Refusal> {
         let no = match who {
-            Some(who) if is_at_home(who) => self.somebody(who)?,
-            Some(_) => return Err(Refusal::NoSuchAccount),
+            Some(who) => self.somebody(who)?,
             None => me,
         };
         let person = self.person(no);

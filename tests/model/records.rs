@@ -266,12 +266,10 @@ impl Model {
     pub(super) fn clear_for_me(&mut self, me: Me, address: &str) -> Result<Reply, Refusal> {
         let chat = self.my_chat(me.no, address)?;
         let last = self.chats[chat].records.last().map_or(0, |last| last.id);
-        self.chats[chat].parts.get_mut(&me.no).expect("it is theirs").cleared = last;
-        let record = Record { target: last, place: Some(chat), ..Record::of(Kind::Cleared) };
-        let reply = self.note(me, record);
         // What is gone is not unread.
         self.move_marks(me, chat, (last, last));
-        reply
+        self.chats[chat].parts.get_mut(&me.no).expect("it is theirs").cleared = last;
+        self.note(me, Record { target: last, place: Some(chat), ..Record::of(Kind::Cleared) })
     }
 
     pub(super) fn clear_for_all(&mut self, me: Me, address: &str) -> Result<Reply, Refusal> {
@@ -359,10 +357,13 @@ impl Model {
         Ok(self.page(me, all, range))
     }
 
-    pub(super) fn rewind(&self, me: u32, after: MessageId, count: u32) -> Reply {
+    /// `own`: with what concerns them alone.
+    pub(super) fn rewind(&self, me: u32, after: MessageId, count: u32, own: bool) -> Reply {
         let (before, since) = (MessageId::END, None);
         let range = Range { after, before, since, count, take: Take::First };
-        self.page(me, self.records_of(me), &range)
+        let mut all = self.records_of(me);
+        all.retain(|(chat, _)| own || self.chats[*chat].own.is_none());
+        self.page(me, all, &range)
     }
 
     /// What of these records a range has, in the words of `me`.

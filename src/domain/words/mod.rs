@@ -211,10 +211,12 @@ pub enum Query {
         chat: Address,
         range: Range,
     },
-    /// Every message of every chat of mine above `after`, ascending.
+    /// Every message of every chat of mine above `after`, ascending. `own`: with what concerns me
+    /// alone.
     Rewind {
         after: MessageId,
         count: u32,
+        own: bool,
     },
     /// Messages with these words in their text, newest first, of one chat or of all of mine.
     Search {

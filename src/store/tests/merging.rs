@@ -7,14 +7,14 @@ use crate::domain::words::{Range, Take};
 use crate::limits::{
     BATCH_COMMANDS_MAX, COOKIE_WINDOW, RECENT_FULL, RECENT_MAX, RECENT_REST, RECENT_RIPE,
 };
-use crate::store::crash::Chance;
+use crate::store::crash::{Chance, Disk};
 use crate::store::tlv;
 use crate::store::{arrivals, line};
 
 /// Alice's with three, and one in which nobody ever writes.
 const CHATS: [ChatId; 4] =
     [ChatId(1 << 32 | 2), ChatId(1 << 32 | 3), ChatId(1 << 32 | 4), ChatId(2 << 32 | 3)];
-const COUNT: usize = 48;
+const COUNT: usize = 36;
 
 fn whole() -> Range {
     let (after, before) = (MessageId(0), MessageId::END);
@@ -350,6 +350,36 @@ fn a_failed_turn_leaves_nothing_that_waits() {
     assert!(failed.is_err());
     assert!(everything(&mut store) == right);
     assert_eq!(store.waiting(), 5);
+}
+
+#[test]
+fn a_merge_that_fails_keeps_nobody_from_writing() {
+    let disk = Disk::new();
+    let mut store = Store::open(Place::Backend(Arc::new(disk.clone())), OPTIONS).unwrap();
+    let mut said = 0;
+    let mut say_on = |store: &mut Store, count: usize| {
+        for _ in 0..count {
+            store.write(|tx| say(tx, said)).unwrap();
+            said += 1;
+        }
+        said
+    };
+    say_on(&mut store, 9);
+    assert!(store.is_ripe());
+    disk.fail_after(3);
+    assert!(matches!(store.merge(), Err(StoreError::Io(_))));
+    disk.heal();
+    store.reopen().unwrap();
+    assert!(!store.is_ripe(), "not at once again");
+    say_on(&mut store, 40);
+    assert!(store.waiting() >= 49, "written without a merge");
+    store.seal().unwrap();
+    assert_eq!(store.waiting(), 49);
+    say_on(&mut store, 100);
+    assert!(store.waiting() <= 128, "but not for ever");
+    let all = say_on(&mut store, 10);
+    let verdict = store.reader().verify(&mut |_| {}).unwrap();
+    assert_eq!((verdict.faults, verdict.messages), (vec![], all as u64));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Layer 3: chats, messages, history (mSIM 2.0, «Отправка сообщения, работа с историей»).
 
 use super::fields::{bound, chat, count, named};
-use super::record::{self, chat_kind, fitting, is_for, message};
+use super::record::{self, chat_kind, fitting, message};
 use super::refusal::Fault;
 use super::written::{Written, written};
 use super::{Keep, Understood};
@@ -92,7 +92,9 @@ pub(super) fn understand(
             let field = "message_id_gt";
             let after = bound(body, field)?.ok_or(Fault::new(Refusal::MissingField, field))?;
             let count = count(body, HISTORY_COUNT_MAX)?.unwrap_or(HISTORY_COUNT_MAX);
-            Ok((What::Query(Query::Rewind { after, count }), Keep::Take(Take::First)))
+            // A page of nothing but what a layer has no words for would lead nowhere.
+            let own = layer >= 4;
+            Ok((What::Query(Query::Rewind { after, count, own }), Keep::Take(Take::First)))
         }
     }
 }
@@ -231,7 +233,7 @@ pub(super) fn messages(
     body.reserve(32 + bytes);
     let mut object = ObjectWriter::new(body);
     let mut array = object.array("data");
-    for view in kept.iter().filter(|view| is_for(view, layer)) {
+    for view in kept {
         message(view, layer, array.object());
     }
     drop(array);

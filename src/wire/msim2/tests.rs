@@ -530,7 +530,7 @@ fn history_refuses_every_other_combination() {
 #[test]
 fn rewind_and_chats_have_a_bound_and_a_count() {
     let rewind = |body: &str| match ask("HISTORY-REWIND", body).what {
-        Ok(What::Query(Query::Rewind { after, count })) => (after.0, count),
+        Ok(What::Query(Query::Rewind { after, count, .. })) => (after.0, count),
         other => panic!("{other:?}"),
     };
     assert_eq!(rewind(r#"{"message_id_gt":0}"#), (0, 500));

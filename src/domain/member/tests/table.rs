@@ -3,7 +3,7 @@
 
 use crate::domain::id::{AccountNo, ChatId, MessageId};
 use crate::domain::nouns::{Access, Member};
-use crate::domain::testing::{Me, World, address, heard_by, login, whole};
+use crate::domain::testing::{Me, World, address, draft, group_draft, heard_by, whole};
 use crate::domain::words::{
     ChatChange, ChatDraft, Command, Event, Outcome, Query, Refusal, Reply, Whom,
 };
@@ -91,19 +91,7 @@ impl Scene {
     fn of(column: &str) -> Scene {
         let (mut world, [owner, me, manager, plain, invited, banned, _]) =
             World::of(["olga", "me", "mia", "pia", "ned", "bea", "ian"]);
-        let draft = ChatDraft {
-            is_channel: false,
-            is_space: true,
-            name: "Garden".into(),
-            about: "".into(),
-            login: Some(login(CHAT)),
-            space: None,
-            open: None,
-            default_access: None,
-        };
-        assert!(world.ask(owner, Command::CreateChat(draft)).reply.is_ok());
-        let chat = world.store.reader().read(|s| s.chat_by_address(&address(CHAT)));
-        let chat = chat.unwrap().unwrap();
+        let chat = world.make(owner, ChatDraft { is_space: true, ..group_draft(CHAT) });
         let part = |want, given| Member { want, given, ..Member::default() };
         let (all, none) = (Access::GROUP, Access::NONE);
         let managing = all.with(Access::SHARE);
@@ -235,7 +223,7 @@ impl Scene {
             "see who is banned" => self.members(|who| who.contains(&"bea@im.test")),
             "send" => verdict(&self.world.send(self.me, CHAT, "hi")),
             "answer a message" => {
-                let mut draft = crate::domain::testing::draft(CHAT, "yes", None);
+                let mut draft = draft(CHAT, "yes", None);
                 draft.reply_to = theirs;
                 self.ask(Command::Send(draft))
             }
@@ -292,16 +280,10 @@ impl Scene {
                     }
                 }
             }
-            "make a chat in the space" => self.ask(Command::CreateChat(ChatDraft {
-                is_channel: true,
-                is_space: false,
-                name: "Pond".into(),
-                about: "".into(),
-                login: None,
-                space: Some(chat()),
-                open: None,
-                default_access: None,
-            })),
+            "make a chat in the space" => {
+                let draft = ChatDraft { space: Some(chat()), ..group_draft("pond") };
+                self.ask(Command::CreateChat(draft))
+            }
             "want less" => self.want("P"),
             "want more than is given" => self.want(match self.is_owner(chat_id) {
                 true => "RWPSDO",

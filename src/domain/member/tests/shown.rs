@@ -17,7 +17,7 @@ fn owner_shown(outcome: &Outcome, to: AccountNo, except: Option<SessionKey>) -> 
 #[test]
 fn who_was_here_before_is_invited_and_not_in_at_once() {
     let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
-    world.group("garden", &[alice, bob]);
+    world.group_of("garden", &[alice, bob]);
     world.give(alice, "garden", "bob", "N");
     let (chat, who) = (address("garden"), address("bob"));
     let invite = Command::Invite { chat: chat.clone(), who, access: None };
@@ -30,7 +30,7 @@ fn who_was_here_before_is_invited_and_not_in_at_once() {
 #[test]
 fn a_chat_has_one_owner_whoever_looks() {
     let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
-    world.group("garden", &[bob, alice]);
+    world.group_of("garden", &[bob, alice]);
     world.give(bob, "garden", "alice", "RWPO");
     let outcome = world.want(alice, "garden", "RWPO");
     assert_eq!(owner_shown(&outcome, alice.account, Some(alice.key)), "alice@im.test");
@@ -40,7 +40,7 @@ fn a_chat_has_one_owner_whoever_looks() {
 #[test]
 fn who_inherits_a_chat_is_shown_it() {
     let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
-    world.group("garden", &[alice, bob, carol]);
+    world.group_of("garden", &[alice, bob, carol]);
     let outcome = world.order(Order::RemoveUser { login: login("alice") });
     assert_eq!(owner_shown(&outcome, bob.account, None), "bob@im.test");
 }
@@ -48,7 +48,7 @@ fn who_inherits_a_chat_is_shown_it() {
 #[test]
 fn who_is_not_in_it_has_read_nothing_there() {
     let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
-    world.group("garden", &[alice, bob]);
+    world.group_of("garden", &[alice, bob]);
     world.sent(bob, "garden", "x");
     let (chat, who) = (address("garden"), address("bob"));
     assert!(world.ask(alice, Command::Kick { chat, who, ban: true }).reply.is_ok());
