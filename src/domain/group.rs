@@ -169,30 +169,20 @@ pub(in crate::domain) fn remove(
         other => other?,
     };
     group.needs(Access::OWN)?;
-    take_down(tx, group.chat, me, news)?;
+    let chats = match group.chat.is_space() {
+        true => tx.chats_in(group.chat.id)?,
+        false => vec![group.chat.id],
+    };
+    for id in chats {
+        if let Some(chat) = tx.chat(id)?.filter(|chat| !chat.removed) {
+            take_down(tx, chat, me, news)?;
+        }
+    }
     Ok(Reply::Done)
 }
 
-/// A group that is no more, and with a space's general chat the whole space.
-pub(in crate::domain) fn take_down(
-    tx: &mut Tx<'_>,
-    chat: Chat,
-    me: &Caller,
-    news: &mut Vec<News>,
-) -> Result<(), StoreError> {
-    if !chat.is_space() {
-        return take_down_one(tx, chat, me, news);
-    }
-    for id in tx.chats_in(chat.id)? {
-        if let Some(chat) = tx.chat(id)?.filter(|chat| !chat.removed) {
-            take_down_one(tx, chat, me, news)?;
-        }
-    }
-    Ok(())
-}
-
 /// Leaves the address, so that nobody else gets it, and nothing more.
-fn take_down_one(
+pub(in crate::domain) fn take_down(
     tx: &mut Tx<'_>,
     chat: Chat,
     me: &Caller,
@@ -516,17 +506,18 @@ mod tests {
     }
 
     #[test]
-    fn a_space_whose_last_member_is_removed_goes_with_all_its_chats() {
+    fn a_chat_that_people_are_in_outlives_its_space() {
         let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
         assert!(world.ask(alice, draft("home", true, None)).reply.is_ok());
         assert!(world.ask(alice, draft("shed", false, Some("home"))).reply.is_ok());
+        assert!(world.ask(alice, draft("attic", false, Some("home"))).reply.is_ok());
         assert!(world.ask(bob, Command::Join { chat: address("shed") }).reply.is_ok());
-        let outcome = world.order(Order::RemoveUser { login: login("alice") });
-        let gone = |news: &&News| news.to.accounts().any(|to| to == bob.account);
-        let gone = outcome.news.iter().filter(gone).map(|news| &**news.event);
-        let event = Event::ChatGone { chat: "shed@im.test".into() };
-        assert_eq!(gone.collect::<Vec<&Event>>(), [&event]);
-        let chat = address("shed");
-        assert_eq!(world.read(bob, &Query::Chat { chat }).unwrap_err(), Refusal::NoSuchChat);
+        world.order(Order::RemoveUser { login: login("alice") });
+        let look = |world: &World, name| world.read(bob, &Query::Chat { chat: address(name) });
+        let Ok(Reply::Chat(shed)) = look(&world, "shed") else { panic!() };
+        assert_eq!((shed.owner, shed.space), (Some("bob@im.test".into()), None));
+        for gone in ["home", "attic"] {
+            assert_eq!(look(&world, gone).unwrap_err(), Refusal::NoSuchChat);
+        }
     }
 }
