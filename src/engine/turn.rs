@@ -18,6 +18,7 @@ use crate::engine::ask::{Turn, chance, join, weight};
 use crate::engine::duties::{REMOVAL_IDLE, SWEEP};
 use crate::engine::inbox::Woken;
 use crate::engine::life::Typing;
+use crate::engine::seat::Letter;
 use crate::engine::slot::Answering;
 use crate::engine::{Core, Seat};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, MERGE_CALM_COMMANDS, MERGE_QUIET_MILLIS};
@@ -230,15 +231,18 @@ impl Engine {
     pub(super) fn announce(&self, order: u64, news: &[News], config: &Config) {
         let limits = &config.limits;
         for news in news {
+            let letter = Letter::new(order, &news.event);
+            let mut posted = 0;
             for account in news.to.accounts() {
                 let Some(seats) = self.by_account.get(&account) else { continue };
                 for seat in seats.iter().filter(|s| Some(s.key) != news.except) {
-                    if !seat.post(order, &news.event, limits.mailbox, limits.mailbox_bytes) {
+                    if !seat.post(&letter, limits.mailbox, limits.mailbox_bytes) {
                         self.core.metrics.overflows.add(1);
                     }
+                    posted += 1;
                 }
-                self.core.metrics.events.add(seats.len() as u64);
             }
+            self.core.metrics.events.add(posted);
         }
     }
 
