@@ -169,30 +169,20 @@ pub(in crate::domain) fn remove(
         other => other?,
     };
     group.needs(Access::OWN)?;
-    take_down(tx, group.chat, me, news)?;
+    let chats = match group.chat.is_space() {
+        true => tx.chats_in(group.chat.id)?,
+        false => vec![group.chat.id],
+    };
+    for id in chats {
+        if let Some(chat) = tx.chat(id)?.filter(|chat| !chat.removed) {
+            take_down(tx, chat, me, news)?;
+        }
+    }
     Ok(Reply::Done)
 }
 
-/// A group that is no more, and with a space's general chat the whole space.
-pub(in crate::domain) fn take_down(
-    tx: &mut Tx<'_>,
-    chat: Chat,
-    me: &Caller,
-    news: &mut Vec<News>,
-) -> Result<(), StoreError> {
-    if !chat.is_space() {
-        return take_down_one(tx, chat, me, news);
-    }
-    for id in tx.chats_in(chat.id)? {
-        if let Some(chat) = tx.chat(id)?.filter(|chat| !chat.removed) {
-            take_down_one(tx, chat, me, news)?;
-        }
-    }
-    Ok(())
-}
-
 /// Leaves the address, so that nobody else gets it, and nothing more.
-fn take_down_one(
+pub(in crate::domain) fn take_down(
     tx: &mut Tx<'_>,
     chat: Chat,
     me: &Caller,
@@ -479,21 +469,8 @@ fn free_address(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::testing::{World, address, login, refused};
-    use crate::domain::words::{Command, Order, Query};
-
-    fn draft(name: &str, is_space: bool, space: Option<&str>) -> Command {
-        Command::CreateChat(ChatDraft {
-            is_channel: false,
-            is_space,
-            name: name.into(),
-            about: "".into(),
-            login: Some(login(name)),
-            space: space.map(address),
-            open: Some(true),
-            default_access: None,
-        })
-    }
+    use crate::domain::testing::{World, address, group_draft, refused};
+    use crate::domain::words::Command;
 
     #[test]
     fn what_others_do_uses_up_none_of_somebodys_room() {
@@ -509,24 +486,12 @@ mod tests {
         let invite = Command::Invite { chat: address("field"), who, access };
         assert!(world.ask(carol, invite).reply.is_ok());
         assert!(world.ask(bob, Command::Leave { chat: address("field") }).reply.is_ok());
-        assert!(world.ask(bob, draft("shed", false, None)).reply.is_ok());
-        assert_eq!(refused(&world.ask(bob, draft("pond", false, None))), Refusal::TooManyChats);
+        assert!(world.ask(bob, Command::CreateChat(group_draft("shed"))).reply.is_ok());
+        assert_eq!(
+            refused(&world.ask(bob, Command::CreateChat(group_draft("pond")))),
+            Refusal::TooManyChats
+        );
         let join = Command::Join { chat: address("field") };
         assert_eq!(refused(&world.ask(bob, join)), Refusal::TooManyChats);
-    }
-
-    #[test]
-    fn a_space_whose_last_member_is_removed_goes_with_all_its_chats() {
-        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
-        assert!(world.ask(alice, draft("home", true, None)).reply.is_ok());
-        assert!(world.ask(alice, draft("shed", false, Some("home"))).reply.is_ok());
-        assert!(world.ask(bob, Command::Join { chat: address("shed") }).reply.is_ok());
-        let outcome = world.order(Order::RemoveUser { login: login("alice") });
-        let gone = |news: &&News| news.to.accounts().any(|to| to == bob.account);
-        let gone = outcome.news.iter().filter(gone).map(|news| &**news.event);
-        let event = Event::ChatGone { chat: "shed@im.test".into() };
-        assert_eq!(gone.collect::<Vec<&Event>>(), [&event]);
-        let chat = address("shed");
-        assert_eq!(world.read(bob, &Query::Chat { chat }).unwrap_err(), Refusal::NoSuchChat);
     }
 }

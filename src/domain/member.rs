@@ -396,8 +396,7 @@ pub(in crate::domain) fn leave_all(
         if !id.is_group() {
             continue;
         }
-        // One of a space may have gone with it.
-        let Some(row) = tx.chat(id)?.filter(|row| !row.removed) else { continue };
+        let Some(row) = tx.chat(id)? else { continue };
         let roster = tx.roster(id)?;
         let part = roster.part(me.account).copied().unwrap_or_default();
         let others = || roster.members().filter(|(who, _)| *who != me.account);

@@ -100,11 +100,8 @@ impl Engine {
     /// Runs until the inbox is closed and empty, then closes the database.
     pub(super) fn run(mut self) -> End {
         let mut inputs = Vec::new();
-        loop {
-            match self.core.inbox.take(&mut inputs, self.next_duty()) {
-                Woken::Filled | Woken::Late => {}
-                Woken::Closed => break,
-            }
+        while let Woken::Filled | Woken::Late = self.core.inbox.take(&mut inputs, self.next_duty())
+        {
             // Whoever asks for something was here before that, and what they ask may be the first
             // that others hear of them.
             let met = self.look_after_people(Instant::now());

@@ -187,23 +187,21 @@ impl Model {
             false => chat?,
         };
         self.needs(me.no, chat, 'O')?;
-        self.take_down(me, chat);
+        // With the general chat goes the whole space.
+        let all = if self.is_space(chat) { self.chats_in(chat) } else { vec![chat] };
+        all.into_iter().for_each(|chat| self.take_down(me, chat));
         Ok(Reply::Done)
     }
 
-    /// With the general chat goes the whole space.
     pub(super) fn take_down(&mut self, me: Me, chat: usize) {
-        let all = if self.is_space(chat) { self.chats_in(chat) } else { vec![chat] };
-        for chat in all {
-            let address = shared(&self.group(chat).address);
-            let parts = std::mem::take(&mut self.chats[chat].parts);
-            for (who, _) in parts.iter().filter(|(_, part)| part.is_in()) {
-                self.tell(*who, Some(me.key), Event::ChatGone { chat: address.clone() });
-            }
-            let group = self.group_mut(chat);
-            group.removed = true;
-            group.name.clear();
+        let address = shared(&self.group(chat).address);
+        let parts = std::mem::take(&mut self.chats[chat].parts);
+        for (who, _) in parts.iter().filter(|(_, part)| part.is_in()) {
+            self.tell(*who, Some(me.key), Event::ChatGone { chat: address.clone() });
         }
+        let group = self.group_mut(chat);
+        group.removed = true;
+        group.name.clear();
     }
 
     /// A chat's facts as somebody sees them, or as they are told to everybody.
@@ -212,12 +210,13 @@ impl Model {
         let parts = &self.chats[chat].parts;
         let owner = parts.iter().find(|(_, part)| part.mode().has(letter('O')));
         let part = viewer.and_then(|viewer| parts.get(&viewer));
+        let space = group.space.filter(|space| !self.group(*space).removed);
         ChatInfo {
             chat: shared(&group.address),
             kind: group.kind(),
             name: group.name.as_str().into(),
             about: group.about.as_str().into(),
-            space: group.space.map(|space| shared(&self.group(space).address)),
+            space: space.map(|space| shared(&self.group(space).address)),
             open: group.open,
             default_access: group.default,
             part: part.map(|part| (part.want, part.given)),
