@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use smol::{Async, LocalExecutor, Timer, future};
 
+use super::frame;
 use super::link::{self, Link};
 
 /// Connections made at once while a row prepares: a server may give up TLS handshakes when there
@@ -35,6 +36,16 @@ impl Crowd {
 
     pub(super) fn receiver(&self, pair: usize) -> String {
         format!("{}r{pair}", self.prefix)
+    }
+
+    /// Whom every sender writes to where a history is filled in: somebody with many chats.
+    pub(super) fn hub(&self) -> String {
+        self.receiver(0)
+    }
+
+    /// The address of a group of theirs.
+    pub(super) fn group(&self) -> String {
+        format!("{}g", self.prefix)
     }
 
     /// Sees to it that the first `pairs` pairs have accounts.
@@ -71,7 +82,17 @@ pub(super) async fn enter(
     door: SocketAddr,
     login: String,
 ) -> Result<Link<Async<TcpStream>>, String> {
+    enter_at(frame::LAYER, door, login).await
+}
+
+/// The same, for the packets of a layer.
+pub(super) async fn enter_at(
+    layer: u32,
+    door: SocketAddr,
+    login: String,
+) -> Result<Link<Async<TcpStream>>, String> {
     let mut link = Link::new(link::connect(door).await?);
+    link.layer = layer;
     link.log_in(&login).await?;
     Ok(link)
 }

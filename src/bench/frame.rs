@@ -13,8 +13,8 @@ const SEQ_AT: usize = 36;
 const HEAD: usize = 41;
 /// Longest body accepted: clients must take frames up to 2 MiB.
 const BODY_BYTES_MAX: u64 = 2 << 20;
-/// The layer every request names.
-const LAYER: u32 = 3;
+/// The layer of a request that says nothing else: the one that has messages.
+pub(super) const LAYER: u32 = 3;
 
 /// What a received frame is, as far as the bench cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +53,9 @@ pub(super) fn request(session: &[u8; 32], seq: u32, kind: &str, body: &[u8], out
     out.extend_from_slice(body);
 }
 
-/// Gives a frame made by [`request`] another sequence number.
-pub(super) fn renumber(frame: &mut [u8], seq: u32) {
+/// Gives a frame made by [`request`] another layer and sequence number.
+pub(super) fn renumber(frame: &mut [u8], layer: u32, seq: u32) {
+    frame[..4].copy_from_slice(&layer.to_be_bytes());
     frame[SEQ_AT..SEQ_AT + 4].copy_from_slice(&seq.to_be_bytes());
 }
 
@@ -97,6 +98,11 @@ pub(super) fn number_after(body: &[u8], key: &str) -> Option<u64> {
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
+/// Whether `words` stand in a body, found without reading the JSON around them.
+pub(super) fn has(body: &[u8], words: &str) -> bool {
+    after(body, words).is_some()
+}
+
 /// The session that an AUTH-PLAIN answer names: 64 hexadecimal digits after `"sessid":"`.
 pub(super) fn session_in(body: &[u8]) -> Option<[u8; 32]> {
     let digits = after(body, "\"sessid\":")?.strip_prefix(b"\"")?.get(..64)?;
@@ -132,8 +138,8 @@ mod tests {
         expected.extend([0, 0, 0, 0, 0, 0, 0, 2, 0, 0]);
         expected.extend(b"{}");
         assert_eq!(bytes, expected);
-        renumber(&mut bytes, 0x0102_0304);
-        assert_eq!(bytes[36..40], [1, 2, 3, 4]);
+        renumber(&mut bytes, 5, 0x0102_0304);
+        assert_eq!((&bytes[..4], &bytes[36..40]), (&[0, 0, 0, 5][..], &[1, 2, 3, 4][..]));
     }
 
     #[test]

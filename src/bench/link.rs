@@ -31,6 +31,8 @@ pub(super) struct Link<S> {
     stream: S,
     /// The session that requests name.
     pub(super) session: [u8; 32],
+    /// The layer that they are of.
+    pub(super) layer: u32,
     seq: u32,
     /// Pushes that came between the answers.
     pub(super) pushes: Pushes,
@@ -68,6 +70,7 @@ impl<S: Stream> Link<S> {
         Link {
             stream,
             session: frame::NOBODY,
+            layer: frame::LAYER,
             seq: 0,
             pushes: Pushes::default(),
             output: Vec::new(),
@@ -89,7 +92,7 @@ impl<S: Stream> Link<S> {
     /// Sends a frame of [`frame::request`] under the next number and waits for its answer.
     pub(super) async fn ask_again(&mut self, request: &mut [u8]) -> Result<Answer, String> {
         self.seq += 1;
-        frame::renumber(request, self.seq);
+        frame::renumber(request, self.layer, self.seq);
         self.stream.write_all(request).await.map_err(lost)?;
         loop {
             let frame = self.next().await?;

@@ -10,6 +10,7 @@
 
 mod counters;
 mod crowd;
+mod fanning;
 mod frame;
 mod histogram;
 mod holding;
@@ -18,6 +19,7 @@ mod paging;
 mod report;
 mod row;
 mod scratch;
+mod searching;
 mod sending;
 mod server;
 mod tls;
@@ -34,13 +36,18 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::crowd::Crowd;
+use self::histogram::Histogram;
 use self::holding::Carrier;
 pub use self::report::Report;
 use self::report::Target::{AtLeast, AtMost};
 pub use self::row::Row;
 use self::scratch::Scratch;
+use self::searching::Hunt;
+use self::sending::{Filled, Sent};
 use self::server::Server;
 
+/// What mosquitto 2.0 takes for one of 200 deliveries of a message, measured beside this server.
+const DELIVERY_MICROS: f64 = 6.8;
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
 /// Starts on an empty database; the table shows their median.
@@ -118,7 +125,7 @@ pub fn run(plan: &Plan) -> Result<Report, String> {
     raise_file_limit();
     let mut report = Report::default();
     circumstances(plan, &mut report);
-    let mut bench = Bench { plan, crowd: Crowd::new(), server: None };
+    let mut bench = Bench { plan, crowd: Crowd::new(), server: None, past: None };
     for row in &plan.rows {
         let began = Instant::now();
         eprintln!("bench: {} …", row.name());
@@ -126,7 +133,7 @@ pub fn run(plan: &Plan) -> Result<Report, String> {
             eprintln!("bench: {} failed: {why}", row.name());
             report.fail(&row.name(), why);
             // Whatever went wrong, the next row starts with a server of its own.
-            bench.server = None;
+            (bench.server, bench.past) = (None, None);
         } else {
             eprintln!("bench: {} took {:.1} s", row.name(), began.elapsed().as_secs_f64());
         }
@@ -141,6 +148,17 @@ struct Bench<'a> {
     crowd: Crowd,
     /// The server that the sending rows share.
     server: Option<Server>,
+    /// The history that the last rows share.
+    past: Option<Past>,
+}
+
+/// A server with a history: so many chats, all of them with one person.
+#[derive(Debug)]
+struct Past {
+    server: Server,
+    crowd: Crowd,
+    chats: usize,
+    filled: Filled,
 }
 
 impl Bench<'_> {
@@ -148,16 +166,30 @@ impl Bench<'_> {
         if !matches!(row, Row::Send(_)) {
             self.server = None;
         }
+        if !matches!(row, Row::History | Row::Search) {
+            self.past = None;
+        }
         match row {
             Row::Disk => disk(self.plan, report),
             Row::Start => start(self.plan, report),
             Row::Idle => idle(self.plan, report),
             Row::Send(senders) => self.send(senders, report),
+            Row::FanOut(members) => fan_out(self.plan, row, usize::from(members), report),
             Row::Tcp => hold(self.plan, row, Carrier::Tcp, 2.0, report),
             Row::Poll => hold(self.plan, row, Carrier::Poll, 2.5, report),
             Row::Tls => hold(self.plan, row, Carrier::Tls, 13.0, report),
-            Row::History => history(self.plan, report),
+            Row::History => history(self.plan, self.past(report)?, report),
+            Row::Search => search(self.plan, self.past(report)?, report),
         }
+    }
+
+    /// The history that is read and searched; filled in by the first row that needs it.
+    fn past(&mut self, report: &mut Report) -> Result<&mut Past, String> {
+        let past = match self.past.take() {
+            Some(past) => past,
+            None => fill(self.plan, report)?,
+        };
+        Ok(self.past.insert(past))
     }
 
     fn send(&mut self, senders: u16, report: &mut Report) -> Result<(), String> {
@@ -289,24 +321,103 @@ fn hold(
     Ok(())
 }
 
-fn history(plan: &Plan, report: &mut Report) -> Result<(), String> {
-    let row = "history";
-    // Enough chats for many places, few enough that each holds some windows.
-    let pairs = usize::try_from(plan.messages / 256).unwrap_or(usize::MAX).clamp(1, 256);
+fn fan_out(plan: &Plan, row: Row, members: usize, report: &mut Report) -> Result<(), String> {
     let (mut server, _) = Server::start(&plan.dir, false)?;
-    let mut crowd = Crowd::new();
-    eprintln!("bench: {row}: filling in {} messages …", plan.messages);
-    let filled = sending::fill(&server, &mut crowd, pairs, plan.messages, FILL_DEADLINE)?;
-    let rate = plan.messages as f64 / filled.time.as_secs_f64();
-    report.add(row, "filling: durable messages", rate, "/s");
+    let sent = fanning::measure(&mut server, &mut Crowd::new(), members, plan.time)?;
+    if sent.messages == 0 || sent.pushed == 0 {
+        return Err("no message was heard".into());
+    }
+    let row = &row.name();
+    let (messages, heard) = (sent.messages as f64, sent.pushed as f64);
+    let seconds = sent.time.as_secs_f64();
+    report.add(row, "durable messages", messages / seconds, "/s");
+    report.add(row, "deliveries", heard / seconds, "/s");
+    let millis = |share| sent.latencies.quantile(share).as_secs_f64() * 1e3;
+    report.add(row, "latency p50", millis(0.5), "ms");
+    report.add(row, "latency p99", millis(0.99), "ms");
+    if let Some(used) = sent.server {
+        let micros = used.cpu.as_secs_f64() * 1e6 / heard;
+        report.judge(row, "server CPU a delivery", micros, "µs", AtMost(DELIVERY_MICROS));
+        let stored = used.stored as f64 / messages / KIB;
+        report.add(row, "written to the disk a message", stored, "KiB");
+    }
+    if let Some(counted) = sent.counters {
+        // As in the sending rows, the counters are not read at the same moment as the messages.
+        let each = |count: u64| (count as f64 / messages * 100.0).round() / 100.0;
+        report.judge(row, "commits a message", each(counted.commits), "", AtMost(1.0));
+        report.judge(row, "syncs a message", each(counted.syncs), "", AtMost(1.0));
+    }
+    report.add(row, "the generator's own CPU a delivery", own_micros(&sent) / heard, "µs");
+    report.judge(row, "deliveries that did not come", sent.unpushed as f64, "", AtMost(0.0));
+    if sent.resyncs > 0 {
+        report.add(row, "RESYNC instead", sent.resyncs as f64, "");
+    }
+    report.add(row, "server RSS", server.memory()?.resident as f64 / MIB, "MiB");
+    Ok(())
+}
 
-    let paged = paging::measure(&server, &crowd, pairs, &filled, plan.time)?;
+fn own_micros(sent: &Sent) -> f64 {
+    sent.own.cpu.as_secs_f64() * 1e6
+}
+
+fn fill(plan: &Plan, report: &mut Report) -> Result<Past, String> {
+    // Enough chats for many places, few enough that each holds some windows.
+    let chats = usize::try_from(plan.messages / 256).unwrap_or(usize::MAX).clamp(1, 256);
+    let (server, _) = Server::start(&plan.dir, false)?;
+    let mut crowd = Crowd::new();
+    eprintln!("bench: filling in {} messages …", plan.messages);
+    searching::plant(&server, &mut crowd)?;
+    let filled = sending::fill(&server, &mut crowd, chats, plan.messages, FILL_DEADLINE)?;
+    let rate = plan.messages as f64 / filled.time.as_secs_f64();
+    report.add("history", "filling: durable messages", rate, "/s");
+    Ok(Past { server, crowd, chats, filled })
+}
+
+fn search(plan: &Plan, past: &mut Past, report: &mut Report) -> Result<(), String> {
+    let row = "search";
+    let searched = searching::measure(&past.server, &mut past.crowd, plan.time)?;
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    let median = |latencies: &Histogram| millis(latencies.quantile(0.5));
+    let what = format!("50 of a frequent word, {} chats", past.chats);
+    report.judge(row, &what, median(&searched.often), "ms", AtMost(50.0));
+    report.add(row, "50 of a frequent word, one chat", median(&searched.often_in_chat), "ms");
+    let each = |hunt: &Hunt| hunt.time.as_secs_f64() * 1e3 / hunt.rounds as f64;
+    let once = &searched.once;
+    let what = format!("a word written once, {} messages", plan.messages);
+    report.add(row, &what, each(once), "ms");
+    report.add(row, "requests for it", once.requests as f64 / once.rounds as f64, "");
+    report.add(row, "the slowest of them", millis(once.slowest), "ms");
+    let rate = (plan.messages * once.rounds) as f64 / once.time.as_secs_f64();
+    report.judge(row, "messages looked through", rate, "/s", AtLeast(1_000_000.0));
+    let what = format!("a word written once, a chat of {}", plan.messages / past.chats as u64);
+    report.add(row, &what, each(&searched.once_in_chat), "ms");
+    for (sent, beside) in [
+        (&searched.alone, String::new()),
+        (&searched.beside, format!(", {} searching", searching::SEARCHERS)),
+    ] {
+        let rate = sent.messages as f64 / sent.time.as_secs_f64();
+        report.add(row, &format!("one who writes{beside}: messages"), rate, "/s");
+        for (name, share) in [("p50", 0.5), ("p99", 0.99), ("slowest", 1.0)] {
+            let took = millis(sent.latencies.quantile(share));
+            report.add(row, &format!("one who writes{beside}: {name}"), took, "ms");
+        }
+    }
+    let rate = searched.meanwhile as f64 / searched.beside.time.as_secs_f64();
+    report.add(row, "requests for the word written once meanwhile", rate, "/s");
+    report.add(row, "server RSS", past.server.memory()?.resident as f64 / MIB, "MiB");
+    Ok(())
+}
+
+fn history(plan: &Plan, past: &mut Past, report: &mut Report) -> Result<(), String> {
+    let row = "history";
+    let Past { server, crowd, chats, filled } = past;
+    let paged = paging::measure(server, crowd, *chats, filled, plan.time)?;
     if paged.pages == 0 || paged.short * 100 > paged.pages {
         return Err(format!("{} of {} pages were short", paged.short, paged.pages));
     }
     let pages = paged.pages as f64;
     let rate = pages / paged.time.as_secs_f64();
-    let what = format!("pages of 50 of {} messages in {pairs} chats", plan.messages);
+    let what = format!("pages of 50 of {} messages in {chats} chats", plan.messages);
     report.judge(row, &what, rate, "/s", AtLeast(15_000.0));
     let millis = |share| paged.latencies.quantile(share).as_secs_f64() * 1e3;
     report.add(row, "latency p50", millis(0.5), "ms");
@@ -322,7 +433,7 @@ fn history(plan: &Plan, report: &mut Report) -> Result<(), String> {
     let again = server.restart(false, false)?;
     report.add(row, "start with that history", millis(again), "ms");
     // Only a database that was written to since it was opened has anything to recover.
-    sending::fill(&server, &mut crowd, 1, LAST_WORDS, FILL_DEADLINE)?;
+    sending::fill(server, crowd, 1, LAST_WORDS, FILL_DEADLINE)?;
     let again = server.restart(true, false)?;
     report.add(row, "start after a kill in the middle of work", millis(again), "ms");
     Ok(())

@@ -81,7 +81,7 @@ async fn read_for(
     let span = filled.last - filled.first + 1;
     let margin = (MARGIN * pairs as u64).min(span / 2);
     let shelves = crowd::together(executor, readers, |reader| {
-        let logins = (reader..pairs).step_by(readers).map(|i| (crowd.sender(i), crowd.receiver(i)));
+        let logins = (reader..pairs).step_by(readers).map(|i| (crowd.sender(i), crowd.hub()));
         let shelf = Shelf {
             chats: Vec::new(),
             first: filled.first,

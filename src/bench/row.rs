@@ -11,17 +11,21 @@ pub enum Row {
     Idle,
     /// Durable messages from so many senders.
     Send(u16),
+    /// One message to a group of so many others, each on a connection of its own.
+    FanOut(u16),
     /// Memory of idle connections, by carrier.
     Tcp,
     Poll,
     Tls,
     /// Pages of history, and starts with that history on the disk.
     History,
+    /// Words looked for in that history, and what a writer feels of it.
+    Search,
 }
 
 impl Row {
     /// In the order of measuring: from the quiet to the loud.
-    pub const ALL: [Row; 11] = [
+    pub const ALL: [Row; 14] = [
         Row::Disk,
         Row::Start,
         Row::Idle,
@@ -29,10 +33,13 @@ impl Row {
         Row::Send(16),
         Row::Send(64),
         Row::Send(256),
+        Row::FanOut(200),
+        Row::FanOut(1000),
         Row::Tcp,
         Row::Poll,
         Row::Tls,
         Row::History,
+        Row::Search,
     ];
 
     pub fn name(self) -> String {
@@ -41,10 +48,12 @@ impl Row {
             Row::Start => "start".into(),
             Row::Idle => "idle".into(),
             Row::Send(senders) => format!("send-{senders}"),
+            Row::FanOut(members) => format!("fanout-{members}"),
             Row::Tcp => "tcp".into(),
             Row::Poll => "poll".into(),
             Row::Tls => "tls".into(),
             Row::History => "history".into(),
+            Row::Search => "search".into(),
         }
     }
 
@@ -58,7 +67,14 @@ impl Row {
     /// Whether the row starts and stops servers of its own.
     pub fn needs_own_server(self) -> bool {
         match self {
-            Row::Start | Row::Idle | Row::Tcp | Row::Poll | Row::Tls | Row::History => true,
+            Row::Start
+            | Row::Idle
+            | Row::FanOut(_)
+            | Row::Tcp
+            | Row::Poll
+            | Row::Tls
+            | Row::History
+            | Row::Search => true,
             Row::Disk | Row::Send(_) => false,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::net::TcpStream;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ use super::usage::Usage;
 
 /// Bytes of every message's text.
 pub(super) const TEXT_BYTES: usize = 100;
+/// A word that one message in so many begins with: something to search for.
+pub(super) const OFTEN: &str = "often";
+const OFTEN_EVERY: u32 = 100;
 /// Before counting begins: buffers have grown, the chats exist.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// How long pushes may trail behind the last 200.
@@ -36,10 +40,15 @@ pub(super) struct Sent {
     pub(super) server: Option<Usage>,
     pub(super) counters: Option<Counters>,
     pub(super) own: Usage,
-    /// Messages answered with 200 whose push never came; a RESYNC stands for any number of them.
+    /// Pushes that came within that time.
+    pub(super) pushed: u64,
+    /// Pushes that never came of messages answered with 200; a RESYNC stands for any number of them.
     pub(super) unpushed: u64,
     pub(super) resyncs: u64,
 }
+
+/// A connection to the server's TCP door.
+pub(super) type Wire = Link<Async<TcpStream>>;
 
 /// The ids that a filling made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +73,7 @@ struct Shared {
 struct Reading {
     at: Instant,
     answered: u64,
+    pushed: u64,
     server: Option<Usage>,
     own: Usage,
     counters: Option<Counters>,
@@ -77,11 +87,11 @@ pub(super) fn measure(
     time: Duration,
 ) -> Result<Sent, String> {
     let executor = LocalExecutor::new();
-    let work = send_for(&executor, server, crowd, senders, time);
+    let work = send_for(&executor, server, crowd, 0..senders, time);
     crowd::run(&executor, PREPARATION + time, work)
 }
 
-/// `messages` messages from `senders` senders whose peers are away.
+/// `messages` messages from `senders` senders to one who is away.
 pub(super) fn fill(
     server: &Server,
     crowd: &mut Crowd,
@@ -94,27 +104,43 @@ pub(super) fn fill(
     crowd::run(&executor, deadline, work)
 }
 
-async fn send_for(
+/// These pairs for `time`.
+pub(super) async fn send_for(
     executor: &LocalExecutor<'static>,
     server: &Server,
     crowd: &mut Crowd,
-    senders: usize,
+    pairs: Range<usize>,
     time: Duration,
 ) -> Result<Sent, String> {
     let door = server.tcp;
-    crowd.register(executor, door, senders).await?;
-    let people = &*crowd;
-    let receivers =
-        crowd::together(executor, senders, |i| crowd::enter(door, people.receiver(i))).await?;
-    let links =
-        crowd::together(executor, senders, |i| crowd::enter(door, people.sender(i))).await?;
+    crowd.register(executor, door, pairs.end).await?;
+    let receiver = |index| crowd.receiver(pairs.start + index);
+    let sender = |index| crowd.sender(pairs.start + index);
+    let count = pairs.len();
+    let receivers = crowd::together(executor, count, |i| crowd::enter(door, receiver(i))).await?;
+    let links = crowd::together(executor, count, |i| crowd::enter(door, sender(i))).await?;
+    let addressed = |(index, link): (usize, Wire)| {
+        let letter = Letter::new(&link.session, &receiver(index));
+        (link, letter)
+    };
+    let writers = links.into_iter().enumerate().map(addressed).collect();
+    converse(executor, server, writers, receivers, 1, time).await
+}
 
+/// Writers write for `time`, each message is for `hearers` of those who listen.
+pub(super) async fn converse(
+    executor: &LocalExecutor<'static>,
+    server: &Server,
+    writers: Vec<(Wire, Letter)>,
+    receivers: Vec<Wire>,
+    hearers: u64,
+    time: Duration,
+) -> Result<Sent, String> {
     let shared = Rc::new(Shared::default());
     let listening: Vec<Task<()>> =
         receivers.into_iter().map(|link| executor.spawn(listen(link, shared.clone()))).collect();
-    let mut sending = Vec::with_capacity(senders);
-    for (pair, link) in links.into_iter().enumerate() {
-        let letter = Letter::new(&link.session, &crowd.receiver(pair));
+    let mut sending = Vec::with_capacity(writers.len());
+    for (link, letter) in writers {
         sending.push(executor.spawn(send(link, letter, shared.clone())));
     }
 
@@ -130,10 +156,11 @@ async fn send_for(
     for task in sending {
         latencies.merge(&task.await?);
     }
-    let unpushed = trail(&shared).await;
+    let unpushed = trail(&shared, hearers).await;
     drop(listening);
     Ok(Sent {
         messages: after.answered - before.answered,
+        pushed: after.pushed - before.pushed,
         time: after.at - before.at,
         latencies,
         server: after.server.zip(before.server).map(|(after, before)| after.since(&before)),
@@ -158,8 +185,8 @@ async fn send_count(
         crowd::together(executor, senders, |i| crowd::enter(door, people.sender(i))).await?;
     let began = Instant::now();
     let mut sending: Vec<Task<Result<(u64, u64), String>>> = Vec::with_capacity(senders);
-    for (pair, link) in links.into_iter().enumerate() {
-        let letter = Letter::new(&link.session, &crowd.receiver(pair));
+    for link in links {
+        let letter = Letter::new(&link.session, &crowd.hub());
         let share = messages.div_ceil(senders as u64);
         sending.push(executor.spawn(send_share(link, letter, share)));
     }
@@ -174,11 +201,7 @@ async fn send_count(
 }
 
 /// One sender until the run is over.
-async fn send(
-    mut link: Link<Async<TcpStream>>,
-    mut letter: Letter,
-    shared: Rc<Shared>,
-) -> Result<Histogram, String> {
+async fn send(mut link: Wire, mut letter: Letter, shared: Rc<Shared>) -> Result<Histogram, String> {
     let mut latencies = Histogram::default();
     while !shared.over.get() {
         let began = Instant::now();
@@ -192,11 +215,7 @@ async fn send(
 }
 
 /// One sender until it sent its share: the first and the last id it was given.
-async fn send_share(
-    mut link: Link<Async<TcpStream>>,
-    mut letter: Letter,
-    share: u64,
-) -> Result<(u64, u64), String> {
+async fn send_share(mut link: Wire, mut letter: Letter, share: u64) -> Result<(u64, u64), String> {
     let mut ids = (u64::MAX, 0);
     for _ in 0..share {
         let id = letter.post(&mut link).await?;
@@ -206,7 +225,7 @@ async fn send_share(
 }
 
 /// One receiver for as long as its connection lasts.
-async fn listen(mut link: Link<Async<TcpStream>>, shared: Rc<Shared>) {
+async fn listen(mut link: Wire, shared: Rc<Shared>) {
     loop {
         let before = link.pushes;
         if link.next().await.is_err() {
@@ -218,10 +237,10 @@ async fn listen(mut link: Link<Async<TcpStream>>, shared: Rc<Shared>) {
 }
 
 /// Waits for the pushes of what was answered; how many did not come.
-async fn trail(shared: &Shared) -> u64 {
+async fn trail(shared: &Shared, hearers: u64) -> u64 {
     let began = Instant::now();
     loop {
-        let missing = shared.answered.get().saturating_sub(shared.pushed.get());
+        let missing = (hearers * shared.answered.get()).saturating_sub(shared.pushed.get());
         if missing == 0 || began.elapsed() > TRAIL {
             return missing;
         }
@@ -236,6 +255,7 @@ impl Reading {
             server: server.usage()?,
             own: Usage::of(0)?,
             answered: shared.answered.get(),
+            pushed: shared.pushed.get(),
             at: Instant::now(),
         })
     }
@@ -244,30 +264,46 @@ impl Reading {
 /// A MESSAGE-SEND that is made once and sent many times, each with a cookie of its own, as clients
 /// that repeat themselves after a lost connection must.
 #[derive(Debug)]
-struct Letter {
+pub(super) struct Letter {
     frame: Vec<u8>,
+    /// Where the text lies.
+    text_at: usize,
     /// Where the cookie's counting half lies.
     count_at: usize,
     count: u32,
 }
 
 impl Letter {
-    fn new(session: &[u8; 32], to: &str) -> Letter {
+    pub(super) fn new(session: &[u8; 32], to: &str) -> Letter {
         let run = u32::from_be_bytes([session[0], session[1], session[2], session[3]]);
         let text: String = ('a'..='z').cycle().take(TEXT_BYTES).collect();
-        let body = format!(
-            "{{\"chat_id\":\"{to}\",\"text\":\"{text}\",\"cookie\":\"{run:08x}{:08x}\"}}",
-            0
-        );
+        let cookie = format!("\",\"cookie\":\"{run:08x}{:08x}\"}}", 0);
+        let body = format!("{{\"chat_id\":\"{to}\",\"text\":\"{text}{cookie}");
         let mut frame = Vec::new();
         frame::request(session, 0, "MESSAGE-SEND", body.as_bytes(), &mut frame);
+        let text_at = frame.len() - cookie.len() - TEXT_BYTES;
         let count_at = frame.len() - "00000000\"}".len();
-        Letter { frame, count_at, count: 0 }
+        Letter { frame, text_at, count_at, count: 0 }
+    }
+
+    /// Makes all its texts end with `word`.
+    pub(super) fn end_with(&mut self, word: &str) {
+        self.put(TEXT_BYTES - word.len(), word);
+    }
+
+    fn put(&mut self, at: usize, word: &str) {
+        let at = self.text_at + at;
+        self.frame[at..at + word.len()].copy_from_slice(word.as_bytes());
     }
 
     /// Sends it and waits for the 200; the message's id.
-    async fn post(&mut self, link: &mut Link<Async<TcpStream>>) -> Result<u64, String> {
+    pub(super) async fn post(&mut self, link: &mut Wire) -> Result<u64, String> {
         self.count += 1;
+        match self.count % OFTEN_EVERY {
+            0 => self.put(0, OFTEN),
+            1 => self.put(0, "abcde"),
+            _ => {}
+        }
         let digits = &mut self.frame[self.count_at..self.count_at + 8];
         for (place, digit) in digits.iter_mut().enumerate() {
             let nibble = self.count >> (28 - 4 * place) & 15;

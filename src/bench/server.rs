@@ -217,6 +217,7 @@ fn configuration(data: &Path, tcp: SocketAddr, http: SocketAddr, tls: bool) -> S
          connections = 4096\n\
          connections_per_address = 4096\n\
          sessions_per_account = 65536\n\
+         members = 1001\n\
          auth_waiting = 4096\n\
          [password]\n\
          memory_kib = 64\n\

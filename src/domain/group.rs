@@ -469,8 +469,21 @@ fn free_address(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::testing::{World, address, group_draft, refused};
-    use crate::domain::words::Command;
+    use crate::domain::testing::{World, address, login, refused};
+    use crate::domain::words::{Command, Order, Query};
+
+    fn draft(name: &str, is_space: bool, space: Option<&str>) -> Command {
+        Command::CreateChat(ChatDraft {
+            is_channel: false,
+            is_space,
+            name: name.into(),
+            about: "".into(),
+            login: Some(login(name)),
+            space: space.map(address),
+            open: Some(true),
+            default_access: None,
+        })
+    }
 
     #[test]
     fn what_others_do_uses_up_none_of_somebodys_room() {
@@ -486,12 +499,25 @@ mod tests {
         let invite = Command::Invite { chat: address("field"), who, access };
         assert!(world.ask(carol, invite).reply.is_ok());
         assert!(world.ask(bob, Command::Leave { chat: address("field") }).reply.is_ok());
-        assert!(world.ask(bob, Command::CreateChat(group_draft("shed"))).reply.is_ok());
-        assert_eq!(
-            refused(&world.ask(bob, Command::CreateChat(group_draft("pond")))),
-            Refusal::TooManyChats
-        );
+        assert!(world.ask(bob, draft("shed", false, None)).reply.is_ok());
+        assert_eq!(refused(&world.ask(bob, draft("pond", false, None))), Refusal::TooManyChats);
         let join = Command::Join { chat: address("field") };
         assert_eq!(refused(&world.ask(bob, join)), Refusal::TooManyChats);
+    }
+
+    #[test]
+    fn a_chat_that_people_are_in_outlives_its_space() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        assert!(world.ask(alice, draft("home", true, None)).reply.is_ok());
+        assert!(world.ask(alice, draft("shed", false, Some("home"))).reply.is_ok());
+        assert!(world.ask(alice, draft("attic", false, Some("home"))).reply.is_ok());
+        assert!(world.ask(bob, Command::Join { chat: address("shed") }).reply.is_ok());
+        world.order(Order::RemoveUser { login: login("alice") });
+        let look = |world: &World, name| world.read(bob, &Query::Chat { chat: address(name) });
+        let Ok(Reply::Chat(shed)) = look(&world, "shed") else { panic!() };
+        assert_eq!((shed.owner, shed.space), (Some("bob@im.test".into()), None));
+        for gone in ["home", "attic"] {
+            assert_eq!(look(&world, gone).unwrap_err(), Refusal::NoSuchChat);
+        }
     }
 }

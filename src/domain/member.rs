@@ -385,7 +385,7 @@ pub(in crate::domain) fn members(
 }
 
 /// An account that goes leaves its groups. What it owned goes to whoever manages it, else to whoever
-/// came first; what nobody else is in is removed.
+/// came first; what nobody else is in is removed. A chat that people are in outlives its space.
 pub(in crate::domain) fn leave_all(
     tx: &mut Tx<'_>,
     context: &Context<'_>,

@@ -228,7 +228,7 @@ fn tell(
     Ok(())
 }
 
-/// Those of many who deleted for themselves what was edited now; its new text is nothing to them.
+/// Those who deleted for themselves what was edited now; its new text is nothing to them.
 fn without_target(
     tx: &mut Tx<'_>,
     message: &Message,
@@ -236,10 +236,6 @@ fn without_target(
 ) -> Result<Vec<AccountNo>, StoreError> {
     let mut without = Vec::new();
     let (Kind::Edited, Some(extra)) = (message.kind, &message.extra) else { return Ok(without) };
-    if matches!(to, Audience::One(_)) {
-        // What one person hears is what that person sees already.
-        return Ok(without);
-    }
     for who in to.accounts() {
         let part = tx.part(who, message.chat)?.unwrap_or_default();
         if extra.target <= part.cleared || eyes::is_hidden(tx, who, message.chat, extra.target)? {
@@ -258,15 +254,7 @@ fn see(
     from: &Arc<str>,
 ) -> Result<MessageView, StoreError> {
     if message.extra.is_some() {
-        // Only an edit shows a text that lies elsewhere, which may be gone for this reader.
-        let horizon = match message.kind {
-            Kind::Edited => {
-                let part = look.part(reader, message.chat)?.unwrap_or_default();
-                chat::horizon(look, message.chat, &part)?.unwrap_or_default()
-            }
-            _ => MessageId(0),
-        };
-        let window = Window { name: chat.clone(), horizon };
+        let window = Window { name: chat.clone(), horizon: MessageId(0) };
         return Eyes::new(look, reader).see(message, &window, false);
     }
     // What most messages are needs no look at anything.

@@ -4,7 +4,7 @@
 //! `presence_grace` seconds after the last one went: a long poll lets go of its seat with every
 //! answer, and a phone changes networks. **Seats tell of themselves only when it may matter:** the
 //! first one that is held wakes the engine, and after that at most one wake-up in so many seconds
-//! looks after those that were let go.
+//! looks after those that were let go, however many polls there are in between.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -28,10 +28,11 @@ pub(super) struct Here {
 #[derive(Debug, Default)]
 struct Moves {
     came: Vec<AccountNo>,
-    /// Whose seat was let go, and when last.
+    /// Whose seat was let go, and when last. Those who came back stay in here until it is looked at.
     left: HashMap<AccountNo, Instant>,
-    /// The engine knows that somebody has left, and will look.
-    watched: bool,
+    /// None of them left before that, and the engine knows that it will have to look. `None` while
+    /// nobody has left.
+    since: Option<Instant>,
 }
 
 impl Here {
@@ -50,9 +51,11 @@ impl Here {
 
     /// A seat of theirs is held no more.
     pub(super) fn left(&self, who: AccountNo) {
+        let now = Instant::now();
         let mut moves = self.lock();
-        moves.left.insert(who, Instant::now());
-        let is_news = !mem::replace(&mut moves.watched, true);
+        moves.left.insert(who, now);
+        let is_news = moves.since.is_none();
+        moves.since.get_or_insert(now);
         drop(moves);
         if is_news {
             (self.nudge)();
@@ -78,17 +81,19 @@ impl Here {
     ) -> Vec<AccountNo> {
         let mut gone = Vec::new();
         let mut moves = self.lock();
+        if moves.since.is_none_or(|since| since.elapsed() < grace) {
+            // Too early for anybody. Looking now would forget those who are back, and be told of
+            // them again with their next poll.
+            return gone;
+        }
         moves.left.retain(|who, at| {
-            if is_held(*who) {
-                return false;
-            }
-            let is_gone = at.elapsed() >= grace;
-            if is_gone {
+            let is_due = at.elapsed() >= grace;
+            if is_due && !is_held(*who) {
                 gone.push(*who);
             }
-            !is_gone
+            !is_due
         });
-        moves.watched = !moves.left.is_empty();
+        moves.since = moves.left.values().min().copied();
         drop(moves);
         if !gone.is_empty() {
             let mut online = self.online.write().unwrap_or_else(PoisonError::into_inner);
@@ -100,9 +105,9 @@ impl Here {
         gone
     }
 
-    /// When the next of those who left counts as gone.
+    /// When to look for the next of those who left. They may have come back or left again since.
     pub(super) fn next_departure(&self, grace: Duration) -> Option<Instant> {
-        self.lock().left.values().min().map(|at| *at + grace)
+        self.lock().since.map(|at| at + grace)
     }
 
     /// Whether somebody came whom the engine has not looked at.
@@ -221,6 +226,8 @@ mod tests {
         for _ in 0..100 {
             here.left(ALICE);
             here.came(ALICE);
+            // With every message to her the engine is awake and might look.
+            assert!(here.departures(Duration::from_secs(60), |_| true).is_empty());
         }
         assert_eq!(nudges.load(Ordering::Relaxed), 2, "once for coming, once for going");
         assert!(here.next_departure(Duration::ZERO).is_some());

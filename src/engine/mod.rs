@@ -88,6 +88,8 @@ struct Core {
     /// Long reads under way: each has a thread of the blocking pool and an answer in memory until
     /// its asker takes it.
     long_reads: Semaphore,
+    /// Searches under way: they are all processor and no waiting, so they leave a core to the others.
+    searches: Semaphore,
     metrics: Arc<Metrics>,
     mail: Arc<Pool>,
     here: Arc<Here>,
@@ -117,6 +119,7 @@ pub fn start(
         seats: RwLock::new(HashMap::new()),
         rates: Rates::default(),
         long_reads: Semaphore::new(LONG_READS_MAX),
+        searches: Semaphore::new(searches_at_once()),
         reader: store.reader(),
         metrics,
         mail: Arc::new(Pool::new(mail_bytes)),
@@ -315,6 +318,7 @@ impl Exchange {
     async fn query(&self, account: AccountNo, query: Query) -> Result<Reply, Refusal> {
         if let Query::Search { text, chat, before, count } = query {
             let reader = self.core.reader.clone();
+            let _turn = self.core.searches.acquire().await;
             let _permit = self.core.long_reads.acquire().await;
             let search = move || domain::search(&reader, account, &text, chat, before, count);
             return smol::unblock(search).await.unwrap_or_else(|error| Err(unreadable(&error)));
@@ -471,6 +475,12 @@ impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("sessions", &self.seats().len()).finish_non_exhaustive()
     }
+}
+
+/// Of two cores one is left, of one core nothing can be.
+fn searches_at_once() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.saturating_sub(1).clamp(1, LONG_READS_MAX)
 }
 
 /// For a read that failed: the log gets the why, the client an honest error.

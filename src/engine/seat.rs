@@ -40,7 +40,7 @@ pub struct Seat {
 
 #[derive(Debug)]
 struct State {
-    queue: VecDeque<(u64, Arc<Bulletin>)>,
+    queue: Queue,
     /// Of the queue, taken from the pool.
     bytes: usize,
     /// Updates were lost; nothing is queued until the RESYNC is on its way.
@@ -50,6 +50,23 @@ struct State {
     layer: u32,
     holder: Option<(Holder, Waker)>,
     used: Instant,
+}
+
+/// What waits, the oldest first. An update that is taken before the next one comes, and most are,
+/// costs no memory of its own: a thousand of them at once would keep the engine and the carriers
+/// waiting for each other in malloc.
+#[derive(Debug, Default)]
+struct Queue {
+    first: Option<(u64, Arc<Bulletin>)>,
+    rest: VecDeque<(u64, Arc<Bulletin>)>,
+}
+
+/// An update on its way into mailboxes: what it weighs is the same for all of them.
+#[derive(Debug)]
+pub(crate) struct Letter<'a> {
+    order: u64,
+    event: &'a Arc<Bulletin>,
+    weight: usize,
 }
 
 /// What waits for a holder.
@@ -76,7 +93,7 @@ impl Seat {
         here: Arc<Here>,
     ) -> Seat {
         let state = State {
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             bytes: 0,
             lost,
             ended: false,
@@ -145,25 +162,16 @@ impl Seat {
             state.lost = false;
             return Some(Mail::Lost);
         }
-        if state.queue.front().is_none_or(|(o, _)| *o >= order) {
-            return None;
-        }
-        let (order, event) = state.queue.pop_front()?;
+        let (order, event) = state.queue.pop_if(|o| o < order)?;
         self.lighten(&mut state, weight(&event));
-        if state.queue.is_empty() {
-            // An idle session holds no memory for what it once had to wait for.
-            state.queue = VecDeque::new();
-        }
         Some(Mail::Event { order, event })
     }
 
     /// Drops mail up to and with `order`: a RESYNC covers it.
     pub fn forget_until(&self, order: u64) {
         let mut state = self.lock();
-        while state.queue.front().is_some_and(|(o, _)| *o <= order) {
-            if let Some((_, event)) = state.queue.pop_front() {
-                self.lighten(&mut state, weight(&event));
-            }
+        while let Some((_, event)) = state.queue.pop_if(|o| o <= order) {
+            self.lighten(&mut state, weight(&event));
         }
     }
 
@@ -178,35 +186,34 @@ impl Seat {
         state.used = Instant::now();
     }
 
-    /// Puts an update into the mailbox and wakes the holder. Over a limit everything waiting is
-    /// dropped instead (`false`): waiting for this session would cost everybody else their
-    /// messages.
-    pub(crate) fn post(
-        &self,
-        order: u64,
-        event: &Arc<Bulletin>,
-        updates_max: usize,
-        bytes_max: usize,
-    ) -> bool {
+    /// Puts an update into the mailbox and wakes the holder, unless it was woken and has not taken
+    /// everything yet: no holder waits before there is nothing left to take. Over a limit
+    /// everything waiting is dropped instead (`false`): waiting for this session would cost
+    /// everybody else their messages.
+    pub(crate) fn post(&self, letter: &Letter<'_>, updates_max: usize, bytes_max: usize) -> bool {
         let mut state = self.lock();
         if state.lost || state.ended {
             return true;
         }
-        let size = weight(event);
+        let is_awake = !state.queue.is_empty();
         if state.queue.len() >= updates_max
-            || state.bytes + size > bytes_max
-            || !self.pool.take(size)
+            || state.bytes + letter.weight > bytes_max
+            || !self.pool.take(letter.weight)
         {
             self.empty(&mut state);
             state.lost = true;
         } else {
-            state.bytes += size;
-            state.queue.push_back((order, event.clone()));
+            state.bytes += letter.weight;
+            state.queue.push((letter.order, letter.event.clone()));
         }
-        if let Some((_, waker)) = &state.holder {
-            waker.wake_by_ref();
+        let is_kept = !state.lost;
+        let waker = state.holder.as_ref().filter(|_| !is_awake).map(|(_, waker)| waker.clone());
+        // Before the waking: whoever wakes up looks in here first.
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
         }
-        !state.lost
+        is_kept
     }
 
     pub(crate) fn end(&self) {
@@ -243,7 +250,7 @@ impl Seat {
     }
 
     fn empty(&self, state: &mut State) {
-        state.queue = VecDeque::new();
+        state.queue = Queue::default();
         self.lighten(state, state.bytes);
     }
 
@@ -257,6 +264,40 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let bytes = self.lock().bytes;
         self.pool.give_back(bytes);
+    }
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    fn push(&mut self, entry: (u64, Arc<Bulletin>)) {
+        match &self.first {
+            None => self.first = Some(entry),
+            Some(_) => self.rest.push_back(entry),
+        }
+    }
+
+    /// Takes the oldest if its order is a wanted one.
+    fn pop_if(&mut self, is_wanted: impl Fn(u64) -> bool) -> Option<(u64, Arc<Bulletin>)> {
+        let entry = self.first.take_if(|(order, _)| is_wanted(*order))?;
+        self.first = self.rest.pop_front();
+        if self.first.is_none() {
+            // An idle session holds no memory for what it once had to wait for.
+            self.rest = VecDeque::new();
+        }
+        Some(entry)
+    }
+}
+
+impl<'a> Letter<'a> {
+    pub(crate) fn new(order: u64, event: &'a Arc<Bulletin>) -> Letter<'a> {
+        Letter { order, event, weight: weight(event) }
     }
 }
 
@@ -317,6 +358,62 @@ fn profile_weight(changed: &ProfileDraft) -> usize {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    /// Counts how often it is woken.
+    #[derive(Debug, Default)]
+    struct Woken(AtomicU64);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn event(who: &str) -> Arc<Bulletin> {
+        Arc::new(Bulletin::new(Event::ContactRemoved { who: who.into() }))
+    }
+
+    fn order(mail: Option<Mail>) -> Option<u64> {
+        match mail {
+            Some(Mail::Event { order, .. }) => Some(order),
+            Some(Mail::Lost) => Some(0),
+            Some(Mail::Moved | Mail::Ended) | None => None,
+        }
+    }
+
+    #[test]
+    fn a_holder_is_woken_once_for_all_that_waits_and_again_when_it_has_taken_it() {
+        let seat = Seat::alone(AccountNo(1), SessionKey([1; 16]), false);
+        let woken = Arc::new(Woken::default());
+        let holder = Holder::new();
+        seat.hold(holder, &Waker::from(woken.clone()));
+        let times = || woken.0.load(Ordering::Relaxed);
+        let who = event("bob");
+        for n in 1..=3 {
+            assert!(seat.post(&Letter::new(n, &who), 3, 10_000));
+        }
+        assert_eq!(times(), 1);
+        assert_eq!(order(seat.take_until(holder, 1)), None);
+        assert_eq!(order(seat.take_until(holder, 2)), Some(1));
+        assert_eq!((order(seat.take(holder)), order(seat.take(holder))), (Some(2), Some(3)));
+        assert_eq!(order(seat.take(holder)), None);
+        assert_eq!(seat.lock().bytes, 0);
+        // One too many: everything is lost, which is told once.
+        for n in 4..=6 {
+            assert!(seat.post(&Letter::new(n, &who), 3, 10_000));
+        }
+        assert_eq!(times(), 2);
+        assert!(!seat.post(&Letter::new(7, &who), 3, 10_000));
+        assert_eq!(order(seat.take(holder)), Some(0));
+        assert_eq!(seat.lock().bytes, 0);
+        assert!(seat.post(&Letter::new(8, &who), 3, 10_000));
+        assert_eq!(times(), 3);
+        seat.forget_until(8);
+        assert_eq!((order(seat.take(holder)), seat.lock().bytes), (None, 0));
+        // Too heavy from the start: there was nothing to take, so it must be woken for the loss.
+        assert!(!seat.post(&Letter::new(9, &who), 3, 1));
+        assert_eq!(times(), 4);
+    }
 
     #[test]
     fn only_a_seat_that_nobody_holds_grows_stale() {

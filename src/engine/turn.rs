@@ -18,6 +18,7 @@ use crate::engine::ask::{Turn, chance, join, weight};
 use crate::engine::duties::{REMOVAL_IDLE, SWEEP};
 use crate::engine::inbox::Woken;
 use crate::engine::life::Typing;
+use crate::engine::seat::Letter;
 use crate::engine::slot::Answering;
 use crate::engine::{Core, Seat};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, MERGE_CALM_COMMANDS, MERGE_QUIET_MILLIS};
@@ -100,8 +101,7 @@ impl Engine {
     /// Runs until the inbox is closed and empty, then closes the database.
     pub(super) fn run(mut self) -> End {
         let mut inputs = Vec::new();
-        while let Woken::Filled | Woken::Late = self.core.inbox.take(&mut inputs, self.next_duty())
-        {
+        while !matches!(self.core.inbox.take(&mut inputs, self.next_duty()), Woken::Closed) {
             // Whoever asks for something was here before that, and what they ask may be the first
             // that others hear of them.
             let met = self.look_after_people(Instant::now());
@@ -231,15 +231,18 @@ impl Engine {
     pub(super) fn announce(&self, order: u64, news: &[News], config: &Config) {
         let limits = &config.limits;
         for news in news {
+            let letter = Letter::new(order, &news.event);
+            let mut posted = 0;
             for account in news.to.accounts() {
                 let Some(seats) = self.by_account.get(&account) else { continue };
                 for seat in seats.iter().filter(|s| Some(s.key) != news.except) {
-                    if !seat.post(order, &news.event, limits.mailbox, limits.mailbox_bytes) {
+                    if !seat.post(&letter, limits.mailbox, limits.mailbox_bytes) {
                         self.core.metrics.overflows.add(1);
                     }
+                    posted += 1;
                 }
-                self.core.metrics.events.add(seats.len() as u64);
             }
+            self.core.metrics.events.add(posted);
         }
     }
 

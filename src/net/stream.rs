@@ -29,8 +29,9 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<Plain>>),
 }
 
-/// A TCP socket that spares a system call: after a read that did not fill its buffer the socket is
-/// empty, so the next one waits for readiness instead of asking in vain first.
+/// A TCP socket that spares a system call: after a read that did not fill its buffer, or found
+/// nothing, the socket is empty, so the next one waits for readiness instead of asking in vain
+/// first. Whoever is woken by something else, a thousand who are told the same, reads nothing.
 #[derive(Debug)]
 pub(super) struct Plain {
     socket: Async<TcpStream>,
@@ -40,6 +41,15 @@ pub(super) struct Plain {
 impl Plain {
     pub(super) fn new(socket: Async<TcpStream>) -> Plain {
         Plain { socket, drained: false }
+    }
+
+    /// Pending while the socket is known to be empty.
+    fn poll_filled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.drained {
+            ready!(self.socket.poll_readable(cx))?;
+            self.drained = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Resolves when there is something to read, or the end.
@@ -73,13 +83,15 @@ impl AsyncRead for Plain {
         cx: &mut Context<'_>,
         bytes: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if self.drained {
-            ready!(self.socket.poll_readable(cx))?;
-            self.drained = false;
-        }
-        let n = ready!(Pin::new(&mut self.socket).poll_read(cx, bytes))?;
-        self.drained = 0 < n && n < bytes.len();
-        Poll::Ready(Ok(n))
+        ready!(self.poll_filled(cx))?;
+        let read = Pin::new(&mut self.socket).poll_read(cx, bytes);
+        self.drained = match &read {
+            Poll::Ready(Ok(n)) => 0 < *n && *n < bytes.len(),
+            Poll::Ready(Err(_)) => false,
+            // It has asked for readiness by now.
+            Poll::Pending => true,
+        };
+        read
     }
 }
 
@@ -147,6 +159,10 @@ pub(super) fn poll_fill(
     cx: &mut Context<'_>,
     input: &mut Buffer,
 ) -> Poll<io::Result<usize>> {
+    if let Stream::Plain(plain) = stream {
+        // Before the scratch is cleared: mostly it was something else that woke us up.
+        ready!(plain.poll_filled(cx))?;
+    }
     let mut scratch = [0; SCRATCH_BYTES];
     let n = ready!(Pin::new(stream).poll_read(cx, &mut scratch))?;
     input.extend(&scratch[..n]);

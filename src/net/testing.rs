@@ -13,6 +13,7 @@ use smol::io::AsyncReadExt;
 use crate::config::Config;
 use crate::domain::id::{AccountNo, MessageId, SessionId, SessionKey};
 use crate::domain::words::{Bulletin, Event, Refusal, Reply};
+use crate::engine::seat::Letter;
 use crate::engine::{Answer, Seat};
 use crate::metrics::Carrier;
 use crate::net::guest::{Guest, Guests};
@@ -141,12 +142,8 @@ pub(super) fn session_id(number: u8) -> SessionId {
 
 /// Puts an update named `who` into a mailbox.
 pub(super) fn post(seat: &Seat, order: u64, who: &str) {
-    seat.post(
-        order,
-        &Arc::new(Bulletin::new(Event::ContactRemoved { who: who.into() })),
-        4,
-        100_000,
-    );
+    let event = Arc::new(Bulletin::new(Event::ContactRemoved { who: who.into() }));
+    seat.post(&Letter::new(order, &event), 4, 100_000);
 }
 
 /// Makes a mailbox lose its updates.

@@ -189,7 +189,9 @@ impl Model {
         self.needs(me.no, chat, 'O')?;
         // With the general chat goes the whole space.
         let all = if self.is_space(chat) { self.chats_in(chat) } else { vec![chat] };
-        all.into_iter().for_each(|chat| self.take_down(me, chat));
+        for chat in all {
+            self.take_down(me, chat);
+        }
         Ok(Reply::Done)
     }
 
@@ -210,13 +212,15 @@ impl Model {
         let parts = &self.chats[chat].parts;
         let owner = parts.iter().find(|(_, part)| part.mode().has(letter('O')));
         let part = viewer.and_then(|viewer| parts.get(&viewer));
-        let space = group.space.filter(|space| !self.group(*space).removed);
         ChatInfo {
             chat: shared(&group.address),
             kind: group.kind(),
             name: group.name.as_str().into(),
             about: group.about.as_str().into(),
-            space: space.map(|space| shared(&self.group(space).address)),
+            space: group
+                .space
+                .filter(|space| !self.group(*space).removed)
+                .map(|space| shared(&self.group(space).address)),
             open: group.open,
             default_access: group.default,
             part: part.map(|part| (part.want, part.given)),

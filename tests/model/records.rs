@@ -300,9 +300,9 @@ impl Model {
     fn see_as_news(&self, me: u32, chat: usize, record: &Record) -> MessageView {
         let mut shown = record.clone();
         let mut is_bold = record.kind == Kind::Formatted && !record.deleted;
-        let horizon = self.horizon(me, chat).unwrap_or(0);
         if record.kind == Kind::Edited {
             // The text as it is now.
+            let horizon = self.horizon(me, chat).unwrap_or(0);
             let is_hidden = self.chats[chat].hidden.contains(&(me, record.target));
             let target = self.chats[chat].records.iter().find(|other| other.id == record.target);
             match target.filter(|target| target.id > horizon && !is_hidden) {
@@ -316,15 +316,10 @@ impl Model {
             }
         }
         let is_own = self.chats[chat].own.is_some();
-        let mut previous = record.previous;
-        if record.kind == Kind::Edited && self.chats[chat].pair.is_some() {
-            // To one person it is told as it will stand in their history.
-            previous = Some(previous).filter(|p| *p > horizon).unwrap_or(0);
-        }
         let (previous, about) = match record.place {
             // A record of one's own chain is about another chat.
             Some(place) if is_own => (0, place),
-            _ => (previous, chat),
+            _ => (record.previous, chat),
         };
         let invited_to = record.place.filter(|_| !is_own).and_then(|place| {
             let group = self.chats[place].group.as_ref()?;

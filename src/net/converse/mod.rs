@@ -223,7 +223,7 @@ where
         for packet in &self.said {
             if self.out.capacity() == 0 {
                 // Room for an ordinary packet, instead of growing to it by doublings.
-                self.out.reserve(512);
+                self.out = Vec::with_capacity(512);
             }
             self.codec.encode(packet, &mut self.out);
         }

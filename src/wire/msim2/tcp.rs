@@ -88,16 +88,21 @@ impl wire::Codec for Codec {
     }
 
     fn encode(&mut self, packet: &Packet, out: &mut Vec<u8>) {
+        // No type that exists is longer: it was checked, or is ours.
         let kind = packet.kind.as_str().as_bytes();
-        out.reserve(HEAD + kind.len() + TAIL + packet.body.len());
-        out.extend_from_slice(&packet.layer.to_be_bytes());
-        out.extend_from_slice(&packet.session.map_or([0; 32], |session| *session.bytes()));
-        out.extend_from_slice(&packet.seq.to_be_bytes());
-        // Every type that exists was checked or is ours.
-        out.push(kind.len() as u8);
-        out.extend_from_slice(kind);
-        out.extend_from_slice(&(packet.body.len() as u64).to_be_bytes());
-        out.extend_from_slice(&packet.status.to_be_bytes());
+        let kind_end = HEAD + kind.len();
+        let mut head = [0; HEAD + TYPE_BYTES_MAX + TAIL];
+        head[..4].copy_from_slice(&packet.layer.to_be_bytes());
+        if let Some(session) = &packet.session {
+            head[4..36].copy_from_slice(session.bytes());
+        }
+        head[36..40].copy_from_slice(&packet.seq.to_be_bytes());
+        head[40] = kind.len() as u8;
+        head[HEAD..kind_end].copy_from_slice(kind);
+        head[kind_end..kind_end + 8].copy_from_slice(&(packet.body.len() as u64).to_be_bytes());
+        head[kind_end + 8..kind_end + TAIL].copy_from_slice(&packet.status.to_be_bytes());
+        out.reserve(kind_end + TAIL + packet.body.len());
+        out.extend_from_slice(&head[..kind_end + TAIL]);
         out.extend_from_slice(&packet.body);
     }
 }
