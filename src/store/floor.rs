@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::domain::id::{AccountNo, ChatId, MessageId};
 use crate::domain::nouns::Mark;
 use crate::store::look::Books;
-use crate::store::tables::Shelf;
+use crate::store::tables::{self, Shelf};
 use crate::store::{Store, StoreError, Tx, failure, rows};
 
 /// Where each chat begins that was deleted once.
@@ -52,7 +52,8 @@ impl Tx<'_> {
         chat: ChatId,
         id: MessageId,
     ) -> Result<bool, StoreError> {
-        let key = (account.0, chat.0, id.0);
+        let place = tables::place(chat.0, id.0);
+        let key = (account.0, &place);
         if self.tables().hidden()?.has(key)? {
             return Ok(false);
         }

@@ -11,7 +11,7 @@ use crate::limits::ANSWER_BYTES_MAX;
 use crate::store::history::{Entry, History};
 use crate::store::line::{self, Line};
 use crate::store::rows::{self, Named};
-use crate::store::tables::Shelf;
+use crate::store::tables::{self, Shelf};
 use crate::store::{Look, StoreError, failure, open_or_skip};
 
 /// Whoever has tables, and perhaps knows some answers without them.
@@ -125,8 +125,8 @@ impl<B: Books> Look for B {
     fn members_of(&self, chat: ChatId) -> Result<Vec<AccountNo>, StoreError> {
         let table = self.tables().members_by_chat()?;
         let mut accounts = Vec::new();
-        for entry in table.range((chat.0, 0)..=(chat.0, u32::MAX))? {
-            accounts.push(table.entry(entry, |key, _| Ok(AccountNo(key.1)))?);
+        for entry in table.range((chat.0, 0)..=(chat.0, u64::MAX))? {
+            accounts.push(table.entry(entry, |key, _| Ok(AccountNo(key.1 as u32)))?);
         }
         Ok(accounts)
     }
@@ -156,9 +156,9 @@ impl<B: Books> Look for B {
         let low = after.0.saturating_add(1);
         let mut ids = Vec::new();
         if low < before.0 {
-            let (low, high) = ((account.0, chat.0, low), (account.0, chat.0, before.0));
-            for entry in table.range(low..high)? {
-                ids.push(table.entry(entry, |key, _| Ok(MessageId(key.2)))?);
+            let (low, high) = (tables::place(chat.0, low), tables::place(chat.0, before.0));
+            for entry in table.range((account.0, &low)..(account.0, &high))? {
+                ids.push(table.entry(entry, |key, _| Ok(MessageId(tables::id_at(key.1))))?);
             }
         }
         Ok(ids)

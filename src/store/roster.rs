@@ -145,12 +145,12 @@ impl Tx<'_> {
             self.state.rosters.put(account, chat, member);
         }
         let table = self.tables.members_by_chat_mut()?;
-        let key = (chat.0, account.0);
+        let key = (chat.0, u64::from(account.0));
         if table.has(key)? { Ok(()) } else { table.put(key, 0, |_| {}) }
     }
 
     pub(super) fn strike(&mut self, account: AccountNo, chat: ChatId) -> Result<(), StoreError> {
         self.state.rosters.remove(account, chat);
-        self.tables.members_by_chat_mut()?.remove((chat.0, account.0))
+        self.tables.members_by_chat_mut()?.remove((chat.0, account.0.into()))
     }
 }

@@ -35,11 +35,11 @@ pub(super) const MEMBERS: Definition<(u32, u64)> = TableDefinition::new("members
 /// Chat, message id: every message that has been merged, see `merge`.
 pub(super) const MESSAGES: Definition<(u64, u64)> = TableDefinition::new("messages");
 /// Chat, account: an index of groups and channels, its values are empty.
-pub(super) const MEMBERS_BY_CHAT: Definition<(u64, u32)> = TableDefinition::new("members_by_chat");
+pub(super) const MEMBERS_BY_CHAT: Definition<(u64, u64)> = TableDefinition::new("members_by_chat");
 /// Chat: up to which message everything is gone for everybody.
 pub(super) const FLOORS: Definition<u64> = TableDefinition::new("floors");
-/// Account, chat, message id: gone for this account alone.
-pub(super) const HIDDEN: Definition<(u32, u64, u64)> = TableDefinition::new("hidden");
+/// Account, chat and message id as [`place`] puts them: gone for this account alone.
+pub(super) const HIDDEN: Definition<(u32, &[u8; 16])> = TableDefinition::new("hidden");
 /// General chat of a space, chat: an index, its values are empty.
 pub(super) const SPACES: Definition<(u64, u64)> = TableDefinition::new("spaces");
 /// Account number: what somebody tells of themselves.
@@ -59,6 +59,17 @@ pub(super) const INVITES: Definition<&[u8; 16]> = TableDefinition::new("invites"
 pub(super) const SECRETS: Definition<(u32, &str)> = TableDefinition::new("secrets");
 /// How many there are.
 pub(super) const TABLES: usize = 18;
+
+/// A chat and a message of it, in their order. Every type of key costs some 80 KiB of code, so that
+/// a key takes the shape of another table's where it can.
+pub(super) fn place(chat: u64, id: u64) -> [u8; 16] {
+    ((u128::from(chat) << 64) | u128::from(id)).to_be_bytes()
+}
+
+/// The message of a [`place`].
+pub(super) fn id_at(place: &[u8; 16]) -> u64 {
+    u128::from_be_bytes(*place) as u64
+}
 
 /// One table of one transaction.
 pub(super) struct Opened<'a, K: Key + 'static> {
@@ -197,9 +208,9 @@ pub(super) struct Tables<'a> {
     chats: OnceCell<Opened<'a, u64>>,
     members: OnceCell<Opened<'a, (u32, u64)>>,
     messages: OnceCell<Opened<'a, (u64, u64)>>,
-    members_by_chat: OnceCell<Opened<'a, (u64, u32)>>,
+    members_by_chat: OnceCell<Opened<'a, (u64, u64)>>,
     floors: OnceCell<Opened<'a, u64>>,
-    hidden: OnceCell<Opened<'a, (u32, u64, u64)>>,
+    hidden: OnceCell<Opened<'a, (u32, &'static [u8; 16])>>,
     spaces: OnceCell<Opened<'a, (u64, u64)>>,
     profiles: OnceCell<Opened<'a, u32>>,
     recent: OnceCell<Opened<'a, (u64, u64)>>,
@@ -295,13 +306,15 @@ impl<'a> Tables<'a> {
     }
     pub(super) fn members_by_chat_mut(
         &mut self,
-    ) -> Result<&mut Opened<'a, (u64, u32)>, StoreError> {
+    ) -> Result<&mut Opened<'a, (u64, u64)>, StoreError> {
         self.source.open_mut(&mut self.members_by_chat, "members_by_chat", MEMBERS_BY_CHAT)
     }
     pub(super) fn floors_mut(&mut self) -> Result<&mut Opened<'a, u64>, StoreError> {
         self.source.open_mut(&mut self.floors, "floors", FLOORS)
     }
-    pub(super) fn hidden_mut(&mut self) -> Result<&mut Opened<'a, (u32, u64, u64)>, StoreError> {
+    pub(super) fn hidden_mut(
+        &mut self,
+    ) -> Result<&mut Opened<'a, (u32, &'static [u8; 16])>, StoreError> {
         self.source.open_mut(&mut self.hidden, "hidden", HIDDEN)
     }
     pub(super) fn spaces_mut(&mut self) -> Result<&mut Opened<'a, (u64, u64)>, StoreError> {
@@ -354,9 +367,9 @@ pub(super) trait Shelf {
     fn chats(&self) -> Result<&Opened<'_, u64>, StoreError>;
     fn members(&self) -> Result<&Opened<'_, (u32, u64)>, StoreError>;
     fn messages(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError>;
-    fn members_by_chat(&self) -> Result<&Opened<'_, (u64, u32)>, StoreError>;
+    fn members_by_chat(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError>;
     fn floors(&self) -> Result<&Opened<'_, u64>, StoreError>;
-    fn hidden(&self) -> Result<&Opened<'_, (u32, u64, u64)>, StoreError>;
+    fn hidden(&self) -> Result<&Opened<'_, (u32, &'static [u8; 16])>, StoreError>;
     fn spaces(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError>;
     fn profiles(&self) -> Result<&Opened<'_, u32>, StoreError>;
     fn recent(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError>;
@@ -389,13 +402,13 @@ impl Shelf for Tables<'_> {
     fn messages(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError> {
         self.source.open(&self.messages, "messages", MESSAGES)
     }
-    fn members_by_chat(&self) -> Result<&Opened<'_, (u64, u32)>, StoreError> {
+    fn members_by_chat(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError> {
         self.source.open(&self.members_by_chat, "members_by_chat", MEMBERS_BY_CHAT)
     }
     fn floors(&self) -> Result<&Opened<'_, u64>, StoreError> {
         self.source.open(&self.floors, "floors", FLOORS)
     }
-    fn hidden(&self) -> Result<&Opened<'_, (u32, u64, u64)>, StoreError> {
+    fn hidden(&self) -> Result<&Opened<'_, (u32, &'static [u8; 16])>, StoreError> {
         self.source.open(&self.hidden, "hidden", HIDDEN)
     }
     fn spaces(&self) -> Result<&Opened<'_, (u64, u64)>, StoreError> {

@@ -52,17 +52,17 @@ impl Reader {
         walk.over::<u64>(Shelf::chats, |_, id, f, _| rows::chat(ChatId(*id), f?).map(drop))?;
         walk.over::<(u32, u64)>(Shelf::members, |_, key, fields, here| {
             rows::member(fields?)?;
-            let index = || here.tables.members_by_chat().and_then(|t| t.has((key.1, key.0)));
+            let index = || here.tables.members_by_chat().and_then(|t| t.has((key.1, key.0.into())));
             let there = if ChatId(key.1).is_group() { index() } else { Ok(true) };
             exists(there, "its chat does not list it")
         })?;
-        walk.over::<(u64, u32)>(Shelf::members_by_chat, |_, key, fields, here| {
+        walk.over::<(u64, u64)>(Shelf::members_by_chat, |_, key, fields, here| {
             skim(fields?)?;
-            let there = here.tables.members().and_then(|table| table.has((key.1, key.0)));
+            let there = here.tables.members().and_then(|table| table.has((key.1 as u32, key.0)));
             exists(there, "its member is gone")
         })?;
         walk.over::<u64>(Shelf::floors, |_, _, f, _| rows::floor(f?).map(drop))?;
-        walk.over::<(u32, u64, u64)>(Shelf::hidden, |_, _, fields, _| skim(fields?))?;
+        walk.over::<(u32, &[u8; 16])>(Shelf::hidden, |_, _, fields, _| skim(fields?))?;
         walk.over::<(u64, u64)>(Shelf::spaces, |_, key, fields, here| {
             skim(fields?)?;
             exists(here.tables.chats().and_then(|table| table.has(key.1)), "its chat is gone")
