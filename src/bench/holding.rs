@@ -39,6 +39,8 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub(super) enum Carrier {
     Tcp,
     Tls,
+    /// mSIM 2 in lines.
+    Line,
     /// A parked `GET /v3/fetch`.
     Poll,
 }
@@ -127,6 +129,10 @@ async fn connect(
         let door = server.http.ok_or("the server has no HTTP door")?;
         return park(executor, door, sessions).await;
     }
+    if carrier == Carrier::Line {
+        let door = server.line.ok_or("the server has no line door")?;
+        return write_lines(executor, door, sessions).await;
+    }
     let door = server.tcp;
     let links = crowd::together(executor, sessions.len(), |index| {
         let (connector, session) = (connector.clone(), sessions[index]);
@@ -147,6 +153,65 @@ async fn idle(mut link: Link<Box<dyn Stream>>) -> Result<(), String> {
     loop {
         link.next().await?;
     }
+}
+
+/// One idle connection a session, on the line door.
+async fn write_lines(
+    executor: &LocalExecutor<'static>,
+    door: SocketAddr,
+    sessions: Vec<[u8; 32]>,
+) -> Result<Vec<Idler>, String> {
+    let streams = crowd::together(executor, sessions.len(), |index| {
+        let session = hex(&sessions[index]);
+        async move {
+            let mut stream = link::connect(door).await?;
+            let lines = format!("HELLO session={session}\nCHATS-GET count=1\n");
+            let broken = |e: std::io::Error| format!("a line connection broke: {e}");
+            stream.write_all(lines.as_bytes()).await.map_err(broken)?;
+            for answer in answers(&mut stream, 2).await? {
+                if !answer.starts_with("200 ") {
+                    return Err(format!("a line was answered {answer:?}"));
+                }
+            }
+            Ok(stream)
+        }
+    })
+    .await?;
+    Ok(streams.into_iter().map(|stream| executor.spawn(listen(stream))).collect())
+}
+
+/// So many lines that are no pushes.
+async fn answers(stream: &mut Async<TcpStream>, count: usize) -> Result<Vec<String>, String> {
+    let mut answers = Vec::new();
+    let mut input = Vec::new();
+    while answers.len() < count {
+        let mut chunk = [0; 512];
+        match stream.read(&mut chunk).await.map_err(|e| format!("no answer to a line: {e}"))? {
+            0 => return Err("the server closed a line connection".into()),
+            n => input.extend_from_slice(&chunk[..n]),
+        }
+        while let Some(end) = input.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = input.drain(..=end).collect();
+            if !line.starts_with(b"PUSH ") {
+                answers.push(String::from_utf8_lossy(line.trim_ascii_end()).into_owned());
+            }
+        }
+        if input.len() > HEAD_BYTES_MAX {
+            return Err("a line without end".into());
+        }
+    }
+    Ok(answers)
+}
+
+/// Reads until the connection ends, which it should not.
+async fn listen(mut stream: Async<TcpStream>) -> Result<(), String> {
+    loop {
+        answers(&mut stream, 1).await?;
+    }
+}
+
+fn hex(session: &[u8; 32]) -> String {
+    session.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn dial(
@@ -198,8 +263,9 @@ async fn poll(
     session: [u8; 32],
     polls: Rc<Polls>,
 ) -> Result<(), String> {
-    let hex: String = session.iter().map(|byte| format!("{byte:02x}")).collect();
-    let request = format!("GET /v3/fetch HTTP/1.1\r\nHost: localhost\r\nX-Session: {hex}\r\n\r\n");
+    let session = hex(&session);
+    let request =
+        format!("GET /v3/fetch HTTP/1.1\r\nHost: localhost\r\nX-Session: {session}\r\n\r\n");
     let broken = |e: std::io::Error| format!("a long poll broke: {e}");
     let mut input = Vec::new();
     stream.write_all(request.as_bytes()).await.map_err(broken)?;
@@ -269,6 +335,24 @@ mod tests {
         }
         assert!(answer(b"garbage\r\n\r\n").is_err());
         assert!(answer(&[b'x'; HEAD_BYTES_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn lines_are_awaited_whole_and_the_end_is_an_error() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let door = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for part in ["PUSH RESYNC\n200 HEL", "LO\n40", "1 CHATS-GET\n"] {
+                std::io::Write::write_all(&mut stream, part.as_bytes()).unwrap();
+            }
+        });
+        smol::block_on(async {
+            let mut stream = link::connect(door).await.unwrap();
+            assert_eq!(answers(&mut stream, 2).await.unwrap(), ["200 HELLO", "401 CHATS-GET"]);
+            assert!(answers(&mut stream, 1).await.unwrap_err().contains("closed"));
+        });
+        server.join().unwrap();
     }
 
     #[test]

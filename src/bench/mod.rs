@@ -176,6 +176,7 @@ impl Bench<'_> {
             Row::Send(senders) => self.send(senders, report),
             Row::FanOut(members) => fan_out(self.plan, row, usize::from(members), report),
             Row::Tcp => hold(self.plan, row, Carrier::Tcp, 2.0, report),
+            Row::Line => hold(self.plan, row, Carrier::Line, 2.0, report),
             Row::Poll => hold(self.plan, row, Carrier::Poll, 2.5, report),
             Row::Tls => hold(self.plan, row, Carrier::Tls, 13.0, report),
             Row::History => history(self.plan, self.past(report)?, report),

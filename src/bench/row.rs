@@ -15,6 +15,7 @@ pub enum Row {
     FanOut(u16),
     /// Memory of idle connections, by carrier.
     Tcp,
+    Line,
     Poll,
     Tls,
     /// Pages of history, and starts with that history on the disk.
@@ -25,7 +26,7 @@ pub enum Row {
 
 impl Row {
     /// In the order of measuring: from the quiet to the loud.
-    pub const ALL: [Row; 14] = [
+    pub const ALL: [Row; 15] = [
         Row::Disk,
         Row::Start,
         Row::Idle,
@@ -36,6 +37,7 @@ impl Row {
         Row::FanOut(200),
         Row::FanOut(1000),
         Row::Tcp,
+        Row::Line,
         Row::Poll,
         Row::Tls,
         Row::History,
@@ -50,6 +52,7 @@ impl Row {
             Row::Send(senders) => format!("send-{senders}"),
             Row::FanOut(members) => format!("fanout-{members}"),
             Row::Tcp => "tcp".into(),
+            Row::Line => "line".into(),
             Row::Poll => "poll".into(),
             Row::Tls => "tls".into(),
             Row::History => "history".into(),
@@ -71,6 +74,7 @@ impl Row {
             | Row::Idle
             | Row::FanOut(_)
             | Row::Tcp
+            | Row::Line
             | Row::Poll
             | Row::Tls
             | Row::History

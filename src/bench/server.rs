@@ -30,6 +30,7 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(30);
 pub(super) struct Server {
     pub(super) tcp: SocketAddr,
     pub(super) http: Option<SocketAddr>,
+    pub(super) line: Option<SocketAddr>,
     /// Absent for a running server of which only the door is known.
     pub(super) pid: Option<u32>,
     admin: Option<PathBuf>,
@@ -46,16 +47,17 @@ struct Own {
 impl Server {
     /// Somebody else's server.
     pub(super) fn running(tcp: SocketAddr, pid: Option<u32>, admin: Option<PathBuf>) -> Server {
-        Server { tcp, http: None, pid, admin, own: None }
+        Server { tcp, http: None, line: None, pid, admin, own: None }
     }
 
     /// A server of our own on an empty database in a new directory under `parent`. Returns once
     /// its TCP door answers HELLO (with TLS: accepts a connection), and how long that took.
     pub(super) fn start(parent: &Path, tls: bool) -> Result<(Server, Duration), String> {
         let scratch = Scratch::new(parent)?;
-        let (tcp, http) = free_doors().map_err(|e| format!("no free port on the loopback: {e}"))?;
+        let doors @ [tcp, http, line] =
+            free_doors().map_err(|e| format!("no free port on the loopback: {e}"))?;
         let data = scratch.path().join("data");
-        let text = configuration(&data, tcp, http, tls);
+        let text = configuration(&data, doors, tls);
         fs::write(config_file(&scratch), text)
             .map_err(|e| format!("cannot write the server's configuration: {e}"))?;
         let began = Instant::now();
@@ -63,6 +65,7 @@ impl Server {
         let mut server = Server {
             tcp,
             http: Some(http),
+            line: Some(line),
             pid: Some(child.id()),
             admin: Some(data.join("admin.sock")),
             own: Some(Own { child, scratch }),
@@ -182,17 +185,18 @@ fn log_file(scratch: &Scratch) -> PathBuf {
     scratch.path().join("server.log")
 }
 
-/// Two ports that were free a moment ago; held together so that they differ.
-fn free_doors() -> std::io::Result<(SocketAddr, SocketAddr)> {
-    let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok((tcp.local_addr()?, http.local_addr()?))
+/// Three ports that were free a moment ago; held together so that they differ.
+fn free_doors() -> std::io::Result<[SocketAddr; 3]> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let held = [bind()?, bind()?, bind()?];
+    let [tcp, http, line] = &held;
+    Ok([tcp.local_addr()?, http.local_addr()?, line.local_addr()?])
 }
 
 /// As a server of a household is set up, but for what would stop one address from being 500 people:
 /// no rates, no login delays, cheap password hashes, room for many sessions of few accounts. The
 /// ceiling of 128 MiB gives the database a cache of 8 MiB, what a machine with 512 MB would have.
-fn configuration(data: &Path, tcp: SocketAddr, http: SocketAddr, tls: bool) -> String {
+fn configuration(data: &Path, [tcp, http, line]: [SocketAddr; 3], tls: bool) -> String {
     let data = data.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
     let tls = if tls { "self-signed" } else { "off" };
     format!(
@@ -204,7 +208,7 @@ fn configuration(data: &Path, tcp: SocketAddr, http: SocketAddr, tls: bool) -> S
          [listen]\n\
          tcp = \"{tcp}\"\n\
          http = \"{http}\"\n\
-         line = \"\"\n\
+         line = \"{line}\"\n\
          tags = \"\"\n\
          files = \"\"\n\
          tinode = \"\"\n\
@@ -258,7 +262,7 @@ mod tests {
     #[test]
     fn the_written_configuration_is_one_the_server_reads() {
         let door = SocketAddr::from(([127, 0, 0, 1], 9));
-        let text = configuration(Path::new("/tmp/a \"quoted\" place"), door, door, true);
+        let text = configuration(Path::new("/tmp/a \"quoted\" place"), [door; 3], true);
         let config: Config = basic_toml::from_str(&text).unwrap();
         assert_eq!(config.data_dir, Path::new("/tmp/a \"quoted\" place"));
         assert_eq!(config.listen.tcp, "127.0.0.1:9");
