@@ -3,7 +3,7 @@
 //! chain (see [`ChatId::own`]).
 //!
 //! An edit's record has no text of its own and a deleted message has none left, so that what was
-//! deleted is unreadable at once, and gone from the file with the next backup.
+//! deleted is unreadable at once and in no later backup, which is the compacted file.
 
 use std::sync::Arc;
 
