@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::eyes::name;
-use crate::domain::id::{AccountNo, Address, ChatId, SessionKey, Timestamp};
+use crate::domain::id::{AccountNo, Address, ChatId, Timestamp};
 use crate::domain::nouns::{Access, Account, AccountState, ContactState};
 use crate::domain::session::Caller;
 use crate::domain::words::{Audience, Event, News, Refusal, Reply};
@@ -148,24 +148,20 @@ fn viewers(
     Ok(seeing.into())
 }
 
-/// Tells them that somebody has stopped, whoever noticed it.
+/// Tells them that somebody has stopped, whoever noticed it, also of who may not write any more.
 pub fn stop_typing(
     tx: &mut Tx<'_>,
     who: AccountNo,
     chat: &Address,
 ) -> Result<Vec<News>, StoreError> {
     let mut news = Vec::new();
-    // No session of theirs did it, so that none is answered instead.
-    let me = Caller { account: who, key: SessionKey([0; 16]) };
-    match typing(tx, &me, chat, false, &mut news) {
-        // Where they may not write any more there is nobody to tell.
-        Ok(_) | Err(Fault::Refused(_)) => Ok(news),
-        Err(Fault::Store(error)) => Err(error),
+    if let Some(found) = chat::find(tx, chat)? {
+        tell_typing(tx, who, &found, false, &mut news)?;
     }
+    Ok(news)
 }
 
-/// Tells the others in a chat that somebody is typing, or has stopped. Nothing is stored. In groups
-/// of more than `READERS_TOLD_MAX` nobody is told: there somebody always types.
+/// Tells the others in a chat that somebody is typing, or has stopped. Nothing is stored.
 pub(in crate::domain) fn typing(
     tx: &mut Tx<'_>,
     me: &Caller,
@@ -174,33 +170,48 @@ pub(in crate::domain) fn typing(
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
     let found = chat::find(tx, address)?.ok_or(Refusal::NoSuchChat)?;
-    let from = name(tx, me.account)?;
-    let mine = account::row(tx, me.account)?.address;
+    if let chat::Found::Group(chat) = &found {
+        let mode = tx.part(me.account, chat.id)?.unwrap_or_default().mode();
+        if !mode.is_member() {
+            return Err(Refusal::NoSuchChat.into());
+        }
+        if !mode.has(Access::WRITE) {
+            return Err(Refusal::NotAllowed.into());
+        }
+    }
+    tell_typing(tx, me.account, &found, on, news)?;
+    Ok(Reply::Done)
+}
+
+/// Not across a block. In groups of more than `READERS_TOLD_MAX` nobody is told: there somebody
+/// always types.
+fn tell_typing(
+    tx: &mut Tx<'_>,
+    who: AccountNo,
+    found: &chat::Found,
+    on: bool,
+    news: &mut Vec<News>,
+) -> Result<(), StoreError> {
+    let from = name(tx, who)?;
+    let mine = account::row(tx, who)?.address;
     match found {
-        chat::Found::Account(other) if other == me.account => {}
+        chat::Found::Account(other) if *other == who => {}
         chat::Found::Account(other) => {
-            let theirs = account::row(tx, other)?.address;
-            let apart = contact::is_blocked(tx, other, &mine)?
-                || contact::is_blocked(tx, me.account, &theirs)?;
+            let theirs = account::row(tx, *other)?.address;
+            let apart =
+                contact::is_blocked(tx, *other, &mine)? || contact::is_blocked(tx, who, &theirs)?;
             if !apart {
                 let event = Event::Typing { chat: from.clone(), from, on };
-                news.push(News::to_one(other, None, event));
+                news.push(News::to_one(*other, None, event));
             }
         }
         chat::Found::Group(chat) => {
-            let mode = tx.part(me.account, chat.id)?.unwrap_or_default().mode();
-            if !mode.is_member() {
-                return Err(Refusal::NoSuchChat.into());
-            }
-            if !mode.has(Access::WRITE) {
-                return Err(Refusal::NotAllowed.into());
-            }
             let readers = tx.roster(chat.id)?.readers().clone();
             if readers.len() > READERS_TOLD_MAX {
-                return Ok(Reply::Done);
+                return Ok(());
             }
             let mut told = Vec::with_capacity(readers.len());
-            for reader in readers.iter().filter(|reader| **reader != me.account) {
+            for reader in readers.iter().filter(|reader| **reader != who) {
                 if !contact::is_blocked(tx, *reader, &mine)? {
                     told.push(*reader);
                 }
@@ -211,13 +222,13 @@ pub(in crate::domain) fn typing(
             news.push(News::new(to, None, event));
         }
     }
-    Ok(Reply::Done)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::testing::{HOME, Me, World, contact, refused};
+    use crate::domain::testing::{HOME, Me, World, address, contact, heard_by, refused};
     use crate::domain::words::{Command, Query};
 
     fn viewers_of(world: &World, me: Me) -> Vec<AccountNo> {
@@ -277,5 +288,21 @@ mod tests {
         let nobody = crate::domain::testing::address("nobody");
         let outcome = world.ask(alice, Command::Typing { chat: nobody, on: true });
         assert_eq!(refused(&outcome), Refusal::NoSuchChat);
+    }
+
+    #[test]
+    fn who_was_shown_out_while_typing_is_seen_to_stop() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        world.group_of("garden", &[alice, bob, carol]);
+        let chat = address("garden");
+        let outcome = world.ask(bob, Command::Typing { chat: chat.clone(), on: true });
+        assert_eq!(heard_by(&outcome, carol.account, None).len(), 1);
+        let kick = Command::Kick { chat: chat.clone(), who: address("bob"), ban: true };
+        assert!(world.ask(alice, kick).reply.is_ok());
+        let off = Command::Typing { chat: chat.clone(), on: false };
+        assert_eq!(refused(&world.ask(bob, off)), Refusal::NoSuchChat);
+        let news = world.store.write(|tx| stop_typing(tx, bob.account, &chat)).unwrap();
+        let heard: Vec<AccountNo> = news[0].to.accounts().collect();
+        assert_eq!(heard, [alice.account, carol.account]);
     }
 }
