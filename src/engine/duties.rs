@@ -63,15 +63,16 @@ impl Engine {
     /// One piece of what can wait, and waits for everybody who asks something.
     fn tidy_up(&mut self, now: Instant) -> Result<(), String> {
         if self.merge_at.is_some_and(|at| at <= now) && self.core.inbox.is_empty() {
-            if !self.store.has_room() {
-                // Its pages are needed before it frees any.
-                self.rest_until = Some(now + REST);
-                return Ok(());
+            if self.store.has_room() {
+                let merged = self.store.merge();
+                self.settle(merged)?;
+                self.merge_at = self.store.is_ripe().then_some(now);
+                self.core.metrics.set_work(self.store.work());
+            } else {
+                // Its pages are needed before it frees any. The others go on: what was deleted is
+                // what makes room.
+                self.merge_at = Some(now + REST);
             }
-            let merged = self.store.merge();
-            self.settle(merged)?;
-            self.merge_at = self.store.is_ripe().then_some(now);
-            self.core.metrics.set_work(self.store.work());
         }
         if self.store.is_unswept() && now >= self.removal_due() {
             self.removal_at = now + REMOVAL_PAUSE;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::*;
-use crate::domain::id::{Address, ChatId, Login, MessageId, Seq};
-use crate::domain::words::{Draft, Event, SessionKind};
+use crate::domain::id::{Address, ChatId, Login, MessageId, Seq, Timestamp};
+use crate::domain::nouns::Mark;
+use crate::domain::words::{Draft, Event, Kind, SessionKind};
 use crate::limits::RECENT_RIPE;
 use crate::store::{Look, Options, Place};
 
@@ -254,4 +255,43 @@ fn after_the_stop_everybody_is_told_to_come_back() {
     let House { exchange, running } = house;
     running.stop().expect("the engine stops in order");
     assert!(matches!(exchange.order(Order::Users), Err(Refusal::Unavailable)));
+}
+
+#[test]
+fn what_was_deleted_makes_room_on_a_full_disk_where_a_merge_has_none() {
+    let home = tempfile::tempdir().expect("a directory");
+    let place = Place::Directory(home.path().into());
+    let chat = ChatId::direct(AccountNo(1), AccountNo(2));
+    let options = Options { cache_bytes: 1 << 20, free_space: 0 };
+    let mut store = Store::open(place.clone(), options.clone()).expect("it opens");
+    let text: Arc<str> = "x".into();
+    let fill = |store: &mut Store| {
+        let filled = store.write(|tx| {
+            let mut say = || tx.append(chat, AccountNo(1), Timestamp(1), Kind::Text, &text, None);
+            for _ in 1..RECENT_RIPE {
+                say()?;
+            }
+            say()
+        });
+        filled.expect("it is written")
+    };
+    let deleted = fill(&mut store);
+    store.merge().expect("it merges");
+    store
+        .write(|tx| tx.put_floor(chat, Mark { id: deleted.id, seq: deleted.seq }))
+        .expect("it is written");
+    fill(&mut store);
+    assert!(store.is_ripe());
+    drop(store);
+    let full = Options { free_space: u64::MAX, ..options };
+    let store = Store::open(place, full).expect("it opens");
+    let config = Arc::new(Config::for_tests());
+    let (exchange, running) = start(store, config, Arc::default(), 1 << 20).expect("it starts");
+    let late = Instant::now() + Duration::from_secs(20);
+    let oldest = || exchange.core.reader.read(|here| here.message(chat, MessageId(1)));
+    while oldest().expect("it can be read").is_some() {
+        assert!(Instant::now() < late, "what was deleted is still there");
+        std::thread::yield_now();
+    }
+    running.stop().expect("the engine stops in order");
 }

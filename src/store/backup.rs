@@ -9,11 +9,10 @@ use std::path::Path;
 
 use redb::{Key, TableDefinition, TableHandle, WriteTransaction};
 
-use crate::store::floor::Floors;
 use crate::store::tables::{self, Opened, Record, Shelf, Tables};
 use crate::store::tlv::{self, Fields, Flaw};
 use crate::store::verify::{Chain, Findings};
-use crate::store::{Reader, StoreError, Verdict, arrivals, create, failure, history};
+use crate::store::{Reader, StoreError, Verdict, arrivals, create, failure, floor, history};
 
 /// `progress` is told after so many records.
 const PROGRESS_RECORDS: u64 = 1024;
@@ -102,16 +101,20 @@ impl Copy<'_> {
         let mut end = table.upper_bound_mut(Bound::<(u64, u64)>::Unbounded).map_err(failure)?;
         let mut chain = Chain::default();
         let mut record = Vec::new();
-        let floors = Floors::of(from)?;
+        let (mut chat, mut floor) = (None, None);
         let mut copied = 0;
         for entry in history::in_order(merged, recent, &young, None)? {
             let entry = entry?;
             copied += 1;
-            if floors.cover((entry.chat.0, entry.id.0)) {
+            if chat != Some(entry.chat) {
+                chat = Some(entry.chat);
+                floor = floor::of(from, entry.chat)?;
+            }
+            if floor.is_some_and(|floor| entry.id < floor.id) {
                 continue;
             }
             // One with a wrong check is named by the chain.
-            chain.message(&mut self.findings, &entry, |chat| floors.of_chat(chat));
+            chain.message(&mut self.findings, &entry, |_| floor);
             record.clear();
             entry.settle(&mut record);
             end.insert_before((entry.chat.0, entry.id.0), record.as_slice()).map_err(failure)?;

@@ -4,36 +4,16 @@
 //! `messages` in slices when there is time for it; a merge leaves those out that wait in `recent`, and
 //! no backup takes any along.
 
-use std::collections::BTreeMap;
-
 use crate::domain::id::{AccountNo, ChatId, MessageId};
 use crate::domain::nouns::Mark;
 use crate::store::look::Books;
 use crate::store::tables::{self, Shelf};
-use crate::store::{Store, StoreError, Tx, failure, rows};
+use crate::store::{Store, StoreError, Tx, failure, open_or_skip, rows};
 
-/// Where each chat begins that was deleted once.
-pub(super) struct Floors(BTreeMap<ChatId, Mark>);
-
-impl Floors {
-    pub(super) fn of(tables: &impl Shelf) -> Result<Floors, StoreError> {
-        let table = tables.floors()?;
-        let mut floors = BTreeMap::new();
-        for entry in table.range(..)? {
-            let (chat, floor) =
-                table.entry(entry, |chat, fields| Ok((*chat, rows::floor(fields)?)))?;
-            floors.insert(ChatId(chat), floor);
-        }
-        Ok(Floors(floors))
-    }
-
-    pub(super) fn of_chat(&self, chat: ChatId) -> Option<Mark> {
-        self.0.get(&chat).copied()
-    }
-
-    pub(super) fn cover(&self, (chat, id): (u64, u64)) -> bool {
-        self.of_chat(ChatId(chat)).is_some_and(|floor| id < floor.id.0)
-    }
+/// Where a chat begins that was deleted once. A row that cannot be read hides nothing from a merge or
+/// a backup: neither may stop there, and what they left out would be gone for good.
+pub(super) fn of(tables: &impl Shelf, chat: ChatId) -> Result<Option<Mark>, StoreError> {
+    open_or_skip(tables.floors()?.row(chat.0, rows::floor))
 }
 
 impl Tx<'_> {
@@ -67,10 +47,11 @@ impl Tx<'_> {
     fn sweep(&mut self, count: usize) -> Result<usize, StoreError> {
         let mut gone: Vec<(u64, u64)> = Vec::new();
         for entry in self.tables.floors()?.range(..)? {
-            let (chat, floor) = self
+            let row = self
                 .tables
                 .floors()?
-                .entry(entry, |chat, fields| Ok((*chat, rows::floor(fields)?)))?;
+                .entry(entry, |chat, fields| Ok(Some((*chat, rows::floor(fields)?))));
+            let Some((chat, floor)) = open_or_skip(row)? else { continue };
             let below = self.tables.messages()?.range((chat, 0)..(chat, floor.id.0))?;
             for entry in below.take(count - gone.len()) {
                 gone.push(entry.map_err(failure)?.0.value());

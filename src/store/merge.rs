@@ -9,12 +9,12 @@ use std::ops::Bound;
 
 use redb::CursorError;
 
+use crate::domain::id::ChatId;
 use crate::limits::MERGE_BYTES_MAX;
 use crate::store::arrivals::Place;
-use crate::store::floor::Floors;
 use crate::store::history::Entry;
 use crate::store::tables::{Opened, Shelf};
-use crate::store::{StoreError, Tx, failure};
+use crate::store::{StoreError, Tx, failure, floor};
 
 impl Tx<'_> {
     /// Merges the oldest messages of `recent`, as many as one commit should carry: those of so many
@@ -27,13 +27,16 @@ impl Tx<'_> {
             self.state.floor = Some(u64::MAX);
             return Ok(());
         };
-        let floors = Floors::of(&self.tables)?;
-        places.retain(|place| !floors.cover(*place));
         places.sort_unstable();
-        let (messages, recent) = self.tables.message_tables()?;
         for chat in places.chunk_by(|one, next| one.0 == next.0) {
-            insert(messages, recent, chat)?;
+            let floor = floor::of(&self.tables, ChatId(chat[0].0))?.unwrap_or_default();
+            let kept = &chat[chat.partition_point(|(_, id)| *id < floor.id.0)..];
+            if !kept.is_empty() {
+                let (messages, recent) = self.tables.message_tables()?;
+                insert(messages, recent, kept)?;
+            }
         }
+        let recent = self.tables.recent_mut()?;
         recent.writable()?.retain_in(..=(last, u64::MAX), |_, _| false).map_err(failure)?;
         self.state.floor = Some(last + 1);
         Ok(())

@@ -359,9 +359,13 @@ impl Store {
     }
 
     /// The idle seal: one empty commit with quick repair on, so that a start after a power cut need
-    /// not read the whole file. What rests is merged first, unless it is too little to be worth it.
+    /// not read the whole file. What rests is merged first, unless it is too little to be worth it or
+    /// there is no room: the pages of a merge are needed before it frees any.
     pub fn seal(&mut self) -> Result<(), StoreError> {
-        while self.waiting() >= self.hurried(RECENT_REST) && !self.spares_merges() {
+        while self.waiting() >= self.hurried(RECENT_REST)
+            && !self.spares_merges()
+            && self.has_room()
+        {
             self.merge()?;
         }
         self.run(Ending::Seal, |_| Ok(()))

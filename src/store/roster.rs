@@ -13,6 +13,10 @@ use crate::limits::ROSTER_PARTS_MAX;
 use crate::store::marks::raise;
 use crate::store::{Look, StoreError, Tx};
 
+/// What a roster weighs without its parts: its place in the map, its list of readers, and the room
+/// that a vector of few parts takes beyond them.
+const ROSTER_PARTS: usize = 5;
+
 /// Everybody who has a part in a group, whoever gave it to them.
 #[derive(Debug, Default)]
 pub struct Roster {
@@ -69,6 +73,7 @@ impl Roster {
 #[derive(Debug, Default)]
 pub(super) struct Rosters {
     known: HashMap<ChatId, Roster>,
+    /// About what they weigh, in parts.
     parts: usize,
 }
 
@@ -84,6 +89,9 @@ impl Rosters {
             }
         }
         roster.count_readers();
+        if self.parts > ROSTER_PARTS_MAX {
+            *self = Rosters::default();
+        }
     }
 
     fn remove(&mut self, account: AccountNo, chat: ChatId) {
@@ -96,10 +104,11 @@ impl Rosters {
     }
 
     fn keep(&mut self, chat: ChatId, roster: Roster) {
-        if self.parts + roster.parts.len() > ROSTER_PARTS_MAX {
+        let parts = ROSTER_PARTS + roster.parts.len();
+        if self.parts + parts > ROSTER_PARTS_MAX {
             *self = Rosters::default();
         }
-        self.parts += roster.parts.len();
+        self.parts += parts;
         self.known.insert(chat, roster);
     }
 
@@ -128,8 +137,9 @@ impl Tx<'_> {
         if !self.state.rosters.known.contains_key(&chat) {
             // First, so that nobody's last message has to be looked for.
             self.window(chat)?;
-            let mut parts = Vec::new();
-            for account in self.members_of(chat)? {
+            let accounts = self.members_of(chat)?;
+            let mut parts = Vec::with_capacity(accounts.len());
+            for account in accounts {
                 if let Some(member) = self.member(account, chat)? {
                     parts.push((account, member));
                 }
@@ -152,5 +162,40 @@ impl Tx<'_> {
     pub(super) fn strike(&mut self, account: AccountNo, chat: ChatId) -> Result<(), StoreError> {
         self.state.rosters.remove(account, chat);
         self.tables.members_by_chat_mut()?.remove((chat.0, account.0.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_roster_without_members_takes_room_too() {
+        for parts in [0, 1] {
+            let mut rosters = Rosters::default();
+            let mut most = 0;
+            for chat in 0..ROSTER_PARTS_MAX as u64 {
+                let part = (AccountNo(1), Member::default());
+                rosters.keep(ChatId(chat), Roster::of(vec![part; parts]));
+                most = most.max(rosters.known.len());
+            }
+            assert!(most <= ROSTER_PARTS_MAX / 4, "{most} of {parts}");
+        }
+    }
+
+    #[test]
+    fn rosters_that_grow_are_forgotten_too() {
+        let mut rosters = Rosters::default();
+        let chats = [ChatId(1), ChatId(2)];
+        for chat in chats {
+            rosters.keep(chat, Roster::of(Vec::new()));
+        }
+        let mut most = 0;
+        for no in 0..ROSTER_PARTS_MAX as u32 {
+            rosters.put(AccountNo(no), chats[no as usize % 2], Member::default());
+            let parts = rosters.known.values().map(|roster| roster.parts.len());
+            most = most.max(parts.sum());
+        }
+        assert!(most < ROSTER_PARTS_MAX, "{most}");
     }
 }

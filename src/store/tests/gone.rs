@@ -118,3 +118,34 @@ fn a_rewritten_message_keeps_its_place_and_its_cookie() {
     let verdict = store.reader().verify(&mut |_| {}).unwrap();
     assert!(verdict.faults.is_empty(), "{:?}", verdict.faults);
 }
+
+#[test]
+fn a_damaged_floor_keeps_nobody_from_a_backup_or_a_merge() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = memory();
+    let all = secrets(&mut store, 30);
+    let other = ChatId::direct(ALICE, AccountNo(3));
+    let text: Arc<str> = "elsewhere".into();
+    let gone = store.write(|tx| tx.append(other, ALICE, Timestamp(1), Kind::Text, &text, None));
+    let kept = store.write(|tx| tx.append(other, ALICE, Timestamp(1), Kind::Text, &text, None));
+    store
+        .write(|tx| {
+            tx.put_floor(other, mark(&kept.unwrap()))?;
+            tx.put_floor(chat(), mark(&all[10]))?;
+            tx.tables.floors_mut()?.insert(chat().0, b"....")
+        })
+        .unwrap();
+    store.merge().unwrap();
+    assert_eq!(store.waiting(), 0);
+    let gone = gone.unwrap().id;
+    assert_eq!(store.reader().read(|here| here.message(other, gone)).unwrap(), None);
+    store.sweep().unwrap();
+    assert!(!store.is_unswept());
+    // Nobody knows how much of it was deleted, so that nothing of it is lost.
+    let path = home.path().join("backup.redb");
+    let verdict = store.reader().backup(&path, &mut |_| {}).unwrap();
+    assert_eq!(verdict.messages, 31);
+    assert!(verdict.faults.len() == 1 && verdict.faults[0].starts_with("floors "));
+    let copy = Store::open(Place::File(path), OPTIONS).unwrap();
+    assert_eq!(copy.reader().verify(&mut |_| {}).unwrap().faults, verdict.faults);
+}

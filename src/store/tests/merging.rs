@@ -511,3 +511,21 @@ fn messages_that_lie_astray_are_named_and_merged_all_the_same() {
     assert_eq!(store.reader().verify(&mut |_| {}).unwrap().faults, Vec::<String>::new());
     assert_eq!(store.reader().read(|here| here.messages(chat(), &whole())).unwrap().0, sent);
 }
+
+#[test]
+fn a_seal_merges_nothing_where_there_is_no_room() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = at(&home);
+    store.write(|tx| (0..RECENT_REST).try_for_each(|i| say(tx, i).map(drop))).unwrap();
+    drop(store);
+    let full = Options { free_space: u64::MAX, ..OPTIONS };
+    let mut store = Store::open(Place::Directory(home.path().into()), full).unwrap();
+    store.seal().unwrap();
+    assert!(!store.is_unsealed());
+    assert_eq!(store.waiting(), RECENT_REST);
+    store.close().unwrap();
+    let mut store = at(&home);
+    store.write(|tx| say(tx, RECENT_REST).map(drop)).unwrap();
+    store.seal().unwrap();
+    assert_eq!(store.waiting(), 0);
+}
