@@ -201,7 +201,10 @@ pub(in crate::domain) fn typing(
             }
             let mut told = Vec::with_capacity(readers.len());
             for reader in readers.iter().filter(|reader| **reader != me.account) {
-                if !contact::is_blocked(tx, *reader, &mine)? {
+                let theirs = account::row(tx, *reader)?.address;
+                let apart = contact::is_blocked(tx, *reader, &mine)?
+                    || contact::is_blocked(tx, me.account, &theirs)?;
+                if !apart {
                     told.push(*reader);
                 }
             }
@@ -277,5 +280,19 @@ mod tests {
         let nobody = crate::domain::testing::address("nobody");
         let outcome = world.ask(alice, Command::Typing { chat: nobody, on: true });
         assert_eq!(refused(&outcome), Refusal::NoSuchChat);
+    }
+
+    #[test]
+    fn in_a_group_neither_side_of_a_block_sees_the_other_type() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        world.group_of("garden", &[alice, bob, carol]);
+        let who = crate::domain::testing::address("bob");
+        world.ask(alice, Command::Block { who, on: true });
+        for (me, told) in [(alice, vec![carol]), (bob, vec![carol]), (carol, vec![alice, bob])] {
+            let chat = crate::domain::testing::address("garden");
+            let outcome = world.ask(me, Command::Typing { chat, on: true });
+            let heard: Vec<_> = outcome.news[0].to.accounts().collect();
+            assert_eq!(heard, told.iter().map(|me| me.account).collect::<Vec<_>>());
+        }
     }
 }
