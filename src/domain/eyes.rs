@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::domain::group::{self, Group};
 use crate::domain::id::{AccountNo, ChatId, MessageId};
 use crate::domain::nouns::{Extra, Message};
 use crate::domain::words::{ExtraView, Kind, MessageView};
 use crate::domain::{account, chat};
 use crate::store::{Look, StoreError};
+
+/// A chat that a record names: its address, and what it is called.
+type Place = (Arc<str>, Box<str>);
 
 /// One reader, with the names that were looked up for them.
 #[derive(Debug)]
@@ -90,7 +94,7 @@ impl<'l, L: Look> Eyes<'l, L> {
 
     fn see_extra(&mut self, extra: &Extra) -> Result<ExtraView, StoreError> {
         let place = match extra.place.filter(|place| place.is_group()) {
-            Some(place) => self.look.chat(place)?.map(|c| (c.address.to_string().into(), c.name)),
+            Some(place) => self.see_place(place)?,
             None => None,
         };
         Ok(ExtraView {
@@ -105,6 +109,17 @@ impl<'l, L: Look> Eyes<'l, L> {
             deleted: extra.deleted,
             private: false,
         })
+    }
+
+    /// The name is the one that the chat has now, and so for those alone who may know of it now.
+    fn see_place(&self, place: ChatId) -> Result<Option<Place>, StoreError> {
+        let Some(chat) = self.look.chat(place)? else { return Ok(None) };
+        let group = Group { part: self.look.part(self.me, place)?, chat };
+        let name = match group::may_know(&group) {
+            true => group.chat.name.clone(),
+            false => "".into(),
+        };
+        Ok(Some((group.chat.address.to_string().into(), name)))
     }
 
     /// An edit shows the text as it is now: it keeps none of its own, so that a deletion leaves no

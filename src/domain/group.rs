@@ -289,7 +289,9 @@ pub(in crate::domain) fn look_up(
     Ok(Reply::Chat(Box::new(facts(look, &group, Crowd::of(look, group.chat.id)?)?)))
 }
 
-fn may_know(group: &Group) -> bool {
+/// Whether a chat is there at all for whoever has this part in it: one that they are in or invited
+/// to, or an open one.
+pub(in crate::domain) fn may_know(group: &Group) -> bool {
     let given = group.part.unwrap_or_default().given;
     !given.is_banned() && (group.chat.open || given != Access::NONE)
 }

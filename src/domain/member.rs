@@ -151,11 +151,15 @@ pub(in crate::domain) fn kick(
     if had.mode().is_member() {
         go(tx, context, me, &group, other, given, news)?;
     }
+    // Who stays out of it by their own wish is asked nothing, until they wish otherwise: no kick
+    // makes room for the next invitation.
+    let want = if had.want.is_banned() { Access::BANNED } else { Access::NONE };
     match given {
-        Some(given) => {
-            tx.put_member(other, group.chat.id, &Member { want: Access::NONE, given, ..had })?;
+        None if want == Access::NONE => tx.remove_member(other, group.chat.id)?,
+        given => {
+            let given = given.unwrap_or(Access::NONE);
+            tx.put_member(other, group.chat.id, &Member { want, given, ..had })?;
         }
-        None => tx.remove_member(other, group.chat.id)?,
     }
     Ok(Reply::Done)
 }
@@ -188,7 +192,9 @@ pub(in crate::domain) fn set_access(
         return Err(Refusal::NoSuchMember.into());
     };
     may_set(&group, had.given, access)?;
-    settle(tx, context, me, &group, other, Member { given: access, ..had }, news)?;
+    let new = Member { given: access, ..had };
+    has_room(tx, context, other, (&had, &new))?;
+    settle(tx, context, me, &group, other, new, news)?;
     Ok(Reply::Done)
 }
 
@@ -213,19 +219,33 @@ fn want(
     if takes_over && !had.given.has(Access::OWN) {
         return Err(Refusal::BadAccess.into());
     }
+    // Who owns a chat lacks no letter of it, whatever was given with O.
+    let given = if takes_over { Access::OWNER } else { had.given };
+    let new = Member { want: access, given, ..had };
+    has_room(tx, context, me.account, (&had, &new))?;
     // First, so that nobody is told of two owners.
     let others = match takes_over {
         true => leave_alone(tx, group, me.account)?,
         false => Vec::new(),
     };
-    // Who owns a chat lacks no letter of it, whatever was given with O.
-    let given = if takes_over { Access::OWNER } else { had.given };
-    let new = Member { want: access, given, ..had };
     settle(tx, context, me, group, me.account, new, news)?;
     for who in others {
         show(tx, me, group, who, news)?;
     }
     Ok(Reply::Done)
+}
+
+/// Whoever comes in by their letters, and not by joining, is in one more group all the same.
+fn has_room(
+    tx: &Tx<'_>,
+    context: &Context<'_>,
+    who: AccountNo,
+    (old, new): (&Member, &Member),
+) -> Result<(), Fault> {
+    match new.mode().is_member() && !old.mode().is_member() {
+        true => has_room_for_one_more(tx, context, who),
+        false => Ok(()),
+    }
 }
 
 /// Takes O from everybody but its owner: from the one before them, and from those to whom that one
@@ -311,8 +331,16 @@ fn settle(
     };
     let room = group.room(tx, me.account)?;
     post(tx, context, me, &room, entry, news)?;
+    let knows = |part| group::may_know(&Group { chat: group.chat.clone(), part: Some(part) });
+    if !is && knows(old) && !knows(new) {
+        news.push(News::to_one(who, None, gone(group)));
+    }
     show(tx, me, group, who, news)?;
     Ok(())
+}
+
+fn gone(group: &Group) -> Event {
+    Event::ChatGone { chat: group.chat.address.to_string().into() }
 }
 
 /// Somebody goes: the chat hears of it while they still hear, and then they are shown out.
@@ -329,13 +357,12 @@ fn go(
     let extra = Extra { person, access, ..Extra::default() };
     let room = group.room(tx, me.account)?;
     post(tx, context, me, &room, Entry::telling(Kind::Left, "", extra), news)?;
-    let event = Event::ChatGone { chat: group.chat.address.to_string().into() };
     let except = (who == me.account).then_some(me.key);
-    news.push(News::to_one(who, except, event));
+    news.push(News::to_one(who, except, gone(group)));
     Ok(())
 }
 
-/// Shows somebody what their part is now.
+/// Shows somebody what their part is now, where the chat is there for them.
 fn show(
     tx: &mut Tx<'_>,
     me: &Caller,
@@ -345,6 +372,10 @@ fn show(
 ) -> Result<(), StoreError> {
     let part = tx.part(who, group.chat.id)?;
     let theirs = Group { chat: group.chat.clone(), part };
+    if !group::may_know(&theirs) {
+        // Who is banned, or left with nothing, would be shown what CHAT-INFO does not tell them.
+        return Ok(());
+    }
     let info = group::info(tx, &theirs)?;
     let except = (who == me.account).then_some(me.key);
     news.push(News::to_one(who, except, Event::ChatChanged(Box::new(info))));

@@ -197,10 +197,7 @@ fn tell_typing(
     match found {
         chat::Found::Account(other) if *other == who => {}
         chat::Found::Account(other) => {
-            let theirs = account::row(tx, *other)?.address;
-            let apart =
-                contact::is_blocked(tx, *other, &mine)? || contact::is_blocked(tx, who, &theirs)?;
-            if !apart {
+            if !are_apart(tx, (who, &mine), *other)? {
                 let event = Event::Typing { chat: from.clone(), from, on };
                 news.push(News::to_one(*other, None, event));
             }
@@ -212,7 +209,7 @@ fn tell_typing(
             }
             let mut told = Vec::with_capacity(readers.len());
             for reader in readers.iter().filter(|reader| **reader != who) {
-                if !contact::is_blocked(tx, *reader, &mine)? {
+                if !are_apart(tx, (who, &mine), *reader)? {
                     told.push(*reader);
                 }
             }
@@ -223,6 +220,16 @@ fn tell_typing(
         }
     }
     Ok(())
+}
+
+/// Whether a block stands between two people, whichever side has it.
+fn are_apart(
+    look: &impl Look,
+    (who, mine): (AccountNo, &Address),
+    other: AccountNo,
+) -> Result<bool, StoreError> {
+    let theirs = account::row(look, other)?.address;
+    Ok(contact::is_blocked(look, other, mine)? || contact::is_blocked(look, who, &theirs)?)
 }
 
 #[cfg(test)]
@@ -304,5 +311,19 @@ mod tests {
         let news = world.store.write(|tx| stop_typing(tx, bob.account, &chat)).unwrap();
         let heard: Vec<AccountNo> = news[0].to.accounts().collect();
         assert_eq!(heard, [alice.account, carol.account]);
+    }
+
+    #[test]
+    fn in_a_group_neither_side_of_a_block_sees_the_other_type() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        world.group_of("garden", &[alice, bob, carol]);
+        let who = address("bob");
+        world.ask(alice, Command::Block { who, on: true });
+        for (me, told) in [(alice, vec![carol]), (bob, vec![carol]), (carol, vec![alice, bob])] {
+            let chat = address("garden");
+            let outcome = world.ask(me, Command::Typing { chat, on: true });
+            let heard: Vec<_> = outcome.news[0].to.accounts().collect();
+            assert_eq!(heard, told.iter().map(|me| me.account).collect::<Vec<_>>());
+        }
     }
 }

@@ -316,7 +316,8 @@ impl Model {
         let group = self.my_group(me.no, chat)?;
         self.needs(me.no, group, 'W')?;
         for reader in self.readers(group) {
-            if reader != me.no && !self.blocks(reader, me.no) {
+            let is_apart = self.blocks(me.no, reader) || self.blocks(reader, me.no);
+            if reader != me.no && !is_apart {
                 let event = Event::Typing { chat: shared(chat), from: from.clone(), on };
                 self.tell(reader, None, event);
             }

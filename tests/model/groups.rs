@@ -234,7 +234,7 @@ impl Model {
     }
 
     /// Who is in it or invited knows it, an open one everybody but the banned.
-    fn knows(&self, me: u32, chat: usize) -> bool {
+    pub(super) fn knows(&self, me: u32, chat: usize) -> bool {
         let given = self.part(me, chat).given;
         !given.is_banned() && (self.group(chat).open || given != Access::NONE)
     }

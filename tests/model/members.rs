@@ -168,8 +168,13 @@ impl Model {
         if part.is_in() {
             self.see_off(me, chat, other, ban.then_some(letter('X')));
         }
+        // Who wants to stay out is not asked again, whatever the others do.
+        let stays_out = part.want.is_banned();
+        let want = if stays_out { letter('X') } else { Access::NONE };
         if ban {
-            self.put_part(other, chat, Part { want: Access::NONE, given: letter('X'), ..part });
+            self.put_part(other, chat, Part { want, given: letter('X'), ..part });
+        } else if stays_out {
+            self.put_part(other, chat, Part { want, given: Access::NONE, ..part });
         } else {
             self.chats[chat].parts.remove(&other);
         }
@@ -197,6 +202,7 @@ impl Model {
         }
         let part = self.part(other, chat);
         self.may_give(me.no, chat, part.given, access)?;
+        self.may_come(other, part, Part { given: access, ..part })?;
         self.settle(me, chat, other, part.want, access);
         Ok(Reply::Done)
     }
@@ -217,14 +223,21 @@ impl Model {
         if access.has(own) && !part.given.has(own) {
             return Err(Refusal::BadAccess);
         }
-        if access.has(own) && !owns {
+        let takes_over = access.has(own) && !owns;
+        let given = if takes_over { Access::parse(ALL).expect("letters") } else { part.given };
+        self.may_come(me.no, part, Part { want: access, given, ..part })?;
+        if takes_over {
             let others = self.take_over(chat, me.no);
-            self.settle(me, chat, me.no, access, Access::parse(ALL).expect("letters"));
+            self.settle(me, chat, me.no, access, given);
             others.into_iter().for_each(|other| self.show_part(me, chat, other));
         } else {
-            self.settle(me, chat, me.no, access, part.given);
+            self.settle(me, chat, me.no, access, given);
         }
         Ok(Reply::Done)
+    }
+
+    fn may_come(&self, who: u32, old: Part, new: Part) -> Result<(), Refusal> {
+        if new.is_in() && !old.is_in() { self.has_room_for_a_chat(who) } else { Ok(()) }
     }
 
     /// Exactly one owns a chat: who takes it over takes it from the former owner, and from those to
@@ -274,6 +287,7 @@ impl Model {
             return;
         }
         let comes = new.is_in() && !old.is_in();
+        let knew = self.knows(who, chat);
         if comes {
             // What was there before is nothing new to them.
             let last = self.chats[chat].records.last().map_or(0, |last| last.id);
@@ -291,6 +305,9 @@ impl Model {
         if person.is_some() || new.is_in() {
             self.post(me, chat, record);
         }
+        if knew && !self.knows(who, chat) {
+            self.tell(who, None, Event::ChatGone { chat: shared(&self.group(chat).address) });
+        }
         self.show_part(me, chat, who);
     }
 
@@ -302,7 +319,11 @@ impl Model {
         self.tell(who, Some(me.key).filter(|_| who == me.no), event);
     }
 
+    /// Who may not know of it is shown nothing.
     pub(super) fn show_part(&mut self, me: Me, chat: usize, who: u32) {
+        if !self.knows(who, chat) {
+            return;
+        }
         let event = Event::ChatChanged(Box::new(self.facts(chat, Some(who))));
         self.tell(who, Some(me.key).filter(|_| who == me.no), event);
     }

@@ -323,7 +323,8 @@ impl Model {
         };
         let invited_to = record.place.filter(|_| !is_own).and_then(|place| {
             let group = self.chats[place].group.as_ref()?;
-            Some((shared(&group.address), group.name.as_str().into()))
+            let name = if self.knows(me, place) { group.name.as_str() } else { "" };
+            Some((shared(&group.address), name.into()))
         });
         let extra = ExtraView {
             reply_to: MessageId(record.reply_to),
