@@ -22,7 +22,9 @@ pub fn read(
     query: &Query,
 ) -> Result<Result<Reply, Refusal>, StoreError> {
     let reply = match query {
-        Query::Contacts { after, count } => contacts(look, scene, account, after.as_ref(), *count),
+        Query::Contacts { after, count, unlisted } => {
+            contacts(look, scene, account, (after.as_ref(), *count), *unlisted)
+        }
         Query::History { chat, range } => history(look, account, chat, range),
         Query::Rewind { after, count, own } => rewind(look, account, *after, *count, *own),
         Query::Chat { chat } => group::look_up(look, scene, account, chat),
@@ -66,13 +68,14 @@ pub fn search(
     }
 }
 
-/// In order of address.
+/// In order of address. Without the unlisted ones they take no place in a page either: a client that
+/// never sees them could not ask for what comes after them.
 fn contacts(
     look: &impl Look,
     scene: &Scene<'_>,
     me: AccountNo,
-    after: Option<&Address>,
-    count: u32,
+    (after, count): (Option<&Address>, u32),
+    unlisted: bool,
 ) -> Result<Reply, Fault> {
     let count = count as usize;
     let mut contacts: Vec<ContactView> = Vec::new();
@@ -84,6 +87,10 @@ fn contacts(
         let slice = look.contacts(me, place.as_ref(), wanted)?;
         let is_last = slice.len() < wanted;
         for contact in slice {
+            if contact.unlisted && !unlisted {
+                place = Some(contact.who);
+                continue;
+            }
             if contacts.len() == count || bytes >= ANSWER_BYTES_MAX {
                 return Ok(Reply::Contacts { contacts, more: true });
             }

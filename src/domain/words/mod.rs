@@ -206,6 +206,8 @@ pub enum Query {
     Contacts {
         after: Option<Address>,
         count: u32,
+        /// With those who are in nobody's list.
+        unlisted: bool,
     },
     History {
         chat: Address,

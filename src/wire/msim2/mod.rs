@@ -282,7 +282,7 @@ impl wire::Dialogue for Dialogue {
 fn understand(request: Request, body: &json::Object<'_>, layer: u32, house: &House) -> Understood {
     match request {
         Request::One(request) => layer1::understand(request, body, house),
-        Request::Two(request) => layer2::understand(request, body, house),
+        Request::Two(request) => layer2::understand(request, body, layer, house),
         Request::Three(request) => layer3::understand(request, body, layer, house),
         Request::Four(request) => layer4::understand(request, body, house),
         Request::Five(request) => layer5::understand(request, body, house),
