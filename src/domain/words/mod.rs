@@ -393,7 +393,10 @@ pub enum Reply {
         members: Vec<MemberView>,
         more: bool,
     },
-    Spaces(Vec<SpaceView>),
+    Spaces {
+        spaces: Vec<SpaceView>,
+        more: bool,
+    },
     Profile(Box<ProfileView>),
     /// 16 random hexadecimal digits, `-`, and a number that only grows, over restarts too.
     Challenge {

@@ -225,7 +225,7 @@ impl Dialogue {
             Reply::Profile(profile) => layer4::profile_view(&profile, &mut body),
             Reply::Chat(info) => layer5::facts(&info, ObjectWriter::new(&mut body)),
             Reply::Members { members, more } => layer5::members(&members, more, &mut body),
-            Reply::Spaces(spaces) => layer5::spaces(&spaces, &mut body),
+            Reply::Spaces { spaces, more } => layer5::spaces(&spaces, more, &mut body),
             Reply::Newest(_)
             | Reply::Challenge { .. }
             | Reply::Users(_)
