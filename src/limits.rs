@@ -32,6 +32,9 @@ pub const PROFILE_NAME_BYTES_MAX: usize = 256;
 pub const PROFILE_NOTE_BYTES_MAX: usize = 1024;
 /// A link of a profile: as long as browsers take without a murmur.
 pub const PROFILE_LINK_BYTES_MAX: usize = 1024;
+/// A change of a profile counts as so many requests: every account is asked whether it has its author
+/// in its contacts. With the usual rate that is eight at once, and then two a second.
+pub const PROFILE_UPDATE_WEIGHT: u32 = 25;
 pub const PROFILE_GALLERY_MAX: usize = 16;
 pub const PROFILE_CONTACTS_MAX: usize = 16;
 /// The name of a group, a channel or a space.
