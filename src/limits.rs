@@ -32,6 +32,9 @@ pub const PROFILE_NAME_BYTES_MAX: usize = 256;
 pub const PROFILE_NOTE_BYTES_MAX: usize = 1024;
 /// A link of a profile: as long as browsers take without a murmur.
 pub const PROFILE_LINK_BYTES_MAX: usize = 1024;
+/// A change of a profile counts as so many requests: every account is asked whether it has its author
+/// in its contacts. With the usual rate that is eight at once, and then two a second.
+pub const PROFILE_UPDATE_WEIGHT: u32 = 25;
 pub const PROFILE_GALLERY_MAX: usize = 16;
 pub const PROFILE_CONTACTS_MAX: usize = 16;
 /// The name of a group, a channel or a space.
@@ -39,6 +42,9 @@ pub const CHAT_NAME_BYTES_MAX: usize = 256;
 pub const CHAT_ABOUT_BYTES_MAX: usize = 1024;
 /// Chats of one space, its general chat among them.
 pub const SPACE_CHATS_MAX: usize = 128;
+/// Parts that are counted for the spaces of one answer, which ends with the space that passes this:
+/// one at its limits has twice as many, and takes as long as a long page of history.
+pub const SPACES_PARTS_MAX: usize = 64 * 1024;
 /// Spans of one text, and what one of them may carry: a link.
 pub const SPANS_MAX: usize = 128;
 pub const SPAN_VALUE_BYTES_MAX: usize = 1024;
@@ -50,6 +56,9 @@ pub const SEARCH_BYTES_MAX: usize = 256;
 pub const SEARCH_COUNT_MAX: u32 = 100;
 /// Messages that one search looks through; it answers then with what it has, and where to go on.
 pub const SEARCH_RECORDS_MAX: usize = 200_000;
+/// So many bytes of a text count as one more message in a search: to fold their case takes longer
+/// than to find them.
+pub const SEARCH_TEXT_BYTES: usize = 512;
 /// Of these at a time, each with a read transaction of its own: while one lives no page is used
 /// again.
 pub const SEARCH_SLICE: usize = 4096;
@@ -61,6 +70,9 @@ pub const READERS_TOLD_MAX: usize = 50;
 pub const MEMBERS_COUNT_MAX: u32 = 500;
 /// Members of all groups whose rosters the engine remembers: about a megabyte.
 pub const ROSTER_PARTS_MAX: usize = 16 * 1024;
+/// Parts that CHATS-GET looks at for the marks of groups, by the engine itself: its answer ends with
+/// the group that passes this, as many as are remembered and so need not be read.
+pub const CHATS_PARTS_MAX: usize = ROSTER_PARTS_MAX;
 /// Records of what was deleted for everybody that one idle turn removes.
 pub const SWEEP_RECORDS: usize = 1024;
 /// That somebody is typing ends by itself after so long (mSIM 2, layer 4).

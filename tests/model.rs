@@ -247,7 +247,7 @@ impl Run {
                 asked.push(Op::Members { chat: chat.clone(), after: None, count });
             }
             self.apply_all(asked.into_iter().map(|op| (Who::Person(me), op)).collect());
-            self.query(no, &Query::Contacts { after: None, count: 100 });
+            self.query(no, &Query::Contacts { after: None, count: 100, unlisted: true });
             self.query(no, &Query::Spaces { space: None });
             let people = self.model.numbers().map(|no| self.model.address(no));
             let people: Vec<String> = people.collect();

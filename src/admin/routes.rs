@@ -228,7 +228,7 @@ fn order(desk: &dyn Desk, order: Order) -> Result<Value, Answer> {
         | Reply::Profile(_)
         | Reply::Chat(_)
         | Reply::Members { .. }
-        | Reply::Spaces(_)
+        | Reply::Spaces { .. }
         | Reply::Challenge { .. } => Ok(json!({})),
     }
 }

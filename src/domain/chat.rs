@@ -13,7 +13,7 @@ use crate::domain::merge::{Strand, merge};
 use crate::domain::nouns::{Access, Chat, Head, Mark, Member};
 use crate::domain::session::Caller;
 use crate::domain::words::{ChatView, GroupPart, Refusal, Reply, Take};
-use crate::limits::{CHATS_COUNT_MAX, UNREAD_COUNT_MAX};
+use crate::limits::{CHATS_COUNT_MAX, CHATS_PARTS_MAX, UNREAD_COUNT_MAX};
 use crate::store::{Look, Roster, StoreError, Tx};
 
 pub(in crate::domain) use crate::domain::eyes::name;
@@ -146,7 +146,8 @@ pub(in crate::domain) fn readables(
     Ok(found)
 }
 
-/// The caller's chats, newest first. Only those that are shown are looked into beyond their end.
+/// The caller's chats, newest first. Only those that are shown are looked into beyond their end, and
+/// the answer ends with the one that passes `CHATS_PARTS_MAX`: the engine itself looks at them.
 pub(in crate::domain) fn chats(
     tx: &mut Tx<'_>,
     me: &Caller,
@@ -157,12 +158,19 @@ pub(in crate::domain) fn chats(
     all.retain(|chat| chat.head.id < before);
     all.sort_unstable_by_key(|chat| std::cmp::Reverse(chat.head.id));
     let count = count.min(CHATS_COUNT_MAX) as usize;
-    let more = all.len() > count;
+    let mut all = all.into_iter();
     let mut chats = Vec::with_capacity(all.len().min(count));
-    for readable in all.into_iter().take(count) {
+    let mut parts = 0;
+    for readable in all.by_ref().take(count) {
         chats.extend(look_at(tx, me.account, readable.chat)?);
+        if readable.chat.is_group() {
+            parts += tx.roster(readable.chat)?.parts().len();
+        }
+        if parts >= CHATS_PARTS_MAX {
+            break;
+        }
     }
-    Ok(Reply::Chats { chats, more })
+    Ok(Reply::Chats { chats, more: all.len() > 0 })
 }
 
 /// The newest `count` unread messages over all chats, ascending.
@@ -330,6 +338,34 @@ mod tests {
         assert!(
             matches!(world.ask(carol, Command::Newest).reply, Ok(Reply::Newest(id)) if id == second)
         );
+    }
+
+    #[test]
+    fn a_page_of_chats_ends_where_too_many_are_in_them() {
+        let (mut world, [alice]) = World::of(["alice"]);
+        let chats: Vec<ChatId> =
+            ["one", "two", "three"].iter().map(|name| world.group(alice, name)).collect();
+        // Whoever has a part counts, and who is banned has one.
+        let banned = Member { given: Access::BANNED, ..Member::default() };
+        world.force(|tx| {
+            for chat in chats {
+                for no in 0..CHATS_PARTS_MAX as u32 / 2 {
+                    tx.put_member(AccountNo(1000 + no), chat, &banned)?;
+                }
+            }
+            Ok(())
+        });
+        let page = |world: &mut World, before| match world
+            .ask(alice, Command::Chats { before, count: 500 })
+            .reply
+        {
+            Ok(Reply::Chats { chats, more }) => (chats, more),
+            other => panic!("{other:?}"),
+        };
+        let (first, more) = page(&mut world, MessageId::END);
+        assert!(first.len() == 2 && more);
+        let (rest, more) = page(&mut world, first[1].last);
+        assert!(rest.len() == 1 && &*rest[0].chat == "one@im.test" && !more);
     }
 
     #[test]

@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn list(world: &World, me: Me, after: Option<&str>, count: u32) -> (Vec<ContactView>, bool) {
-        let query = Query::Contacts { after: after.map(address), count };
+        let query = Query::Contacts { after: after.map(address), count, unlisted: true };
         match world.read(me, &query) {
             Ok(Reply::Contacts { contacts, more }) => (contacts, more),
             other => panic!("{other:?}"),
@@ -339,6 +339,31 @@ mod tests {
         assert!(!more && names(&contacts) == ["u299@far.test"]);
         let (contacts, more) = list(&world, alice, None, u32::MAX);
         assert!(!more && contacts.len() == 300);
+    }
+
+    #[test]
+    fn who_is_not_listed_takes_no_place_among_those_who_are() {
+        let (mut world, [alice, bob, carol, dave]) = World::of(["alice", "bob", "carol", "dave"]);
+        for me in [bob, carol] {
+            let (who, note) = (address("alice"), "".into());
+            assert!(world.ask(me, Command::RequestContact { who, note }).reply.is_ok());
+        }
+        add(&mut world, alice, "dave");
+        add(&mut world, alice, "zoe@far.test");
+        let listed = |after: Option<&str>, count| {
+            let query = Query::Contacts { after: after.map(address), count, unlisted: false };
+            match world.read(alice, &query) {
+                Ok(Reply::Contacts { contacts, more }) => {
+                    (contacts.iter().map(|c| c.who.to_string()).collect::<Vec<_>>(), more)
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(listed(None, 1), (vec!["dave@im.test".into()], true));
+        let last = (vec!["zoe@far.test".into()], false);
+        assert_eq!(listed(Some("dave"), 1), last);
+        assert_eq!(list(&world, alice, None, 4).0.len(), 4);
+        assert!(list(&world, dave, None, 4).0.is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::domain::eyes::name;
 use crate::domain::id::{AccountNo, Address, ChatId, Login, MessageId, Seq, Timestamp, spelled};
+use crate::domain::merge::json_length;
 use crate::domain::message::{Room, Side, post};
 use crate::domain::nouns::{Access, Chat, Entry, Extra, Mark, Member};
 use crate::domain::presence::{self, Scene};
@@ -14,7 +15,9 @@ use crate::domain::words::{
     SpaceView,
 };
 use crate::domain::{Context, Fault, chat};
-use crate::limits::{CHAT_ABOUT_BYTES_MAX, CHAT_NAME_BYTES_MAX, SPACE_CHATS_MAX};
+use crate::limits::{
+    ANSWER_BYTES_MAX, CHAT_ABOUT_BYTES_MAX, CHAT_NAME_BYTES_MAX, SPACE_CHATS_MAX, SPACES_PARTS_MAX,
+};
 use crate::store::{Look, StoreError, Tx};
 
 /// A group at an address, with what somebody may do in it.
@@ -208,12 +211,15 @@ pub(in crate::domain) fn take_down(
 /// How many there are, and whose it is.
 #[derive(Clone, Copy, Debug, Default)]
 struct Crowd {
+    /// Whoever has a part, the invited and the banned among them: so much was read.
+    parts: usize,
     members: u32,
     owner: Option<AccountNo>,
 }
 
 impl Crowd {
     fn count(&mut self, who: AccountNo, mode: Access) {
+        self.parts += 1;
         self.members += u32::from(mode.is_member());
         if mode.has(Access::OWN) {
             self.owner = Some(who);
@@ -324,7 +330,7 @@ fn direct(
 }
 
 /// The spaces that somebody is in, with those of their chats that they are in or may join; or one
-/// of them.
+/// of them. Ends with the space that passes what one answer may hold, or may read.
 pub(in crate::domain) fn spaces(
     look: &impl Look,
     me: AccountNo,
@@ -348,19 +354,34 @@ pub(in crate::domain) fn spaces(
             }
         }
     }
-    let mut spaces = Vec::with_capacity(generals.len());
+    let mut spaces = Vec::new();
+    let (mut bytes, mut parts) = (0, 0);
     for general in generals {
+        if bytes >= ANSWER_BYTES_MAX || parts >= SPACES_PARTS_MAX {
+            return Ok(Reply::Spaces { spaces, more: true });
+        }
         let mut chats = Vec::new();
         for id in look.chats_in(general)? {
             let Some(chat) = look.chat(id)? else { continue };
             let group = Group { part: look.part(me, id)?, chat };
             if may_know(&group) {
-                chats.push(facts(look, &group, Crowd::of(look, id)?)?);
+                let crowd = Crowd::of(look, id)?;
+                let info = facts(look, &group, crowd)?;
+                parts += crowd.parts;
+                bytes += weight(&info);
+                chats.push(info);
             }
         }
         spaces.push(SpaceView { chats });
     }
-    Ok(Reply::Spaces(spaces))
+    Ok(Reply::Spaces { spaces, more: false })
+}
+
+/// What a chat's facts take in an answer, at most.
+fn weight(info: &ChatInfo) -> usize {
+    /// Field names, letters, a number and punctuation, and the addresses of a space and an owner.
+    const FIXED: usize = 512;
+    FIXED + 2 * info.chat.len() + json_length(&info.name) + json_length(&info.about)
 }
 
 fn no_such_space(fault: Fault) -> Fault {
@@ -521,5 +542,34 @@ mod tests {
         for gone in ["home", "attic"] {
             assert_eq!(look(&world, gone).unwrap_err(), Refusal::NoSuchChat);
         }
+    }
+
+    #[test]
+    fn spaces_end_with_the_one_that_fills_an_answer() {
+        let (mut world, [alice]) = World::of(["alice"]);
+        for name in ["one", "two"] {
+            assert!(world.ask(alice, draft(name, true, None)).reply.is_ok());
+        }
+        let named = |world: &World, space: Option<&str>| match world
+            .read(alice, &Query::Spaces { space: space.map(address) })
+        {
+            Ok(Reply::Spaces { spaces, more }) => {
+                (spaces.iter().map(|s| s.chats[0].name.to_string()).collect::<Vec<_>>(), more)
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(named(&world, None), (vec!["one".into(), "two".into()], false));
+        // As many chats as go into a space, of as many letters that grow as go into a chat.
+        for n in 1..SPACE_CHATS_MAX {
+            let Command::CreateChat(plain) = draft(&format!("c{n:060}"), false, Some("one")) else {
+                panic!()
+            };
+            let name = "\u{1}".repeat(CHAT_NAME_BYTES_MAX).into();
+            let about = "\u{1}".repeat(CHAT_ABOUT_BYTES_MAX).into();
+            let command = Command::CreateChat(ChatDraft { name, about, ..plain });
+            assert!(world.ask(alice, command).reply.is_ok());
+        }
+        assert_eq!(named(&world, None), (vec!["one".into()], true));
+        assert_eq!(named(&world, Some("two")), (vec!["two".into()], false));
     }
 }

@@ -191,7 +191,7 @@ impl Page {
 
 /// What a message takes in an answer. What must be escaped makes it more, which the protocol that
 /// escapes counts; this bounds what is held in memory.
-fn weight(message: &MessageView) -> usize {
+pub(in crate::domain) fn weight(message: &MessageView) -> usize {
     /// Field names, numbers and punctuation.
     const FIXED: usize = 256;
     let cookie = message.cookie.as_deref().map_or(0, str::len);

@@ -65,7 +65,8 @@ pub(in crate::domain) fn look_up(
 }
 
 /// Who has somebody in their contacts, but for those whom a block lies between. Every account is
-/// asked: profiles change seldom, and an index of who keeps whom would cost every new contact.
+/// asked: profiles change seldom, which the engine sees to (`PROFILE_UPDATE_WEIGHT`), and an index of
+/// who keeps whom would cost every new contact.
 fn keepers(tx: &Tx<'_>, me: AccountNo, address: &Address) -> Result<Arc<[AccountNo]>, StoreError> {
     let mut keepers = Vec::new();
     for keeper in tx.accounts()? {

@@ -2,7 +2,7 @@
 //! holds up those who send.
 
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId};
-use crate::domain::merge::{Strand, json_length, merge};
+use crate::domain::merge::{Strand, json_length, merge, weight as message_weight};
 use crate::domain::presence::Scene;
 use crate::domain::search::Search;
 use crate::domain::words::{ContactView, Query, Range, Refusal, Reply, Take};
@@ -22,7 +22,9 @@ pub fn read(
     query: &Query,
 ) -> Result<Result<Reply, Refusal>, StoreError> {
     let reply = match query {
-        Query::Contacts { after, count } => contacts(look, scene, account, after.as_ref(), *count),
+        Query::Contacts { after, count, unlisted } => {
+            contacts(look, scene, account, (after.as_ref(), *count), *unlisted)
+        }
         Query::History { chat, range } => history(look, account, chat, range),
         Query::Rewind { after, count, own } => rewind(look, account, *after, *count, *own),
         Query::Chat { chat } => group::look_up(look, scene, account, chat),
@@ -66,13 +68,14 @@ pub fn search(
     }
 }
 
-/// In order of address.
+/// In order of address. Without the unlisted ones they take no place in a page either: a client that
+/// never sees them could not ask for what comes after them.
 fn contacts(
     look: &impl Look,
     scene: &Scene<'_>,
     me: AccountNo,
-    after: Option<&Address>,
-    count: u32,
+    (after, count): (Option<&Address>, u32),
+    unlisted: bool,
 ) -> Result<Reply, Fault> {
     let count = count as usize;
     let mut contacts: Vec<ContactView> = Vec::new();
@@ -84,6 +87,10 @@ fn contacts(
         let slice = look.contacts(me, place.as_ref(), wanted)?;
         let is_last = slice.len() < wanted;
         for contact in slice {
+            if contact.unlisted && !unlisted {
+                place = Some(contact.who);
+                continue;
+            }
             if contacts.len() == count || bytes >= ANSWER_BYTES_MAX {
                 return Ok(Reply::Contacts { contacts, more: true });
             }
@@ -159,7 +166,10 @@ fn weight(contact: &ContactView) -> usize {
     const FIXED: usize = 192;
     let groups: usize = contact.group.iter().map(|g| json_length(g) + 3).sum();
     let note = contact.note.as_deref().map_or(0, json_length);
-    let last = contact.last_message.as_ref().map_or(0, |last| FIXED + json_length(&last.text));
+    // What must be escaped of its text grows; its spans count as they are.
+    let last = contact.last_message.as_ref().map_or(0, |last| {
+        message_weight(last) + json_length(&last.text).saturating_sub(last.text.len())
+    });
     FIXED + last + 2 * contact.who.len() + json_length(&contact.name) + groups + note
 }
 
@@ -167,8 +177,11 @@ fn weight(contact: &ContactView) -> usize {
 mod tests {
     use super::*;
     use crate::domain::id::Timestamp;
-    use crate::domain::testing::{Me, World, ids, range, whole};
-    use crate::domain::words::{MessageView, Whom};
+    use crate::domain::testing::{Me, World, contact, draft, ids, range, whole};
+    use crate::domain::words::{
+        Command, ContactDraft, Draft, Kind, MessageView, Span, SpanKind, Whom,
+    };
+    use crate::limits::SPAN_VALUE_BYTES_MAX;
 
     fn chat_of(count: usize) -> (World, [Me; 2], Vec<u64>) {
         let (mut world, people) = World::of(["alice", "bob"]);
@@ -317,5 +330,29 @@ mod tests {
         let none =
             world.read(people[0], &Query::Rewind { after: MessageId(0), count: 0, own: true });
         assert_eq!(none.unwrap_err(), Refusal::BadRange);
+    }
+
+    #[test]
+    fn what_last_messages_carry_counts_among_contacts() {
+        let mut world = World::new();
+        world.add_user("alice");
+        let alice = world.log_in("alice");
+        let link = format!("https://im.test/{}", "x".repeat(SPAN_VALUE_BYTES_MAX - 16));
+        let span =
+            |n| Span { start: n, end: n + 1, kind: SpanKind::Link, value: Some((&*link).into()) };
+        let spans: Box<[Span]> = (0..60).map(span).collect();
+        for n in 0..20 {
+            let bob = format!("bob{n:02}");
+            world.add_user(&bob);
+            let me = world.log_in(&bob);
+            let text = draft("alice", &"x".repeat(60), None);
+            let message = Draft { kind: Kind::Formatted, spans: spans.clone(), ..text };
+            assert!(world.ask(me, Command::Send(message)).reply.is_ok());
+            let bob = ContactDraft { dialog: Some(true), ..contact(&bob) };
+            assert!(world.ask(alice, Command::AddContact(bob)).reply.is_ok());
+        }
+        let query = Query::Contacts { after: None, count: 20, unlisted: true };
+        let Ok(Reply::Contacts { contacts, more }) = world.read(alice, &query) else { panic!() };
+        assert_eq!((contacts.len(), more), (16, true));
     }
 }

@@ -7,10 +7,12 @@
 
 use crate::domain::eyes::Eyes;
 use crate::domain::id::{AccountNo, Address, MessageId};
+use crate::domain::merge::weight;
 use crate::domain::words::{Kind, MessageView, Refusal, Reply};
 use crate::domain::{Fault, chat};
 use crate::limits::{
     ANSWER_BYTES_MAX, SEARCH_BYTES_MAX, SEARCH_COUNT_MAX, SEARCH_RECORDS_MAX, SEARCH_SLICE,
+    SEARCH_TEXT_BYTES,
 };
 use crate::store::{Look, StoreError};
 
@@ -110,7 +112,8 @@ impl Search {
         Ok(())
     }
 
-    /// Looks through the next stretch of ids in every chat. How many messages there were.
+    /// Looks through the next stretch of ids in every chat. How many messages there were, a long one
+    /// counting as several.
     fn stretch(&mut self, look: &impl Look, chats: &[chat::Readable]) -> Result<usize, StoreError> {
         let low = MessageId(self.till.0.saturating_sub(self.stretch).saturating_sub(1));
         let mut seen = 0;
@@ -121,7 +124,7 @@ impl Search {
         for (place, chat) in chats.iter().enumerate() {
             let after = low.max(chat.horizon);
             let mut left = most - seen;
-            seen += look.glance(chat.chat, after, self.till, &mut |glance| {
+            look.glance(chat.chat, after, self.till, &mut |glance| {
                 if matches!(glance.kind, Kind::Text | Kind::Formatted) {
                     folded.clear();
                     fold(glance.text, &mut folded);
@@ -129,7 +132,9 @@ impl Search {
                         hits.push((glance.id, place));
                     }
                 }
-                left -= 1;
+                let work = 1 + glance.text.len() / SEARCH_TEXT_BYTES;
+                seen += work;
+                left = left.saturating_sub(work);
                 left > 0
             })?;
             if seen >= most {
@@ -173,7 +178,7 @@ impl Search {
         }
         if let Some(message) = look.message(chat.chat, id)? {
             let view = eyes.see(&message, &chat.window(look, self.me)?, false)?;
-            self.bytes += view.text.len();
+            self.bytes += weight(&view);
             self.found.push(view);
         }
         Ok(())
@@ -274,6 +279,19 @@ mod tests {
         assert_eq!(search(&world, bob, "apple"), [c.0]);
         world.ask(alice, Command::Clear { chat: chat(), whom: Whom::All });
         assert!(search(&world, bob, "apple").is_empty() && search(&world, bob, "pear").is_empty());
+    }
+
+    #[test]
+    fn long_texts_count_as_several_messages() {
+        let (mut world, [alice]) = World::of(["alice"]);
+        let text = "x".repeat(world.limits.max_text_bytes);
+        for _ in 0..4 {
+            world.sent(alice, "alice", &text);
+        }
+        let mut search = Search::new(alice.account, "y", None, MessageId::END, 9).unwrap();
+        let reader = world.store.reader();
+        reader.read(|look| Ok(search.slice(look).is_ok())).unwrap();
+        assert_eq!(search.looked_at, 4 * (1 + text.len() / SEARCH_TEXT_BYTES));
     }
 
     #[test]

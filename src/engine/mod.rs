@@ -42,7 +42,7 @@ use crate::engine::rate::{Asker, Rates};
 use crate::engine::slot::slot;
 use crate::engine::turn::{End, Engine, Input, Told};
 use crate::engine::vault::Vault;
-use crate::limits::{LONG_READS_MAX, SHORT_READ_COUNT};
+use crate::limits::{LONG_READS_MAX, PROFILE_UPDATE_WEIGHT, SHORT_READ_COUNT};
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::store::{Look, Reader, Store, StoreError};
@@ -189,7 +189,8 @@ impl Exchange {
         }
         // Whoever leaves is never told to stay a little longer.
         let leaves = matches!(ask.what, Ok(What::Command(Command::LogOut)));
-        let admitted = self.admit(peer, answer.seat.as_ref().map(|(_, s)| s.account));
+        let weight = ask.what.as_ref().map_or(1, weight);
+        let admitted = self.admit(peer, answer.seat.as_ref().map(|(_, s)| s.account), weight);
         if let Err(refusal) = admitted
             && !leaves
         {
@@ -397,12 +398,20 @@ impl Exchange {
         self.tell(Actor::Nobody, command).await.reply
     }
 
-    fn admit(&self, peer: IpAddr, account: Option<AccountNo>) -> Result<(), Refusal> {
+    fn admit(&self, peer: IpAddr, account: Option<AccountNo>, weight: u32) -> Result<(), Refusal> {
         let asker = account.map_or(Asker::Address(peer), Asker::Account);
         self.core
             .rates
-            .count(asker, &self.core.config().limits, Instant::now())
+            .count(asker, weight, &self.core.config().limits, Instant::now())
             .map_err(|retry_after| Refusal::TooManyRequests { retry_after })
+    }
+}
+
+/// As how many requests one counts: what goes through every account holds the engine up.
+fn weight(what: &What) -> u32 {
+    match what {
+        What::Command(Command::UpdateProfile(_)) => PROFILE_UPDATE_WEIGHT,
+        _ => 1,
     }
 }
 

@@ -244,10 +244,17 @@ impl Model {
         self.tell_my_others(me, event);
     }
 
-    pub(super) fn list_contacts(&self, me: u32, after: Option<&str>, count: usize) -> Reply {
+    pub(super) fn list_contacts(
+        &self,
+        me: u32,
+        after: Option<&str>,
+        count: usize,
+        unlisted: bool,
+    ) -> Reply {
         let mine = self.cards.keys().filter(|(owner, _)| *owner == me).map(|(_, who)| who);
         let later = mine.filter(|who| after.is_none_or(|after| who.as_str() > after));
         let mut contacts: Vec<_> = later.map(|who| self.contact_view(me, who)).collect();
+        contacts.retain(|contact| unlisted || !contact.unlisted);
         let more = contacts.len() > count;
         contacts.truncate(count);
         Reply::Contacts { contacts, more }

@@ -370,7 +370,8 @@ impl Dice {
         match self.below(12) {
             0 | 1 => {
                 let after = self.once_in(2).then(|| address(&self.some_person(model)));
-                Query::Contacts { after, count: 1 + self.below(12) as u32 }
+                let (count, unlisted) = (1 + self.below(12) as u32, !self.once_in(3));
+                Query::Contacts { after, count, unlisted }
             }
             2 | 3 => {
                 let (after, own) = (self.some_id(model), !self.once_in(3));

@@ -282,7 +282,7 @@ impl Model {
             let known = self.chats_in(space).into_iter().filter(|chat| self.knows(me, *chat));
             SpaceView { chats: known.map(|chat| self.facts(chat, Some(me))).collect() }
         };
-        Ok(Reply::Spaces(spaces.into_iter().map(view).collect()))
+        Ok(Reply::Spaces { spaces: spaces.into_iter().map(view).collect(), more: false })
     }
 }
 

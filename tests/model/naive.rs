@@ -158,9 +158,9 @@ impl Model {
             Query::Profile { who } => {
                 self.look_up_profile(me, who.as_ref().map(|who| who.to_string()).as_deref())
             }
-            Query::Contacts { after, count } => {
+            Query::Contacts { after, count, unlisted } => {
                 let after = after.as_ref().map(|after| after.to_string());
-                Ok(self.list_contacts(me, after.as_deref(), *count as usize))
+                Ok(self.list_contacts(me, after.as_deref(), *count as usize, *unlisted))
             }
             Query::Search { text, chat, before, count } => {
                 let chat = chat.as_ref().map(|chat| chat.to_string());

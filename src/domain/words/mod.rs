@@ -206,6 +206,8 @@ pub enum Query {
     Contacts {
         after: Option<Address>,
         count: u32,
+        /// With those who are in nobody's list.
+        unlisted: bool,
     },
     History {
         chat: Address,
@@ -391,7 +393,10 @@ pub enum Reply {
         members: Vec<MemberView>,
         more: bool,
     },
-    Spaces(Vec<SpaceView>),
+    Spaces {
+        spaces: Vec<SpaceView>,
+        more: bool,
+    },
     Profile(Box<ProfileView>),
     /// 16 random hexadecimal digits, `-`, and a number that only grows, over restarts too.
     Challenge {

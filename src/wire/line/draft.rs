@@ -231,7 +231,7 @@ impl State {
             | Reply::Profile(_)
             | Reply::Chat(_)
             | Reply::Members { .. }
-            | Reply::Spaces(_) => {}
+            | Reply::Spaces { .. } => {}
         }
         request.done().map(|done| Packet(done.into()))
     }

@@ -40,9 +40,14 @@ impl Request {
     }
 }
 
-pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> Understood {
+pub(super) fn understand(
+    request: Request,
+    body: &Object<'_>,
+    layer: u32,
+    house: &House,
+) -> Understood {
     let what = match request {
-        Request::Get => What::Query(page(body, house)?),
+        Request::Get => What::Query(page(body, layer, house)?),
         Request::Add => What::Command(Command::AddContact(draft(body, house)?)),
         Request::Change => What::Command(Command::ChangeContact(draft(body, house)?)),
         Request::Delete => {
@@ -55,14 +60,14 @@ pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> 
 }
 
 /// Without a count everything comes, as far as one answer goes (decision 8).
-fn page(body: &Object<'_>, house: &House) -> Result<Query, Fault> {
+fn page(body: &Object<'_>, layer: u32, house: &House) -> Result<Query, Fault> {
     let most = u32::try_from(house.config.limits.contacts).unwrap_or(u32::MAX);
     let count = count(body, most)?.unwrap_or(most);
     let after = match body.text("id_gt")? {
         Some(text) => Some(address(text, "id_gt", house)?),
         None => None,
     };
-    Ok(Query::Contacts { after, count })
+    Ok(Query::Contacts { after, count, unlisted: knows_unlisted(layer) })
 }
 
 fn draft(body: &Object<'_>, house: &House) -> Result<ContactDraft, Fault> {
@@ -120,7 +125,12 @@ pub(super) fn contact(view: &ContactView, layer: u32, mut object: ObjectWriter<'
 }
 
 pub(super) fn is_for(view: &ContactView, layer: u32) -> bool {
-    layer >= 4 || !view.unlisted
+    knows_unlisted(layer) || !view.unlisted
+}
+
+/// Who is there for a state alone is for those who know of states.
+fn knows_unlisted(layer: u32) -> bool {
+    layer >= 4
 }
 
 pub(super) fn removed(who: &str, body: &mut Vec<u8>) {

@@ -209,7 +209,7 @@ pub(super) fn members(members: &[MemberView], more: bool, body: &mut Vec<u8>) {
 }
 
 /// The answer to SPACE-GET. One that grows too long ends early: spaces are asked for by name, too.
-pub(super) fn spaces(spaces: &[SpaceView], body: &mut Vec<u8>) {
+pub(super) fn spaces(spaces: &[SpaceView], more: bool, body: &mut Vec<u8>) {
     let mut object = ObjectWriter::new(body);
     let mut array = object.array("data");
     let mut written = 0;
@@ -228,7 +228,7 @@ pub(super) fn spaces(spaces: &[SpaceView], body: &mut Vec<u8>) {
         }
     }
     drop(array);
-    object.flag("more", written < spaces.len());
+    object.flag("more", more || written < spaces.len());
 }
 
 pub(super) fn gone(chat: &str, body: &mut Vec<u8>) {

@@ -225,7 +225,7 @@ impl Dialogue {
             Reply::Profile(profile) => layer4::profile_view(&profile, &mut body),
             Reply::Chat(info) => layer5::facts(&info, ObjectWriter::new(&mut body)),
             Reply::Members { members, more } => layer5::members(&members, more, &mut body),
-            Reply::Spaces(spaces) => layer5::spaces(&spaces, &mut body),
+            Reply::Spaces { spaces, more } => layer5::spaces(&spaces, more, &mut body),
             Reply::Newest(_)
             | Reply::Challenge { .. }
             | Reply::Users(_)
@@ -282,7 +282,7 @@ impl wire::Dialogue for Dialogue {
 fn understand(request: Request, body: &json::Object<'_>, layer: u32, house: &House) -> Understood {
     match request {
         Request::One(request) => layer1::understand(request, body, house),
-        Request::Two(request) => layer2::understand(request, body, house),
+        Request::Two(request) => layer2::understand(request, body, layer, house),
         Request::Three(request) => layer3::understand(request, body, layer, house),
         Request::Four(request) => layer4::understand(request, body, house),
         Request::Five(request) => layer5::understand(request, body, house),

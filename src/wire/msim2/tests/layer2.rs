@@ -53,7 +53,9 @@ fn a_contacts_fields_have_types_and_limits() {
 #[test]
 fn contacts_come_in_pages() {
     let page = |body: &str| match ask("CONTACTS-GET", body).what {
-        Ok(What::Query(Query::Contacts { after, count })) => (after.map(|a| a.to_string()), count),
+        Ok(What::Query(Query::Contacts { after, count, unlisted: false })) => {
+            (after.map(|a| a.to_string()), count)
+        }
         other => panic!("{other:?}"),
     };
     assert_eq!(page("{}"), (None, 5000));
