@@ -122,6 +122,16 @@ impl Daemon {
             .collect()
     }
 
+    /// What its threads are called.
+    pub fn threads(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.proc("task"));
+        entries
+            .expect("/proc tells of a child of this test")
+            // One may end while it is asked after.
+            .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("comm")).ok())
+            .collect()
+    }
+
     /// Resident memory in bytes.
     pub fn memory(&self) -> u64 {
         let text = std::fs::read_to_string(self.proc("status"))

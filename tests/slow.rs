@@ -290,3 +290,16 @@ fn connect_from(source: Ipv4Addr, address: SocketAddr) -> TcpStream {
     connect(&socket, &address).expect("a connection");
     TcpStream::from(socket)
 }
+
+/// A thread of the blocking pool that waits for work wakes up twice a second. `blocking` 1.7.0 keeps
+/// every one that it ever needed; the lock file stays with one that lets them go.
+#[test]
+fn who_hashed_passwords_and_read_at_length_is_gone_when_nobody_asks() {
+    let (_stage, daemon) = daemon(&[]);
+    let _user = User::enter(daemon.tcp, "alice").expect("a session");
+    let late = Instant::now() + PATIENCE;
+    while daemon.threads().iter().any(|name| name.starts_with("blocking")) {
+        assert!(Instant::now() < late, "{:?}", daemon.threads());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -114,6 +114,11 @@ impl Seat {
     /// holder hears [`Mail::Moved`]. Also how a holder renews its waker.
     pub fn hold(&self, holder: Holder, waker: &Waker) {
         let mut state = self.lock();
+        if state.ended {
+            // Whoever asks for mail hears of it and forgets the seat, which releases nothing: they
+            // would count as here for ever.
+            return;
+        }
         state.used = Instant::now();
         let mut is_first = false;
         match &mut state.holder {
@@ -413,6 +418,19 @@ mod tests {
         // Too heavy from the start: there was nothing to take, so it must be woken for the loss.
         assert!(!seat.post(&Letter::new(9, &who), 3, 1));
         assert_eq!(times(), 4);
+    }
+
+    #[test]
+    fn nobody_comes_by_a_seat_that_is_over() {
+        let here = Arc::new(Here::new(|| {}));
+        let pool = Arc::new(Pool::new(usize::MAX));
+        let seat = Seat::new(AccountNo(1), SessionKey([1; 16]), false, pool, here.clone());
+        // Between the answer that named it and the connection that holds it.
+        seat.end();
+        let holder = Holder::new();
+        seat.hold(holder, Waker::noop());
+        assert!(matches!(seat.take(holder), Some(Mail::Ended)));
+        assert!(!here.has_arrivals(), "nobody would ever tell of their going");
     }
 
     #[test]
