@@ -265,6 +265,26 @@ fn wrong_usage_ends_with_two() {
     }
 }
 
+/// Where its directory is all that a command is told, the address is the server's still.
+#[test]
+fn a_command_names_the_address_that_the_running_server_has() {
+    let stage = home(&[]);
+    let daemon = Daemon::start(&stage);
+    User::enter(daemon.tcp, "alice").expect("alice enters");
+    for (action, told) in [
+        (&["disable", "alice"][..], "alice@im.test is disabled"),
+        (&["enable", "alice"], "alice@im.test is enabled"),
+        (&["app-password", "alice", "--name", "phone"], "an app password for alice@im.test"),
+        (&["app-password", "alice", "--revoke", "phone"], "phone of alice@im.test is revoked"),
+    ] {
+        let mut command = msimd();
+        command.arg("user").args(action).arg("--data").arg(stage.directory.path());
+        let (status, output, errors) = run(command);
+        assert_eq!(status.code(), Some(0), "{action:?}: {errors}");
+        assert!(output.contains(told) || errors.contains(told), "{action:?}: {output}{errors}");
+    }
+}
+
 #[test]
 fn a_foreign_or_cut_file_is_named_and_not_touched() {
     let stage = home(&[]);

@@ -62,6 +62,18 @@ impl Desk {
         Ok(Desk::File(Box::new(File { config: config.clone(), store: Mutex::new(store), vault })))
     }
 
+    /// The host of every address: as the server knows it, which may have another configuration than
+    /// a command that was given its directory alone.
+    pub(super) fn server_name(&self) -> Result<String, Failure> {
+        match self {
+            Desk::Server(_) => {
+                let status = self.ask("GET", "/status", &Value::Null)?;
+                Ok(status["server_name"].as_str().unwrap_or_default().to_owned())
+            }
+            Desk::File(file) => Ok(file.config.server_name.clone()),
+        }
+    }
+
     /// The body of a good answer; a sentence otherwise.
     pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
         let (status, body) = match self {

@@ -38,8 +38,9 @@ pub(super) fn run(args: &User) -> Done {
     if adds || matches!(args.action, UserAction::Passwd(_)) {
         body["password"] = password::new_one(login.as_str())?.into();
     }
+    let home = desk.server_name()?;
     desk.ask_once("POST", path, &body)?;
-    say(&format!("{login}@{} {done}", config.server_name));
+    say(&format!("{login}@{home} {done}"));
     Ok(())
 }
 

@@ -12,16 +12,20 @@ use crate::config::Config;
 /// Makes one and shows it, or takes one back.
 pub(super) fn one(args: &UserAppPassword, config: &Config) -> Done {
     let login = parsed(&args.login)?;
-    let address = format!("{login}@{}", config.server_name);
     let mut body = json!({ "login": login.as_str() });
-    let desk = |path: &str, body: &Value| Desk::find(config, false)?.ask_once("POST", path, body);
+    // With the address, as the server has it.
+    let asked = |path: &str, body: &Value| {
+        let desk = Desk::find(config, false)?;
+        let address = format!("{login}@{}", desk.server_name()?);
+        Ok::<_, Failure>((desk.ask_once("POST", path, body)?, address))
+    };
     match (&args.revoke, &args.name) {
         (Some(_), Some(_)) => {
             Err(Failure::Usage("--name is for a new one, --revoke for an old one".into()))
         }
         (Some(name), None) => {
             body["name"] = name.as_str().into();
-            let answer = desk("/users/app-passwords/revoke", &body)?;
+            let (answer, address) = asked("/users/app-passwords/revoke", &body)?;
             if args.json {
                 say(&answer.to_string());
             } else {
@@ -33,7 +37,7 @@ pub(super) fn one(args: &UserAppPassword, config: &Config) -> Done {
             if let Some(name) = name {
                 body["name"] = name.as_str().into();
             }
-            let answer = desk("/users/app-passwords/add", &body)?;
+            let (answer, address) = asked("/users/app-passwords/add", &body)?;
             if args.json {
                 say(&answer.to_string());
                 return Ok(());

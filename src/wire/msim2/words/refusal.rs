@@ -184,7 +184,7 @@ impl From<Refusal> for Wrong {
                 "a mode is letters of RWPSDO, or N, or X, of which not all can be had there",
             ),
             Refusal::NotEditable => {
-                wrong(409, "not-editable", "the message was deleted, or nobody wrote it")
+                wrong(409, "not-editable", "the message was deleted, is a blob, or nobody wrote it")
             }
             Refusal::LastOwner => {
                 wrong(403, "last-owner", "the owner stays until somebody else owns the chat")
@@ -208,7 +208,9 @@ impl From<Refusal> for Wrong {
             Refusal::BadDate => {
                 wrong(400, "bad-date", "a date is a day of the calendar, YYYY-MM-DD")
             }
-            Refusal::TextEmpty => wrong(400, "text-empty", "a message needs a text"),
+            Refusal::TextEmpty => {
+                wrong(400, "text-empty", "a message needs a text, a search words")
+            }
             Refusal::TextTooLong => {
                 wrong(413, "text-too-long", "the text is longer than this server accepts")
             }
