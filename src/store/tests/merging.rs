@@ -529,3 +529,100 @@ fn a_seal_merges_nothing_where_there_is_no_room() {
     store.seal().unwrap();
     assert_eq!(store.waiting(), 0);
 }
+
+/// What is asked of a chat from its floor on, which is all that anybody may see of it.
+fn above_the_floor(store: &mut Store) -> Vec<String> {
+    let mut answers = Vec::new();
+    for chat in CHATS {
+        let of_snapshot = store.reader().read(|here| {
+            let floor = here.floor(chat)?.unwrap_or_default();
+            let after = MessageId(floor.id.0.saturating_sub(1));
+            let mut seen = Vec::new();
+            let end = MessageId::END;
+            here.glance(chat, after, end, &mut |glance| {
+                seen.push(format!("{glance:?}"));
+                true
+            })?;
+            let all = here.messages(chat, &Range { after, ..whole() })?;
+            let last = Range { after, take: Take::Last, count: 5, ..whole() };
+            let places: Vec<_> =
+                all.0.iter().map(|m| Ok(here.message_at(chat, m.seq)? == Some(m.id))).collect();
+            let places: Result<Vec<bool>, StoreError> = places.into_iter().collect();
+            assert!(places?.into_iter().all(|is_found| is_found));
+            Ok(format!("{:?}", (here.head(chat)?, all, here.messages(chat, &last)?, seen)))
+        });
+        answers.push(of_snapshot.unwrap());
+        let of_turn = store.write(|tx| {
+            let floor = tx.floor(chat)?.unwrap_or_default();
+            let mut found = Vec::new();
+            for who in 1..=4 {
+                found.push(format!("{:?}", tx.member(AccountNo(who), chat)?));
+                // The first with a cookie counts, and below a floor that may be removed or not.
+                for cookie in (0..20).filter(|_| floor == Mark::default()) {
+                    let head = tx.cookie(chat, AccountNo(who), &format!("cookie {cookie}"))?;
+                    found.push(format!("{head:?}"));
+                }
+            }
+            Ok(found)
+        });
+        answers.extend(of_turn.unwrap());
+    }
+    answers
+}
+
+/// Deletes all of a chat, as the rules do it.
+fn clear(tx: &mut Tx<'_>, chat: ChatId) -> Result<(), StoreError> {
+    let (low, high) = chat.pair().unwrap();
+    for who in [low, high] {
+        if let Some(part) = tx.member(who, chat)? {
+            tx.put_member(who, chat, &part)?;
+        }
+    }
+    let record = tx.append(chat, low, Timestamp(1), Kind::Cleared, &Arc::from(""), None)?;
+    tx.put_floor(chat, mark(&record))
+}
+
+#[test]
+fn edits_and_deletions_come_to_the_same_wherever_a_message_lies() {
+    for seed in 0..8 {
+        let mut chance = Chance::new(seed);
+        let (mut one, mut other) = (peopled(), peopled());
+        for i in 0..120 {
+            let chat = CHATS[chance.below(3)];
+            let (what, which, chats) = (chance.below(12), chance.next(), 1 + chance.below(4));
+            let act = |tx: &mut Tx<'_>| match what {
+                0 => clear(tx, chat),
+                1 | 2 => {
+                    let floor = tx.floor(chat)?.unwrap_or_default();
+                    let (all, _) = tx.messages(chat, &Range { after: floor.id, ..whole() })?;
+                    let Some(old) = all.get(which as usize % all.len().max(1)) else {
+                        return Ok(());
+                    };
+                    let text = format!("edited {i}").into();
+                    tx.rewrite(&Message { text, ..old.clone() })
+                }
+                _ => say(tx, i).map(drop),
+            };
+            one.write(act).unwrap();
+            other.write(act).unwrap();
+            match chance.below(8) {
+                0 | 1 => merge_chats(&mut one, chats),
+                2 => one.sweep().unwrap(),
+                3 => {
+                    // Both, because what was left of a block of ids is given to nobody.
+                    for store in [&mut one, &mut other] {
+                        store.flush().unwrap();
+                        store.reopen().unwrap();
+                    }
+                }
+                _ => {}
+            }
+            if i % 5 == 0 {
+                let [here, there] = [&mut one, &mut other].map(above_the_floor);
+                let odd = here.iter().zip(&there).find(|(here, there)| here != there);
+                assert_eq!((odd, here.len()), (None, there.len()), "seed {seed}, step {i}");
+                assert_eq!(one.reader().verify(&mut |_| {}).unwrap().faults, Vec::<String>::new());
+            }
+        }
+    }
+}
