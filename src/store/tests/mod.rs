@@ -1,5 +1,6 @@
 //! The store as its users see it.
 
+mod changing;
 mod chats;
 mod cuts;
 mod gone;
