@@ -72,35 +72,53 @@ pub fn answer(
 
 /// A refusal in the operator's words.
 pub fn refusal_text(refusal: Refusal) -> String {
+    words(refusal).2
+}
+
+/// A refusal's status, its token, and what to do about it.
+fn words(refusal: Refusal) -> (u16, &'static str, String) {
+    let fixed = |status, reason, text: &str| (status, reason, text.to_owned());
     match refusal {
-        Refusal::BadLogin => {
-            "this is no login: it has 1 to 64 bytes, and none of @ & / : \" ' = , \
-                              or white space"
-                .into()
-        }
+        Refusal::BadLogin => fixed(
+            400,
+            "bad-login",
+            "this is no login: it has 1 to 64 bytes, and none of @ & / : \" ' = , or white space",
+        ),
         Refusal::BadPassword => {
-            format!("this is no password: it has 1 to {PASSWORD_BYTES_MAX} bytes")
+            let text = format!("this is no password: it has 1 to {PASSWORD_BYTES_MAX} bytes");
+            (400, "bad-password", text)
         }
-        Refusal::LoginTaken => "the login is taken, or was and is not given again".into(),
-        Refusal::NoSuchAccount => "there is no account with this login".into(),
+        Refusal::LoginTaken => {
+            fixed(409, "login-taken", "the login is taken, or was and is not given again")
+        }
+        Refusal::NoSuchAccount => {
+            fixed(404, "no-such-account", "there is no account with this login")
+        }
         Refusal::TooManyAppPasswords => {
-            format!("an account has at most {APP_PASSWORDS_MAX} app passwords; revoke one")
+            let text =
+                format!("an account has at most {APP_PASSWORDS_MAX} app passwords; revoke one");
+            (409, "too-many-app-passwords", text)
         }
-        Refusal::NoSuchAppPassword => "there is no app password of this name".into(),
-        Refusal::AlreadyThere => "there is one of this name already".into(),
-        Refusal::DiskFull => {
-            "the disk has less free space than must stay (limits.free_space); make room".into()
+        Refusal::NoSuchAppPassword => {
+            fixed(404, "no-such-app-password", "there is no app password of this name")
         }
-        Refusal::Unavailable => {
+        Refusal::AlreadyThere => fixed(409, "already-there", "there is one of this name already"),
+        Refusal::DiskFull => fixed(
+            507,
+            "disk-full",
+            "the disk has less free space than must stay (limits.free_space); make room",
+        ),
+        Refusal::Unavailable => fixed(
+            503,
+            "unavailable",
             "the database could not take it, or the server is stopping; look at the log and try \
-             again"
-                .into()
-        }
+             again",
+        ),
         Refusal::TooManyAttempts { retry_after } | Refusal::TooManyRequests { retry_after } => {
-            format!("too many requests; try again in {retry_after} s")
+            (429, "too-many", format!("too many requests; try again in {retry_after} s"))
         }
         Refusal::BadField | Refusal::MissingField | Refusal::FieldTooLong => {
-            "a value is missing or not what it should be".into()
+            fixed(400, "refused", "a value is missing or not what it should be")
         }
         Refusal::NoSession
         | Refusal::UnknownSession
@@ -128,7 +146,7 @@ pub fn refusal_text(refusal: Refusal) -> String {
         | Refusal::BadAccess
         | Refusal::NotEditable
         | Refusal::LastOwner
-        | Refusal::NotAllowed => format!("the server refused it: {refusal:?}"),
+        | Refusal::NotAllowed => (400, "refused", format!("the server refused it: {refusal:?}")),
     }
 }
 
@@ -296,49 +314,8 @@ fn uses(body: &Value) -> Result<u32, Answer> {
 }
 
 fn refused(refusal: Refusal) -> Answer {
-    let (status, reason) = match refusal {
-        Refusal::BadLogin => (400, "bad-login"),
-        Refusal::BadPassword => (400, "bad-password"),
-        Refusal::LoginTaken => (409, "login-taken"),
-        Refusal::NoSuchAccount => (404, "no-such-account"),
-        Refusal::TooManyAppPasswords => (409, "too-many-app-passwords"),
-        Refusal::NoSuchAppPassword => (404, "no-such-app-password"),
-        Refusal::AlreadyThere => (409, "already-there"),
-        Refusal::DiskFull => (507, "disk-full"),
-        Refusal::Unavailable => (503, "unavailable"),
-        Refusal::TooManyAttempts { .. } | Refusal::TooManyRequests { .. } => (429, "too-many"),
-        Refusal::BadField
-        | Refusal::MissingField
-        | Refusal::FieldTooLong
-        | Refusal::NoSession
-        | Refusal::UnknownSession
-        | Refusal::RegistrationClosed
-        | Refusal::BadInvite
-        | Refusal::WrongCredentials
-        | Refusal::TooManySessions
-        | Refusal::TooManyContacts
-        | Refusal::NoSuchContact
-        | Refusal::NoSuchChat
-        | Refusal::NoSuchMessage
-        | Refusal::BadRange
-        | Refusal::BadDate
-        | Refusal::TextEmpty
-        | Refusal::TextTooLong
-        | Refusal::NoFederation
-        | Refusal::TooManyChats
-        | Refusal::TooManyMembers
-        | Refusal::NoSuchRequest
-        | Refusal::NoSuchMember
-        | Refusal::NoSuchSpace
-        | Refusal::BadSpan
-        | Refusal::BadSpanRange
-        | Refusal::TooManySpans
-        | Refusal::BadAccess
-        | Refusal::NotEditable
-        | Refusal::LastOwner
-        | Refusal::NotAllowed => (400, "refused"),
-    };
-    error(status, reason, &refusal_text(refusal))
+    let (status, reason, message) = words(refusal);
+    error(status, reason, &message)
 }
 
 fn store(why: &StoreError) -> Answer {
