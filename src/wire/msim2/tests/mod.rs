@@ -210,6 +210,24 @@ fn pushes_are_told_up_to_the_sessions_layer_only() {
 }
 
 #[test]
+fn what_is_told_to_many_is_written_once_for_all_who_write_it_alike() {
+    let event = || Event::Message(message_view(9, "hi"));
+    let (one, many) = (Bulletin::new(event()), Bulletin::to_many(event()));
+    let body = |who: &SessionId, layer, bulletin: &Bulletin| {
+        push(who, layer, &Told::Event(bulletin)).expect("a push").body
+    };
+    for layer in 3..=LAYER_MAX {
+        let first = body(&alice(), layer, &many);
+        assert_eq!(&*first, &*body(&bob(), layer, &one), "layer {layer}");
+        let (Body::Shared(first), Body::Shared(second)) = (first, body(&bob(), layer, &many))
+        else {
+            panic!("layer {layer} writes it for each");
+        };
+        assert!(Arc::ptr_eq(&first, &second), "layer {layer} writes it again");
+    }
+}
+
+#[test]
 fn an_answer_to_nothing_asked_is_not_sent() {
     let mut out = Vec::new();
     dialogue(Carrier::Tcp).on_reply(Ok(Reply::Done), &mut out);
