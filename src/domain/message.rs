@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::domain::eyes::{self, Eyes, Window};
-use crate::domain::id::{AccountNo, Address, ChatId, MessageId};
+use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq};
 use crate::domain::mark::{self, Moved};
 use crate::domain::nouns::{Access, Account, AccountState, Entry, Extra, Mark, Member, Message};
 use crate::domain::session::Caller;
@@ -156,7 +156,7 @@ pub(in crate::domain) fn post(
     }
     if message.kind == Kind::Cleared {
         // Before anybody is told how much is unread.
-        tx.put_floor(chat, own)?;
+        tx.put_floor(chat, Mark { seq: Seq(own.seq.0.saturating_add(1)), ..own })?;
     }
     tell(tx, &message, me, room, news)?;
     // mSIM 2, decision 9: sending implies having read, and is announced only where that passes a

@@ -169,7 +169,7 @@ impl Tx<'_> {
     ) -> Result<Message, StoreError> {
         self.begin()?;
         let head = self.window(chat)?.head;
-        let seq = head.seq.0.checked_add(1).map(Seq);
+        let seq = head.seq.0.checked_add(u32::from(entry.kind.has_place())).map(Seq);
         let message = Message {
             chat,
             id: self.next_id()?,

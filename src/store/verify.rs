@@ -10,6 +10,7 @@ use redb::Key;
 
 use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
 use crate::domain::nouns::Mark;
+use crate::domain::words::Kind;
 use crate::store::history::Entry;
 use crate::store::line;
 use crate::store::rows::{self, Named};
@@ -282,12 +283,14 @@ impl Chain {
         });
         let fault = match read {
             Ok((line, previous)) => {
+                let has_place = line::kind(line.kind).is_ok_and(Kind::has_place);
                 self.last = Some((id, line.seq, line.time));
                 // What followed the last one may be gone: its chat was deleted in the middle of the
                 // walk, and begins elsewhere now.
                 let goes_on = |last| floor(chat).is_none_or(|floor| floor.id <= last);
                 last.and_then(|last| {
-                    break_of(last, previous, line.seq, line.time).filter(|_| goes_on(last.0))
+                    break_of(last, previous, (line.seq, has_place), line.time)
+                        .filter(|_| goes_on(last.0))
                 })
             }
             Err(flaw) => Some(flaw.to_string()),
@@ -301,10 +304,11 @@ impl Chain {
 fn break_of(
     (last, last_seq, last_time): (MessageId, Seq, Timestamp),
     previous: MessageId,
-    seq: Seq,
+    (seq, has_place): (Seq, bool),
     time: Timestamp,
 ) -> Option<String> {
-    if seq.0 != last_seq.0 + 1 {
+    // Up to schema 2 every record had a place.
+    if seq.0 != last_seq.0 + u32::from(has_place) && seq.0 != last_seq.0 + 1 {
         Some(format!("its seq is {} after {}", seq.0, last_seq.0))
     } else if previous != last {
         Some(format!("it names {} as the one before it, that is {}", previous.0, last.0))

@@ -31,21 +31,24 @@ pub(super) struct Window {
     /// One a message up to the head: part of the hash of author and cookie, 0 for a message
     /// without one. The record itself is compared before anything is concluded.
     cookies: VecDeque<u32>,
-    /// Each author's last message in the window, ascending by seq.
-    own: VecDeque<(AccountNo, Mark)>,
+    /// Each author's last message in the window with the count of records up to it, ascending.
+    own: VecDeque<(AccountNo, Mark, u64)>,
+    /// Records so far, from any beginning.
+    count: u64,
 }
 
 impl Window {
     /// Reads the window of a chat.
     fn load(history: &History<'_>, hasher: &RandomState) -> Result<Window, StoreError> {
-        let mut window = Window { head: head_of(history)?, ..Window::default() };
-        for entry in history.newest_first()?.take(COOKIE_WINDOW as usize) {
+        let count = u64::from(COOKIE_WINDOW);
+        let mut window = Window { head: head_of(history)?, count, ..Window::default() };
+        for (newer, entry) in (0..count).zip(history.newest_first()?) {
             let entry = entry?;
             let read = entry.read(|line| {
                 let cookie = line.cookie;
                 window.cookies.push_front(cookie.map_or(0, |c| trace(hasher, line.from, c)));
                 if window.own(line.from).is_none() {
-                    window.own.push_front((line.from, line.mark(entry.id)));
+                    window.own.push_front((line.from, line.mark(entry.id), count - newer));
                 }
                 Ok(Some(()))
             });
@@ -59,7 +62,7 @@ impl Window {
 
     /// The last message of an author in the window.
     pub(super) fn own(&self, author: AccountNo) -> Option<Mark> {
-        self.own.iter().find(|(who, _)| *who == author).map(|(_, mark)| *mark)
+        self.own.iter().find(|(who, ..)| *who == author).map(|(_, mark, _)| *mark)
     }
 
     /// Which messages may have this cookie, oldest first: how many others are newer.
@@ -78,19 +81,25 @@ impl Window {
         while self.cookies.len() > COOKIE_WINDOW as usize {
             self.cookies.pop_front();
         }
-        self.own.retain(|(who, _)| *who != message.from);
-        self.own.push_back((message.from, Mark { id: message.id, seq: message.seq }));
+        self.count += 1;
+        self.own.retain(|(who, ..)| *who != message.from);
+        let mark = Mark { id: message.id, seq: message.seq };
+        self.own.push_back((message.from, mark, self.count));
         self.weight().saturating_sub(before)
     }
 
     /// An author whose implied mark has to be written now, if there is one. Each comes once.
     pub(super) fn overdue(&mut self) -> Option<(AccountNo, Mark)> {
-        let (_, mark) = self.own.front()?;
-        if mark.seq.0 + IMPLIED_MAX <= self.head.seq.0 { self.own.pop_front() } else { None }
+        let (author, mark, count) = *self.own.front()?;
+        if count + u64::from(IMPLIED_MAX) > self.count {
+            return None;
+        }
+        self.own.pop_front();
+        Some((author, mark))
     }
 
     fn weight(&self) -> usize {
-        const MARK_WEIGHT: usize = size_of::<(AccountNo, Mark)>() / 4;
+        const MARK_WEIGHT: usize = size_of::<(AccountNo, Mark, u64)>() / 4;
         CHAT_WEIGHT + self.cookies.len() + MARK_WEIGHT * self.own.len()
     }
 }

@@ -25,6 +25,29 @@ pub enum Kind {
     Cleared = 12,
 }
 
+impl Kind {
+    /// Whether such a record of a chat has a place of its own in the count of its messages. What
+    /// tells of the chat itself and of who is in it has the place of what came before it: nobody
+    /// has to read it, and the counts of those who read by place have no holes.
+    pub fn has_place(self) -> bool {
+        match self {
+            Kind::Text
+            | Kind::Formatted
+            | Kind::Blob
+            | Kind::File
+            | Kind::Edited
+            | Kind::Deleted
+            | Kind::Invited => true,
+            Kind::Joined
+            | Kind::Left
+            | Kind::Renamed
+            | Kind::Access
+            | Kind::Created
+            | Kind::Cleared => false,
+        }
+    }
+}
+
 /// A stretch of formatted text, in bytes of its UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {

@@ -102,8 +102,9 @@ fn above_the_floor(store: &mut Store) -> Vec<String> {
             })?;
             let all = here.messages(chat, &Range { after, ..whole() })?;
             let last = Range { after, take: Take::Last, count: 5, ..whole() };
+            let is_at_its_place = |m: &Message| Ok(here.message_at(chat, m.seq)? == Some(m.id));
             let places: Vec<_> =
-                all.0.iter().map(|m| Ok(here.message_at(chat, m.seq)? == Some(m.id))).collect();
+                all.0.iter().filter(|m| m.kind.has_place()).map(is_at_its_place).collect();
             let places: Result<Vec<bool>, StoreError> = places.into_iter().collect();
             assert!(places?.into_iter().all(|is_found| is_found));
             Ok(format!("{:?}", (here.head(chat)?, all, here.messages(chat, &last)?, seen)))
