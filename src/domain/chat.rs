@@ -4,12 +4,11 @@
 //! lies above a read mark is others', and the unread count is a difference of places that needs no
 //! reading.
 
-use std::sync::Arc;
-
 use crate::domain::Fault;
 use crate::domain::eyes::{Eyes, Window};
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq};
 use crate::domain::merge::{Strand, merge};
+use crate::domain::name::Name;
 use crate::domain::nouns::{Access, Chat, Head, Mark, Member};
 use crate::domain::session::Caller;
 use crate::domain::words::{ChatView, GroupPart, Refusal, Reply, Take};
@@ -107,12 +106,12 @@ pub(in crate::domain) fn name_of(
     look: &impl Look,
     me: AccountNo,
     chat: ChatId,
-) -> Result<Arc<str>, StoreError> {
+) -> Result<Name, StoreError> {
     if let Some(other) = chat.other(me) {
         return name(look, other);
     }
     match look.chat(chat)? {
-        Some(chat) => Ok(chat.address.to_string().into()),
+        Some(chat) => Ok(chat.called()),
         // One's own chain is about oneself.
         None => name(look, me),
     }
@@ -241,7 +240,7 @@ pub(in crate::domain) fn least(roster: &Roster, me: AccountNo) -> Member {
 /// A chat in the words of the member whose part is `mine`.
 pub(in crate::domain) fn view(
     readable: &Readable,
-    name: Arc<str>,
+    name: Name,
     mine: &Member,
     others: &Member,
 ) -> ChatView {

@@ -3,9 +3,8 @@
 //! Contacts on other servers are taken at their word; contacts here must exist. Only the owner's
 //! other sessions hear of a change.
 
-use std::sync::Arc;
-
 use crate::domain::id::{AccountNo, Address};
+use crate::domain::name::{Name, Tag};
 use crate::domain::nouns::{AccountState, Contact, ContactState};
 use crate::domain::presence::{self, Scene};
 use crate::domain::session::Caller;
@@ -118,7 +117,7 @@ pub(in crate::domain) fn remove(
             tx.remove_contact(me.account, who)?;
         }
     }
-    news.push(to_my_others(me, Event::ContactRemoved { who: text(who) }));
+    news.push(to_my_others(me, Event::ContactRemoved { who: called(tx, who)? }));
     Ok(Reply::Done)
 }
 
@@ -141,7 +140,7 @@ pub(in crate::domain) fn view(
         }
     }
     Ok(ContactView {
-        who: text(&contact.who),
+        who: called(look, &contact.who)?,
         name: contact.name,
         group: contact.group,
         note: contact.note,
@@ -184,8 +183,12 @@ pub(in crate::domain) fn to_my_others(me: &Caller, event: Event) -> News {
     News::to_one(me.account, Some(me.key), event)
 }
 
-pub(in crate::domain) fn text(address: &Address) -> Arc<str> {
-    address.to_string().into()
+/// What somebody in a list of contacts is called, who may live elsewhere.
+pub(in crate::domain) fn called(look: &impl Look, who: &Address) -> Result<Name, StoreError> {
+    match look.account_by_address(who)? {
+        Some(account) => chat::name(look, account),
+        None => Ok(Name::new(who.to_string(), Tag::Unknown)),
+    }
 }
 
 #[cfg(test)]

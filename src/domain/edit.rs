@@ -148,7 +148,7 @@ fn room_of(tx: &Tx<'_>, me: &Caller, address: &Address) -> Result<Room, Fault> {
             Room { chat: ChatId::direct(me.account, other), writer, side }
         }
         chat::Found::Group(chat) => {
-            let name = chat.address.to_string().into();
+            let name = chat.called();
             Room { chat: chat.id, writer, side: Side::Group { name } }
         }
     })
@@ -348,7 +348,7 @@ mod tests {
         let last = world.sent(alice, "bob", "x");
         let outcome = world.clear(bob, "alice", Whom::Me);
         let heard = heard_by(&outcome, alice.account, None);
-        let user: Arc<str> = "bob@im.test".into();
+        let user: crate::domain::name::Name = "bob@im.test".into();
         assert_eq!(*heard[0], Event::ReadTill { chat: user.clone(), id: last, user });
         assert_eq!(*heard[1], Event::ChatsChanged(world.chats(alice)));
         assert_eq!(world.chats(alice)[0].read, last);

@@ -1,30 +1,30 @@
 //! Records as one reader sees them: in their words, with what is gone for them gone.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use crate::domain::group::{self, Group};
 use crate::domain::id::{AccountNo, ChatId, MessageId};
+use crate::domain::name::Name;
 use crate::domain::nouns::{Extra, Message};
 use crate::domain::words::{ExtraView, Kind, MessageView};
 use crate::domain::{account, chat};
 use crate::store::{Look, StoreError};
 
 /// A chat that a record names: its address, and what it is called.
-type Place = (Arc<str>, Box<str>);
+type Place = (Name, Box<str>);
 
 /// One reader, with the names that were looked up for them.
 #[derive(Debug)]
 pub(in crate::domain) struct Eyes<'l, L> {
     look: &'l L,
     me: AccountNo,
-    names: HashMap<AccountNo, Arc<str>>,
+    names: HashMap<AccountNo, Name>,
 }
 
 /// A chat as a reader names it, and from where on there is anything in it for them.
 #[derive(Clone, Debug)]
 pub(in crate::domain) struct Window {
-    pub(in crate::domain) name: Arc<str>,
+    pub(in crate::domain) name: Name,
     /// What lies at or before it is gone.
     pub(in crate::domain) horizon: MessageId,
 }
@@ -34,7 +34,7 @@ impl<'l, L: Look> Eyes<'l, L> {
         Eyes { look, me, names: HashMap::new() }
     }
 
-    pub(in crate::domain) fn name(&mut self, no: AccountNo) -> Result<Arc<str>, StoreError> {
+    pub(in crate::domain) fn name(&mut self, no: AccountNo) -> Result<Name, StoreError> {
         if let Some(name) = self.names.get(&no) {
             return Ok(name.clone());
         }
@@ -119,7 +119,7 @@ impl<'l, L: Look> Eyes<'l, L> {
             true => group.chat.name.clone(),
             false => "".into(),
         };
-        Ok(Some((group.chat.address.to_string().into(), name)))
+        Ok(Some((group.chat.called(), name)))
     }
 
     /// An edit shows the text as it is now: it keeps none of its own, so that a deletion leaves no
@@ -157,7 +157,7 @@ impl<'l, L: Look> Eyes<'l, L> {
         view.chat = match place.other(self.me) {
             Some(other) => self.name(other)?,
             None => match self.look.chat(place)? {
-                Some(chat) => chat.address.to_string().into(),
+                Some(chat) => chat.called(),
                 None => view.chat.clone(),
             },
         };
@@ -189,6 +189,6 @@ pub(in crate::domain) fn without_target(view: MessageView) -> MessageView {
 }
 
 /// What an account is called on the wire: its address.
-pub(in crate::domain) fn name(look: &impl Look, no: AccountNo) -> Result<Arc<str>, StoreError> {
-    Ok(account::row(look, no)?.address.to_string().into())
+pub(in crate::domain) fn name(look: &impl Look, no: AccountNo) -> Result<Name, StoreError> {
+    Ok(account::row(look, no)?.called())
 }

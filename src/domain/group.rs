@@ -67,7 +67,7 @@ impl Group {
         look: &impl Look,
         me: AccountNo,
     ) -> Result<Room, StoreError> {
-        let group = self.chat.address.to_string().into();
+        let group = self.chat.called();
         Ok(Room { chat: self.chat.id, writer: name(look, me)?, side: Side::Group { name: group } })
     }
 }
@@ -195,7 +195,7 @@ pub(in crate::domain) fn take_down(
     let roster = tx.roster(id)?;
     let readers = roster.members().map(|(who, _)| *who).collect();
     let parts: Vec<AccountNo> = roster.parts().iter().map(|(who, _)| *who).collect();
-    let event = Event::ChatGone { chat: chat.address.to_string().into() };
+    let event = Event::ChatGone { chat: chat.called() };
     let to = Audience::Many { all: readers, but: None };
     news.push(News::new(to, Some(me.key), event));
     for who in parts {
@@ -249,12 +249,12 @@ fn facts(look: &impl Look, group: &Group, crowd: Crowd) -> Result<ChatInfo, Stor
     let space = match chat.space {
         Some(space) => {
             let there = look.chat(space)?.filter(|space| !space.removed);
-            there.map(|space| space.address.to_string().into())
+            there.map(|space| space.called())
         }
         None => None,
     };
     Ok(ChatInfo {
-        chat: chat.address.to_string().into(),
+        chat: chat.called(),
         kind: chat.kind,
         name: chat.name.clone(),
         about: chat.about.clone(),

@@ -1,11 +1,10 @@
 //! Marks: how far somebody has received and read a chat. They only grow, and what is read has been
 //! received.
 
-use std::sync::Arc;
-
 use crate::domain::Fault;
 use crate::domain::chat::{self, Readable};
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, SessionKey};
+use crate::domain::name::Name;
 use crate::domain::nouns::{Mark, Member};
 use crate::domain::session::Caller;
 use crate::domain::words::{Audience, Event, News, Refusal, Reply};
@@ -180,9 +179,9 @@ impl Slowest {
 pub(in crate::domain) struct Moved {
     pub(in crate::domain) chat: ChatId,
     pub(in crate::domain) mover: AccountNo,
-    pub(in crate::domain) mover_name: Arc<str>,
+    pub(in crate::domain) mover_name: Name,
     pub(in crate::domain) other: AccountNo,
-    pub(in crate::domain) other_name: Arc<str>,
+    pub(in crate::domain) other_name: Name,
     pub(in crate::domain) except: SessionKey,
     /// The mover's part, moved.
     pub(in crate::domain) part: Member,
@@ -259,7 +258,7 @@ mod tests {
         let outcome = world.mark_read(bob, Some("alice"), first);
         assert!(matches!(outcome.reply, Ok(Reply::Done)));
         assert_eq!(outcome.news.len(), 3);
-        let bobs: Arc<str> = "bob@im.test".into();
+        let bobs: Name = "bob@im.test".into();
         let theirs = ChatView {
             chat: bobs.clone(),
             unread: 0,

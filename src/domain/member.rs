@@ -340,7 +340,7 @@ fn settle(
 }
 
 fn gone(group: &Group) -> Event {
-    Event::ChatGone { chat: group.chat.address.to_string().into() }
+    Event::ChatGone { chat: group.chat.called() }
 }
 
 /// Somebody goes: the chat hears of it while they still hear, and then they are shown out.

@@ -4,11 +4,10 @@
 //! its first message, which also makes the two members; everything else about it follows from its
 //! number.
 
-use std::sync::Arc;
-
 use crate::domain::eyes::{self, Eyes, Window};
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq};
 use crate::domain::mark::{self, Moved};
+use crate::domain::name::Name;
 use crate::domain::nouns::{Access, Account, AccountState, Entry, Extra, Mark, Member, Message};
 use crate::domain::session::Caller;
 use crate::domain::words::{Audience, Draft, Event, Kind, MessageView, News, Refusal, Reply};
@@ -20,20 +19,20 @@ use crate::store::{Look, StoreError, Tx};
 #[derive(Clone, Debug)]
 pub(in crate::domain) struct Room {
     pub(in crate::domain) chat: ChatId,
-    pub(in crate::domain) writer: Arc<str>,
+    pub(in crate::domain) writer: Name,
     pub(in crate::domain) side: Side,
 }
 
 /// Who else is in it.
 #[derive(Clone, Debug)]
 pub(in crate::domain) enum Side {
-    Other { account: AccountNo, name: Arc<str> },
-    Group { name: Arc<str> },
+    Other { account: AccountNo, name: Name },
+    Group { name: Name },
 }
 
 impl Room {
     /// What the writer calls it.
-    pub(in crate::domain) fn name(&self) -> &Arc<str> {
+    pub(in crate::domain) fn name(&self) -> &Name {
         match &self.side {
             Side::Other { name, .. } | Side::Group { name } => name,
         }
@@ -91,7 +90,7 @@ pub(in crate::domain) fn enter(
     found: &chat::Found,
 ) -> Result<Room, Fault> {
     let author = account::row(tx, me)?;
-    let writer: Arc<str> = author.address.to_string().into();
+    let writer: Name = author.called();
     match found {
         chat::Found::Account(other) => {
             let name = match *other == me {
@@ -109,7 +108,7 @@ pub(in crate::domain) fn enter(
             if !mode.has(Access::WRITE) {
                 return Err(Refusal::NotAllowed.into());
             }
-            let name = chat.address.to_string().into();
+            let name = chat.called();
             Ok(Room { chat: chat.id, writer, side: Side::Group { name } })
         }
     }
@@ -250,8 +249,8 @@ fn see(
     look: &impl Look,
     message: &Message,
     reader: AccountNo,
-    chat: &Arc<str>,
-    from: &Arc<str>,
+    chat: &Name,
+    from: &Name,
 ) -> Result<MessageView, StoreError> {
     if message.extra.is_some() {
         let window = Window { name: chat.clone(), horizon: MessageId(0) };
@@ -319,11 +318,7 @@ fn is_mime(text: &str) -> bool {
 }
 
 /// A disabled account still receives: it will read when it is enabled again. Its address.
-fn check_recipient(
-    look: &impl Look,
-    author: &Account,
-    other: AccountNo,
-) -> Result<Arc<str>, Fault> {
+fn check_recipient(look: &impl Look, author: &Account, other: AccountNo) -> Result<Name, Fault> {
     let row = account::row(look, other)?;
     match row.state {
         AccountState::Active | AccountState::Disabled => {}
@@ -334,7 +329,7 @@ fn check_recipient(
     if contact::is_blocked(look, other, &author.address)? {
         return Err(Refusal::NotAllowed.into());
     }
-    Ok(row.address.to_string().into())
+    Ok(row.called())
 }
 
 /// Both sides become members with the chat's first message, which its author has read.
@@ -536,7 +531,7 @@ mod tests {
         assert_eq!(heard.len(), 3);
         assert_eq!(message(&heard[0]).id, id);
         // The mark that is told is the last message of the other side, not one's own.
-        let user: Arc<str> = "bob@im.test".into();
+        let user: Name = "bob@im.test".into();
         assert_eq!(*heard[1], Event::ReadTill { chat: user.clone(), id: theirs, user });
         let Event::ChatsChanged(chats) = &**heard[2] else { panic!() };
         assert_eq!(*chats, world.chats(alice));

@@ -12,6 +12,7 @@
 pub mod access;
 pub mod calendar;
 pub mod id;
+pub mod name;
 pub mod nouns;
 pub mod presence;
 pub mod words;

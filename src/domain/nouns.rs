@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::domain::id::{AccountNo, Address, ChatId, Login, MessageId, Seq, Timestamp};
+use crate::domain::name::{Name, Tag};
 use crate::domain::words::{Digest, Kind, Sealed, SessionKind, Span, Verifier};
 
 pub use crate::domain::access::Access;
@@ -23,6 +24,12 @@ pub struct Account {
 impl Account {
     pub fn login(&self) -> &Login {
         &self.address.login
+    }
+
+    /// What others are told of it by.
+    pub fn called(&self) -> Name {
+        let tag = Tag::Person { no: self.no, public_id: self.public_id };
+        Name::new(self.address.to_string(), tag)
     }
 }
 
@@ -128,6 +135,12 @@ impl Chat {
     /// Whether it is the general chat of a space, and so the space itself.
     pub fn is_space(&self) -> bool {
         self.space == Some(self.id)
+    }
+
+    /// What its members are told of it by.
+    pub fn called(&self) -> Name {
+        let tag = Tag::Chat { id: self.id, space: self.space, public_id: self.public_id };
+        Name::new(self.address.to_string(), tag)
     }
 }
 

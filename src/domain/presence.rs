@@ -97,7 +97,7 @@ pub fn announce(
     let may = |row: &Account| !online || row.state == AccountState::Active;
     let Some(row) = look.account(who)?.filter(may) else { return Ok(Vec::new()) };
     let at = look.last_seen(who)?.unwrap_or(scene.now).min(scene.now);
-    let event = Event::Presence { who: row.address.to_string().into(), online, at };
+    let event = Event::Presence { who: row.called(), online, at };
     let all = viewers(look, scene.home, who, &row.address)?;
     Ok(vec![News::new(Audience::Many { all, but: None }, None, event)])
 }
@@ -213,7 +213,7 @@ fn tell_typing(
                     told.push(*reader);
                 }
             }
-            let chat = chat.address.to_string().into();
+            let chat = chat.called();
             let event = Event::Typing { chat, from, on };
             let to = Audience::Many { all: told.into(), but: None };
             news.push(News::new(to, None, event));
@@ -285,7 +285,7 @@ mod tests {
         let type_on =
             |world: &mut World| world.ask(alice, Command::Typing { chat: chat(), on: true });
         let outcome = type_on(&mut world);
-        let name: Arc<str> = "alice@im.test".into();
+        let name: crate::domain::name::Name = "alice@im.test".into();
         let event = Event::Typing { chat: name.clone(), from: name, on: true };
         assert!(outcome.news.len() == 1 && *outcome.news[0].event == event);
         let block = |who| Command::Block { who: crate::domain::testing::address(who), on: true };

@@ -32,9 +32,9 @@ pub(in crate::domain) fn update(
         return Ok(Reply::Done);
     }
     tx.put_profile(me.account, &Profile { changed: context.now, ..new })?;
-    let who = account::row(tx, me.account)?.address;
-    let all = keepers(tx, me.account, &who)?;
-    let event = Event::ProfileChanged { who: who.to_string().into(), changed: Box::new(changed) };
+    let row = account::row(tx, me.account)?;
+    let all = keepers(tx, me.account, &row.address)?;
+    let event = Event::ProfileChanged { who: row.called(), changed: Box::new(changed) };
     news.push(News::to_one(me.account, Some(me.key), event.clone()));
     news.push(News::new(Audience::Many { all, but: None }, None, event));
     Ok(Reply::Done)
@@ -55,7 +55,7 @@ pub(in crate::domain) fn look_up(
     let profile = look.profile(no)?.unwrap_or_default();
     let seen = presence::of(look, scene, me, no)?;
     Ok(Reply::Profile(Box::new(ProfileView {
-        who: row.address.to_string().into(),
+        who: row.called(),
         fields: difference(&Profile::default(), &profile),
         created: row.created,
         changed: profile.changed,

@@ -4,7 +4,8 @@
 //! asked as `Pending`, in nobody's list yet. A block stands on one side alone and the other is not
 //! told: their requests are answered as if nothing were the matter, and go nowhere.
 
-use crate::domain::contact::{self, text, to_my_others};
+use crate::domain::contact::{self, called, to_my_others};
+use crate::domain::eyes::name;
 use crate::domain::id::{AccountNo, Address};
 use crate::domain::nouns::{Contact, ContactState};
 use crate::domain::session::Caller;
@@ -64,7 +65,7 @@ pub(in crate::domain) fn ask(
         let note = Some(note).filter(|note| !note.is_empty()).map(Box::from);
         tx.put_contact(other, &Contact { note, ..bare(&mine, ContactState::Pending) })?;
         let note = note_of(tx, other, &mine)?;
-        let event = Event::ContactRequested { who: text(&mine), note };
+        let event = Event::ContactRequested { who: name(tx, me.account)?, note };
         news.push(News::to_one(other, None, event));
     }
     Ok(Reply::Done)
@@ -91,7 +92,7 @@ pub(in crate::domain) fn answer(
     }
     tx.remove_contact(me.account, who)?;
     settle_theirs(tx, me, who, false, news)?;
-    news.push(to_my_others(me, Event::ContactRemoved { who: text(who) }));
+    news.push(to_my_others(me, Event::ContactRemoved { who: called(tx, who)? }));
     Ok(Reply::Done)
 }
 
@@ -133,7 +134,7 @@ pub(in crate::domain) fn block(
         }
         (false, _) => tx.remove_contact(me.account, who)?,
     }
-    news.push(to_my_others(me, Event::ContactBlocked { who: text(who), on }));
+    news.push(to_my_others(me, Event::ContactBlocked { who: called(tx, who)?, on }));
     Ok(Reply::Done)
 }
 
@@ -172,7 +173,7 @@ fn settle_theirs(
     let theirs = tx.contact(other, &mine)?;
     if let Some(theirs) = theirs.filter(|theirs| theirs.state == ContactState::Requested) {
         tx.put_contact(other, &Contact { state: ContactState::Plain, ..theirs })?;
-        let event = Event::ContactAnswered { who: text(&mine), accepted };
+        let event = Event::ContactAnswered { who: name(tx, me.account)?, accepted };
         news.push(News::to_one(other, None, event));
     }
     Ok(())

@@ -7,7 +7,7 @@ use msimd::domain::id::MessageId;
 use msimd::domain::words::{ChatView, Event, GroupPart, Range, Refusal, Reply, Take};
 
 use super::groups::Group;
-use super::naive::{Model, shared};
+use super::naive::{Model, named};
 use super::records::Record;
 use super::words::Me;
 
@@ -176,7 +176,7 @@ impl Model {
             Box::new(GroupPart { kind: group.kind(), name: group.name.as_str().into(), mode })
         });
         ChatView {
-            chat: shared(self.chat_name(me, chat)),
+            chat: named(self.chat_name(me, chat)),
             unread: self.unread(me, chat).len() as u32,
             last: MessageId(last),
             read: MessageId(read),
@@ -267,14 +267,14 @@ impl Model {
         before: &BTreeMap<u32, Marks>,
         read_till: Option<u64>,
     ) {
-        let user = shared(self.address(me.no));
+        let user = named(self.address(me.no));
         let after = self.others(chat);
         for who in self.readers(chat) {
             if who == me.no || !self.is_there(who, chat) {
                 continue;
             }
             if let Some(id) = read_till {
-                let (chat, user) = (shared(self.chat_name(who, chat)), user.clone());
+                let (chat, user) = (named(self.chat_name(who, chat)), user.clone());
                 self.tell(who, None, Event::ReadTill { chat, id: MessageId(id), user });
             }
             if before.get(&who) != after.get(&who) {

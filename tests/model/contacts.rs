@@ -3,7 +3,7 @@
 use msimd::domain::id::Timestamp;
 use msimd::domain::words::{Changed, ContactState, ContactView, Event, News, Refusal, Reply};
 
-use super::naive::{Model, is_at_home, shared};
+use super::naive::{Model, is_at_home, named};
 use super::people::State;
 use super::words::{Me, Slip};
 
@@ -122,7 +122,7 @@ impl Model {
             }
             _ => self.drop_card(me.no, who),
         }
-        self.tell_my_others(me, Event::ContactRemoved { who: shared(who) });
+        self.tell_my_others(me, Event::ContactRemoved { who: named(who) });
         Ok(Reply::Done)
     }
 
@@ -159,7 +159,7 @@ impl Model {
                     ..Card::bare(&mine, ContactState::Pending, false)
                 };
                 self.put_card(other, &mine, card);
-                let event = Event::ContactRequested { who: shared(mine), note: note.into() };
+                let event = Event::ContactRequested { who: named(mine), note: note.into() };
                 self.tell(other, None, event);
             }
         }
@@ -183,7 +183,7 @@ impl Model {
             self.set_state(me, who, ContactState::Plain);
         } else {
             self.drop_card(me.no, who);
-            self.tell_my_others(me, Event::ContactRemoved { who: shared(who) });
+            self.tell_my_others(me, Event::ContactRemoved { who: named(who) });
         }
         Ok(Reply::Done)
     }
@@ -211,7 +211,7 @@ impl Model {
                 self.put_card(me.no, who, Card::bare(who, state, false));
             }
         }
-        self.tell_my_others(me, Event::ContactBlocked { who: shared(who), on });
+        self.tell_my_others(me, Event::ContactBlocked { who: named(who), on });
         Ok(Reply::Done)
     }
 
@@ -222,7 +222,7 @@ impl Model {
         let theirs = self.cards.get_mut(&(other, mine.clone()));
         if let Some(card) = theirs.filter(|card| card.state == ContactState::Requested) {
             card.state = ContactState::Plain;
-            self.tell(other, None, Event::ContactAnswered { who: shared(mine), accepted });
+            self.tell(other, None, Event::ContactAnswered { who: named(mine), accepted });
         }
     }
 
@@ -307,12 +307,12 @@ impl Model {
         let sees = |viewer: &u32| may && *viewer != who && self.shows_presence(who, *viewer);
         assert_eq!(heard, self.numbers().filter(sees).collect::<Vec<_>>(), "of {who}");
         let at = Timestamp(self.person(who).seen.unwrap_or(now).min(now));
-        let event = Event::Presence { who: shared(self.address(who)), online, at };
+        let event = Event::Presence { who: named(self.address(who)), online, at };
         assert!(news.iter().all(|news| **news.event == event), "{news:?} {event:?}");
     }
 
     pub(super) fn type_in(&mut self, me: Me, chat: &str, on: bool) -> Result<Reply, Refusal> {
-        let from = shared(self.address(me.no));
+        let from = named(self.address(me.no));
         if let Some(other) = self.account(chat) {
             let is_apart = self.blocks(me.no, other) || self.blocks(other, me.no);
             if other != me.no && !is_apart {
@@ -325,7 +325,7 @@ impl Model {
         for reader in self.readers(group) {
             let is_apart = self.blocks(me.no, reader) || self.blocks(reader, me.no);
             if reader != me.no && !is_apart {
-                let event = Event::Typing { chat: shared(chat), from: from.clone(), on };
+                let event = Event::Typing { chat: named(chat), from: from.clone(), on };
                 self.tell(reader, None, event);
             }
         }

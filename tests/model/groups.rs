@@ -7,7 +7,7 @@ use msimd::domain::id::Timestamp;
 use msimd::domain::words::{ChatInfo, ChatKind, Event, Kind, Refusal, Reply, SpaceView};
 
 use super::chats::{Chat, Part, letter};
-use super::naive::{Model, at_home, shared};
+use super::naive::{Model, at_home, named};
 use super::records::Record;
 use super::words::{Facts, Me, Plan};
 
@@ -196,7 +196,7 @@ impl Model {
     }
 
     pub(super) fn take_down(&mut self, me: Me, chat: usize) {
-        let address = shared(&self.group(chat).address);
+        let address = named(&self.group(chat).address);
         let parts = std::mem::take(&mut self.chats[chat].parts);
         for (who, _) in parts.iter().filter(|(_, part)| part.is_in()) {
             self.tell(*who, Some(me.key), Event::ChatGone { chat: address.clone() });
@@ -213,19 +213,19 @@ impl Model {
         let owner = parts.iter().find(|(_, part)| part.mode().has(letter('O')));
         let part = viewer.and_then(|viewer| parts.get(&viewer));
         ChatInfo {
-            chat: shared(&group.address),
+            chat: named(&group.address),
             kind: group.kind(),
             name: group.name.as_str().into(),
             about: group.about.as_str().into(),
             space: group
                 .space
                 .filter(|space| !self.group(*space).removed)
-                .map(|space| shared(&self.group(space).address)),
+                .map(|space| named(&self.group(space).address)),
             open: group.open,
             default_access: group.default,
             part: part.map(|part| (part.want, part.given)),
             members: parts.values().filter(|part| part.is_in()).count() as u32,
-            owner: owner.map(|(owner, _)| shared(self.address(*owner))),
+            owner: owner.map(|(owner, _)| named(self.address(*owner))),
             created: Timestamp(group.created),
             public_id: group.public_id,
             online: None,
@@ -248,7 +248,7 @@ impl Model {
         let chat = self.direct(me, other).ok_or(Refusal::NoSuchChat)?;
         let part = self.part(me, chat);
         Ok(Reply::Chat(Box::new(ChatInfo {
-            chat: shared(address),
+            chat: named(address),
             kind: ChatKind::Direct,
             name: self.person(other).name.as_str().into(),
             about: "".into(),

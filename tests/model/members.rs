@@ -5,7 +5,7 @@ use msimd::domain::id::MessageId;
 use msimd::domain::words::{Event, Kind, MemberView, Refusal, Reply};
 
 use super::chats::{Part, letter};
-use super::naive::{Model, shared};
+use super::naive::{Model, named};
 use super::records::Record;
 use super::words::Me;
 
@@ -52,7 +52,7 @@ impl Model {
         let part = self.part(who, chat);
         let (read, delivered) = if part.is_in() { self.marks(who, chat) } else { (0, 0) };
         MemberView {
-            who: shared(self.address(who)),
+            who: named(self.address(who)),
             want: part.want,
             given: part.given,
             delivered: MessageId(delivered),
@@ -306,7 +306,7 @@ impl Model {
             self.post(me, chat, record);
         }
         if knew && !self.knows(who, chat) {
-            self.tell(who, None, Event::ChatGone { chat: shared(&self.group(chat).address) });
+            self.tell(who, None, Event::ChatGone { chat: named(&self.group(chat).address) });
         }
         self.show_part(me, chat, who);
     }
@@ -315,7 +315,7 @@ impl Model {
     fn see_off(&mut self, me: Me, chat: usize, who: u32, access: Option<Access>) {
         let person = Some(who).filter(|who| *who != me.no);
         self.post(me, chat, Record { person, access, ..Record::of(Kind::Left) });
-        let event = Event::ChatGone { chat: shared(&self.group(chat).address) };
+        let event = Event::ChatGone { chat: named(&self.group(chat).address) };
         self.tell(who, Some(me.key).filter(|_| who == me.no), event);
     }
 

@@ -5,9 +5,9 @@
 //! looks. Each noun has a file with what can be said of it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use msimd::domain::id::{AccountNo, MessageId, SessionKey, Timestamp};
+use msimd::domain::name::Name;
 use msimd::domain::words::{Event, News, Outcome, Query, Refusal, Reply};
 use msimd::limits::Limits;
 
@@ -276,6 +276,6 @@ pub(super) fn is_at_home(address: &str) -> bool {
     address.ends_with(&format!("@{HOME}"))
 }
 
-pub(super) fn shared(text: impl AsRef<str>) -> Arc<str> {
+pub(super) fn named(text: impl AsRef<str>) -> Name {
     text.as_ref().into()
 }

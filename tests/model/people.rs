@@ -8,7 +8,7 @@ use msimd::domain::words::{
     UserView,
 };
 
-use super::naive::{Model, at_home, is_at_home, shared};
+use super::naive::{Model, at_home, is_at_home, named};
 use super::words::{Key, Me, Order};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,7 +205,7 @@ impl Model {
         }
         person.changed = now;
         let mine = self.address(me.no);
-        let event = Event::ProfileChanged { who: shared(&mine), changed: Box::new(changed) };
+        let event = Event::ProfileChanged { who: named(&mine), changed: Box::new(changed) };
         self.tell_my_others(me, event.clone());
         // Those who have me in their contacts, and none whom a block lies between.
         for other in self.numbers().filter(|other| *other != me.no) {
@@ -228,7 +228,7 @@ impl Model {
         let said = |text: &String| Some(text.as_str().into()).filter(|_| !text.is_empty());
         let is_shown = self.shows_presence(no, me);
         Ok(Reply::Profile(Box::new(ProfileView {
-            who: shared(self.address(no)),
+            who: named(self.address(no)),
             fields: ProfileDraft {
                 name: said(&person.name),
                 note: said(&person.note),

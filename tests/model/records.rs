@@ -7,7 +7,7 @@ use msimd::domain::id::{MessageId, Seq, Timestamp};
 use msimd::domain::words::{Event, ExtraView, Kind, MessageView, Range, Refusal, Reply, Take};
 
 use super::chats::{Chat, Part, letter};
-use super::naive::{Model, is_at_home, shared, tidy_reply};
+use super::naive::{Model, is_at_home, named, tidy_reply};
 use super::people::State;
 use super::words::{Letter, Me, bold_spans};
 
@@ -324,12 +324,12 @@ impl Model {
         let invited_to = record.place.filter(|_| !is_own).and_then(|place| {
             let group = self.chats[place].group.as_ref()?;
             let name = if self.knows(me, place) { group.name.as_str() } else { "" };
-            Some((shared(&group.address), name.into()))
+            Some((named(&group.address), name.into()))
         });
         let extra = ExtraView {
             reply_to: MessageId(record.reply_to),
             target: MessageId(record.target),
-            person: record.person.map(|no| shared(self.address(no))),
+            person: record.person.map(|no| named(self.address(no))),
             place: invited_to,
             access: record.access,
             spans: if is_bold { bold_spans(&shown.text) } else { Box::default() },
@@ -339,15 +339,19 @@ impl Model {
             private: is_own,
         };
         MessageView {
-            chat: shared(self.chat_name(me, about)),
-            from: shared(self.address(record.from)),
+            chat: named(self.chat_name(me, about)),
+            from: named(self.address(record.from)),
             id: MessageId(record.id),
             previous: MessageId(previous),
             seq: Seq(record.seq),
             time: Timestamp(record.time),
             kind: record.kind,
-            text: shared(&shown.text),
-            cookie: record.cookie.as_ref().filter(|_| record.from == me).map(shared),
+            text: shown.text.as_str().into(),
+            cookie: record
+                .cookie
+                .as_ref()
+                .filter(|_| record.from == me)
+                .map(|cookie| cookie.as_str().into()),
             extra: Some(Box::new(extra)).filter(|extra| **extra != ExtraView::default()),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::domain::access::Access;
 use crate::domain::id::{AccountNo, MessageId, Seq, SessionKey, Timestamp};
+use crate::domain::name::Name;
 use crate::domain::words::{
     ChatKind, ContactState, KeyId, Kind, ProfileDraft, Refusal, Reply, Span,
 };
@@ -11,7 +12,7 @@ use crate::domain::words::{
 /// A chat as one of its members sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatView {
-    pub chat: Arc<str>,
+    pub chat: Name,
     pub unread: u32,
     pub last: MessageId,
     /// How far the other side has read and received; in a group the least of the others.
@@ -32,19 +33,19 @@ pub struct GroupPart {
 /// A chat's own facts, as one person sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatInfo {
-    pub chat: Arc<str>,
+    pub chat: Name,
     pub kind: ChatKind,
     pub name: Box<str>,
     pub about: Box<str>,
     /// The general chat of the space it belongs to.
-    pub space: Option<Arc<str>>,
+    pub space: Option<Name>,
     pub open: bool,
     pub default_access: Access,
     /// What the reader wants and is given; `None` for somebody without a part, and where nobody in
     /// particular is told.
     pub part: Option<(Access, Access)>,
     pub members: u32,
-    pub owner: Option<Arc<str>>,
+    pub owner: Option<Name>,
     pub created: Timestamp,
     pub public_id: u64,
     /// Of a direct chat: whether the other side is here and when they last were; `None` where it
@@ -56,7 +57,7 @@ pub struct ChatInfo {
 /// Somebody's part in a group or a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberView {
-    pub who: Arc<str>,
+    pub who: Name,
     pub want: Access,
     pub given: Access,
     pub delivered: MessageId,
@@ -73,7 +74,7 @@ pub struct SpaceView {
 /// What somebody tells of themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileView {
-    pub who: Arc<str>,
+    pub who: Name,
     pub fields: ProfileDraft,
     pub created: Timestamp,
     /// 0: never.
@@ -85,8 +86,8 @@ pub struct ProfileView {
 /// A message as one of its readers sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageView {
-    pub chat: Arc<str>,
-    pub from: Arc<str>,
+    pub chat: Name,
+    pub from: Name,
     pub id: MessageId,
     /// The message before it in its chat, 0 for the first.
     pub previous: MessageId,
@@ -105,9 +106,9 @@ pub struct MessageView {
 pub struct ExtraView {
     pub reply_to: MessageId,
     pub target: MessageId,
-    pub person: Option<Arc<str>>,
+    pub person: Option<Name>,
     /// Address and name of the chat that an invitation is to.
-    pub place: Option<(Arc<str>, Box<str>)>,
+    pub place: Option<(Name, Box<str>)>,
     pub access: Option<Access>,
     pub spans: Box<[Span]>,
     pub mime: Option<Box<str>>,
@@ -119,7 +120,7 @@ pub struct ExtraView {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContactView {
-    pub who: Arc<str>,
+    pub who: Name,
     pub name: Box<str>,
     pub group: Vec<Box<str>>,
     pub note: Option<Box<str>>,
@@ -171,49 +172,49 @@ pub enum Event {
         changed: Changed,
     },
     ContactRemoved {
-        who: Arc<str>,
+        who: Name,
     },
     ChatsChanged(Vec<ChatView>),
     /// `user` has read `chat` up to `id`.
     ReadTill {
-        chat: Arc<str>,
+        chat: Name,
         id: MessageId,
-        user: Arc<str>,
+        user: Name,
     },
     Typing {
-        chat: Arc<str>,
-        from: Arc<str>,
+        chat: Name,
+        from: Name,
         on: bool,
     },
     /// Somebody came or went. `at`: when they were last seen.
     Presence {
-        who: Arc<str>,
+        who: Name,
         online: bool,
         at: Timestamp,
     },
     /// What somebody changed of what they tell of themselves.
     ProfileChanged {
-        who: Arc<str>,
+        who: Name,
         changed: Box<ProfileDraft>,
     },
     ContactRequested {
-        who: Arc<str>,
+        who: Name,
         note: Box<str>,
     },
     ContactAnswered {
-        who: Arc<str>,
+        who: Name,
         accepted: bool,
     },
     /// On another device of mine.
     ContactBlocked {
-        who: Arc<str>,
+        who: Name,
         on: bool,
     },
     /// A group's or a channel's own facts, or my part in it.
     ChatChanged(Box<ChatInfo>),
     /// I am not in that chat any more, or it is no more.
     ChatGone {
-        chat: Arc<str>,
+        chat: Name,
     },
 }
 
