@@ -66,6 +66,13 @@ pub const SEARCH_SLICE: usize = 4096;
 /// be a push for each pair of members and each message; there the least mark is told, and who wants
 /// more asks for the members.
 pub const READERS_TOLD_MAX: usize = 50;
+/// What an application keeps about a person or a chat, as it came: a name, a line of text and a
+/// small picture. Lists of chats and members hold one for each.
+pub const CARD_BYTES_MAX: usize = 8 * 1024;
+/// Chats in one answer by place; all the engine does meanwhile is look at them.
+pub const SUBSCRIPTIONS_COUNT_MAX: u32 = 64;
+/// The same for those in a chat.
+pub const SUBSCRIBERS_COUNT_MAX: u32 = 64;
 /// Members in one answer.
 pub const MEMBERS_COUNT_MAX: u32 = 500;
 /// Members of all groups whose rosters the engine remembers: about a megabyte.

@@ -235,6 +235,12 @@ fn order(desk: &dyn Desk, order: Order) -> Result<Value, Answer> {
         }
         Reply::AppPassword(name) => Ok(json!({ "name": name })),
         Reply::Done
+        | Reply::Registered { .. }
+        | Reply::Subscribed { .. }
+        | Reply::Subscriptions { .. }
+        | Reply::Subscribers { .. }
+        | Reply::Myself(_)
+        | Reply::Name(_)
         | Reply::LoggedIn { .. }
         | Reply::Contacts { .. }
         | Reply::Chats { .. }

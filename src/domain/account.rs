@@ -7,9 +7,9 @@ use crate::domain::id::{AccountNo, Address, Login, SessionKey};
 use crate::domain::invite::{self, Ticket};
 use crate::domain::nouns::{Account, AccountState};
 use crate::domain::session::Caller;
-use crate::domain::words::{Envelope, News, Order, Refusal, Reply, UserView, Verifier};
+use crate::domain::words::{Envelope, News, Order, Refusal, Reply, Start, UserView, Verifier};
 use crate::domain::{Context, Fault, Registration};
-use crate::domain::{member, secret, session};
+use crate::domain::{member, profile, secret, session};
 use crate::store::{Look, StoreError, Tx};
 
 /// Contacts removed at a time with their owner.
@@ -20,11 +20,14 @@ const SLICE: usize = 256;
 pub(in crate::domain) fn register(
     tx: &mut Tx<'_>,
     context: &Context<'_>,
-    login: Login,
-    verifier: Verifier,
+    (login, verifier): (Login, Verifier),
     code: Option<&str>,
     envelope: Option<Envelope>,
+    start: Option<Box<Start>>,
 ) -> Result<Reply, Fault> {
+    if let Some(start) = &start {
+        profile::check_start(start)?;
+    }
     let ticket = match (context.registration, code) {
         // A code that is not needed is not used up.
         (Registration::Open, _) => None,
@@ -37,8 +40,11 @@ pub(in crate::domain) fn register(
     if let Some(envelope) = envelope {
         secret::keep_own(tx, context, no, envelope)?;
     }
+    if let Some(start) = start {
+        profile::begin(tx, context, no, &start)?;
+    }
     ticket.map_or(Ok(()), |ticket: Ticket| ticket.spend(tx))?;
-    Ok(Reply::Done)
+    Ok(Reply::Registered { who: row(tx, no)?.called(), created: context.now })
 }
 
 /// Does what the operator says.
@@ -130,6 +136,18 @@ fn set_password(
     secret::drop_own(tx, account.no)?;
     tx.put_account(&Account { verifier: Some(verifier), ..account })?;
     Ok(())
+}
+
+/// The same by its owner, whose session goes on as all the others do.
+pub(in crate::domain) fn change_password(
+    tx: &mut Tx<'_>,
+    me: &Caller,
+    verifier: Verifier,
+) -> Result<Reply, Fault> {
+    let account = row(tx, me.account)?;
+    secret::drop_own(tx, account.no)?;
+    tx.put_account(&Account { verifier: Some(verifier), ..account })?;
+    Ok(Reply::Done)
 }
 
 fn disable(

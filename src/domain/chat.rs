@@ -61,7 +61,7 @@ impl Readable {
         part: Member,
     ) -> Result<Option<Readable>, StoreError> {
         let floor = look.floor(chat)?.unwrap_or_default();
-        let Some(horizon) = above(floor, chat, &part) else { return Ok(None) };
+        let Some(horizon) = above(floor, &part) else { return Ok(None) };
         let head = look.head(chat)?;
         let is_there = match chat.is_group() {
             true => head.id > MessageId(0),
@@ -93,12 +93,13 @@ pub(in crate::domain) fn horizon(
     chat: ChatId,
     part: &Member,
 ) -> Result<Option<MessageId>, StoreError> {
-    Ok(above(look.floor(chat)?.unwrap_or_default(), chat, part))
+    Ok(above(look.floor(chat)?.unwrap_or_default(), part))
 }
 
-fn above(floor: Mark, chat: ChatId, part: &Member) -> Option<MessageId> {
-    let may_read = !chat.is_group() || part.mode().has(Access::READ);
-    may_read.then_some(part.cleared.max(MessageId(floor.id.0.saturating_sub(1))))
+fn above(floor: Mark, part: &Member) -> Option<MessageId> {
+    part.mode()
+        .has(Access::READ)
+        .then_some(part.cleared.max(MessageId(floor.id.0.saturating_sub(1))))
 }
 
 /// What somebody calls a chat: the other side's address, or the group's own.
@@ -131,6 +132,20 @@ pub(in crate::domain) fn readable(
     };
     let Some(part) = look.part(me, chat)? else { return Err(Refusal::NoSuchChat.into()) };
     Readable::of(look, chat, part)?.ok_or_else(|| Refusal::NoSuchChat.into())
+}
+
+/// Whether somebody has a part in the chat at an address that lets them read, whatever is in it.
+pub(in crate::domain) fn is_mine(
+    look: &impl Look,
+    me: AccountNo,
+    address: &Address,
+) -> Result<bool, StoreError> {
+    let chat = match find(look, address)? {
+        Some(Found::Account(other)) => ChatId::direct(me, other),
+        Some(Found::Group(chat)) => chat.id,
+        None => return Ok(false),
+    };
+    Ok(look.part(me, chat)?.is_some_and(|part| part.mode().has(Access::READ)))
 }
 
 /// Every chat that somebody can read.

@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
+use crate::domain::chat::Readable;
 use crate::domain::eyes::{Eyes, Window};
-use crate::domain::id::{Address, ChatId, MessageId};
+use crate::domain::id::{Address, ChatId, MessageId, Seq};
 use crate::domain::message::{Room, Side, enter, post, visible};
 use crate::domain::nouns::{Access, Entry, Extra, Mark, Member, Message};
 use crate::domain::session::Caller;
@@ -99,28 +100,59 @@ pub(in crate::domain) fn clear(
     context: &Context<'_>,
     me: &Caller,
     address: &Address,
-    whom: Whom,
+    (whom, till): (Whom, Option<Seq>),
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
     let readable = chat::readable(tx, me.account, address)?;
-    let (chat, head) = (readable.chat, readable.head);
+    let chat = readable.chat;
+    let Some(reach) = reach(tx, &readable, whom, till)? else { return Ok(Reply::Done) };
     if whom == Whom::Me {
         // What is gone is not unread, and the other side sees that mark.
-        let end = Mark { id: head.id, seq: head.seq };
-        mark::advance(tx, me, chat, end, end, news)?;
+        mark::advance(tx, me, chat, reach, reach, news)?;
         let part = tx.member(me.account, chat)?.unwrap_or_default();
-        tx.put_member(me.account, chat, &Member { cleared: head.id, ..part })?;
-        let extra = Extra { target: head.id, place: Some(chat), ..Extra::default() };
+        tx.put_member(me.account, chat, &Member { cleared: reach.id, ..part })?;
+        let Mark { id: target, seq } = reach;
+        let extra = Extra { target, reach: seq, place: Some(chat), ..Extra::default() };
         return note(tx, context, me, Kind::Cleared, extra, news);
     }
     if !readable.part.mode().has(Access::DELETE) {
         return Err(Refusal::NotAllowed.into());
     }
     let room = room_of(tx, me, address)?;
-    let entry = Entry::telling(Kind::Cleared, "", Extra { target: head.id, ..Extra::default() });
+    let Mark { id: target, seq } = reach;
+    let extra = Extra { target, reach: seq, ..Extra::default() };
     keep_marks(tx, me, chat)?;
-    let record = post(tx, context, me, &room, entry, news)?;
+    let record = post(tx, context, me, &room, Entry::telling(Kind::Cleared, "", extra), news)?;
     Ok(Reply::Recorded { id: record.id, time: record.time })
+}
+
+/// How far a clearing goes: the last record of the chat, or the one at a place. `None`: nothing is
+/// there to be cleared.
+fn reach(
+    tx: &Tx<'_>,
+    readable: &Readable,
+    whom: Whom,
+    till: Option<Seq>,
+) -> Result<Option<Mark>, Fault> {
+    let head = readable.head;
+    let reach = match till {
+        None => Mark { id: head.id, seq: head.seq },
+        Some(till) if till > head.seq => return Err(Refusal::NoSuchMessage.into()),
+        Some(till) => match tx.message_at(readable.chat, till)? {
+            Some(id) => Mark { id, seq: till },
+            // It is gone already, and everything before it.
+            None => return Ok(None),
+        },
+    };
+    let gone = match whom {
+        Whom::Me => readable.horizon,
+        // What is gone for the caller alone is there for the others.
+        Whom::All => {
+            let floor = tx.floor(readable.chat)?.unwrap_or_default();
+            MessageId(floor.id.0.saturating_sub(1))
+        }
+    };
+    Ok(Some(reach).filter(|reach| reach.id > gone))
 }
 
 /// Marks that follow from somebody's own messages are written before these go.
@@ -140,16 +172,18 @@ fn keep_marks(tx: &mut Tx<'_>, me: &Caller, chat: ChatId) -> Result<(), StoreErr
 }
 
 /// The chat as one that its member changes: deleting needs no W, and asks no other side.
-fn room_of(tx: &Tx<'_>, me: &Caller, address: &Address) -> Result<Room, Fault> {
+fn room_of(tx: &mut Tx<'_>, me: &Caller, address: &Address) -> Result<Room, Fault> {
     let writer = chat::name(tx, me.account)?;
     Ok(match chat::find(tx, address)?.ok_or(Refusal::NoSuchChat)? {
         chat::Found::Account(other) => {
             let side = Side::Other { account: other, name: chat::name(tx, other)? };
-            Room { chat: ChatId::direct(me.account, other), writer, side }
+            let chat = ChatId::direct(me.account, other);
+            Room { chat, writer, side, part: tx.member(me.account, chat)? }
         }
         chat::Found::Group(chat) => {
             let name = chat.called();
-            Room { chat: chat.id, writer, side: Side::Group { name } }
+            let part = tx.member(me.account, chat.id)?;
+            Room { chat: chat.id, writer, side: Side::Group { name }, part }
         }
     })
 }

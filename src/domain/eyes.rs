@@ -77,7 +77,7 @@ impl<'l, L: Look> Eyes<'l, L> {
         view.extra = extra.map(Box::new);
         match message.kind {
             Kind::Edited => self.resolve(message, window, &mut view)?,
-            Kind::Deleted | Kind::Cleared => self.own_record(message, &mut view)?,
+            Kind::Deleted | Kind::Cleared | Kind::Notice => self.own_record(message, &mut view)?,
             Kind::Text
             | Kind::Formatted
             | Kind::Blob
@@ -107,6 +107,8 @@ impl<'l, L: Look> Eyes<'l, L> {
             mime: extra.mime.clone(),
             edited: extra.edited,
             deleted: extra.deleted,
+            reach: extra.reach,
+            notice: extra.notice,
             private: false,
         })
     }

@@ -9,7 +9,9 @@ use crate::domain::merge::json_length;
 use crate::domain::message::{Room, Side, post};
 use crate::domain::nouns::{Access, Chat, Entry, Extra, Mark, Member};
 use crate::domain::presence::{self, Scene};
+use crate::domain::profile::check_card;
 use crate::domain::session::Caller;
+use crate::domain::subscription::EVERYBODY;
 use crate::domain::words::{
     Audience, ChatChange, ChatDraft, ChatInfo, ChatKind, Event, Kind, News, Refusal, Reply,
     SpaceView,
@@ -64,11 +66,11 @@ impl Group {
     /// As one that `me` writes to.
     pub(in crate::domain) fn room(
         &self,
-        look: &impl Look,
+        tx: &mut Tx<'_>,
         me: AccountNo,
     ) -> Result<Room, StoreError> {
-        let group = self.chat.called();
-        Ok(Room { chat: self.chat.id, writer: name(look, me)?, side: Side::Group { name: group } })
+        let (side, part) = (Side::Group { name: self.chat.called() }, tx.member(me, self.chat.id)?);
+        Ok(Room { chat: self.chat.id, writer: name(tx, me)?, side, part })
     }
 }
 
@@ -81,6 +83,7 @@ pub(in crate::domain) fn create(
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
     check_texts(Some(&draft.name), Some(&draft.about))?;
+    check_card(&draft.card)?;
     let usual = if draft.is_channel { Access::CHANNEL } else { Access::GROUP };
     let default_access = newcomers(draft.default_access.unwrap_or(usual))?;
     check_counts(tx, context, me.account, draft.is_space)?;
@@ -103,9 +106,11 @@ pub(in crate::domain) fn create(
         space: space.map(|space| space.id).or(draft.is_space.then_some(id)),
         removed: false,
         created: context.now,
+        changed: context.now,
         public_id: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
     };
     tx.put_chat(&row)?;
+    tx.put_card(EVERYBODY, id, &draft.card)?;
     if let Some(space) = row.space {
         tx.put_in_space(space, id)?;
     }
@@ -130,6 +135,7 @@ pub(in crate::domain) fn change(
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
     check_texts(change.name.as_deref(), change.about.as_deref())?;
+    check_card(change.card.as_deref().unwrap_or(""))?;
     let default_access = change.default_access.map(newcomers).transpose()?;
     let mut group = Group::of_member(tx, me.account, address)?;
     group.needs(Access::OWN)?;
@@ -141,9 +147,17 @@ pub(in crate::domain) fn change(
         default_access: default_access.unwrap_or(old.default_access),
         ..old.clone()
     };
-    if new == old {
+    let card = match change.card {
+        Some(card) if tx.card(EVERYBODY, old.id)?.as_deref().unwrap_or("") != &*card => Some(card),
+        Some(_) | None => None,
+    };
+    if new == old && card.is_none() {
         return Ok(Reply::Done);
     }
+    if let Some(card) = card {
+        tx.put_card(EVERYBODY, old.id, &card)?;
+    }
+    let new = Chat { changed: context.now, ..new };
     tx.put_chat(&new)?;
     let renamed = new.name != old.name;
     group.chat = new;
@@ -153,7 +167,8 @@ pub(in crate::domain) fn change(
         post(tx, context, me, &room, entry, news)?;
     }
     let to = Audience::Many { all: tx.roster(group.chat.id)?.readers().clone(), but: None };
-    let shown = info(tx, &Group { part: None, ..group })?;
+    let changed_by = Some(name(tx, me.account)?);
+    let shown = ChatInfo { changed_by, ..info(tx, &Group { part: None, ..group })? };
     news.push(News::new(to, Some(me.key), Event::ChatChanged(Box::new(shown))));
     Ok(Reply::Done)
 }
@@ -200,7 +215,9 @@ pub(in crate::domain) fn take_down(
     news.push(News::new(to, Some(me.key), event));
     for who in parts {
         tx.remove_member(who, id)?;
+        tx.put_card(who, id, "")?;
     }
+    tx.put_card(EVERYBODY, id, "")?;
     if let Some(space) = chat.space {
         tx.remove_from_space(space, id)?;
     }
@@ -268,6 +285,7 @@ fn facts(look: &impl Look, group: &Group, crowd: Crowd) -> Result<ChatInfo, Stor
         public_id: chat.public_id,
         online: None,
         last_seen: None,
+        changed_by: None,
     })
 }
 
@@ -326,6 +344,7 @@ fn direct(
         public_id: 0,
         online: seen.map(|seen| seen.online),
         last_seen: seen.and_then(|seen| seen.at),
+        changed_by: None,
     })
 }
 

@@ -3,7 +3,7 @@
 
 use crate::domain::Fault;
 use crate::domain::chat::{self, Readable};
-use crate::domain::id::{AccountNo, Address, ChatId, MessageId, SessionKey};
+use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, SessionKey};
 use crate::domain::name::Name;
 use crate::domain::nouns::{Mark, Member};
 use crate::domain::session::Caller;
@@ -63,6 +63,27 @@ pub(in crate::domain) fn move_both(
     advance(tx, me, chat, delivered, read, news)
 }
 
+/// The same by place. What is no place of the chat, or not ahead, moves nothing.
+pub(in crate::domain) fn move_at(
+    tx: &mut Tx<'_>,
+    me: &Caller,
+    address: &Address,
+    delivered: Option<Seq>,
+    read: Option<Seq>,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    let readable = chat::readable(tx, me.account, address)?;
+    let mark = |seq: Option<Seq>| {
+        let Some(seq) = seq.filter(|seq| *seq <= readable.head.seq) else {
+            return Ok::<_, StoreError>(Mark::default());
+        };
+        let id = tx.message_at(readable.chat, seq)?;
+        Ok(id.map_or(Mark::default(), |id| Mark { id, seq }))
+    };
+    let (delivered, read) = (mark(delivered)?, mark(read)?);
+    advance(tx, me, readable.chat, delivered, read, news)
+}
+
 /// Marks only grow; whoever sees them hears that they did.
 pub(in crate::domain) fn advance(
     tx: &mut Tx<'_>,
@@ -79,7 +100,7 @@ pub(in crate::domain) fn advance(
     if new == old || chat::is_notes(chat) {
         return Ok(Reply::Done);
     }
-    let read_till = (new.read > old.read).then_some(new.read.id);
+    let read_till = (new.read > old.read).then_some(new.read);
     tx.move_marks(me.account, chat, new.delivered, new.read)?;
     let Some(other) = chat.other(me.account) else {
         moved_in_group(tx, me, chat, (&old, &new), read_till, news)?;
@@ -92,6 +113,7 @@ pub(in crate::domain) fn advance(
         other,
         other_name: chat::name(tx, other)?,
         except: me.key,
+        old,
         part: new,
         read_till,
     };
@@ -107,7 +129,7 @@ pub(in crate::domain) fn moved_in_group(
     me: &Caller,
     chat: ChatId,
     (old, new): (&Member, &Member),
-    read_till: Option<MessageId>,
+    read_till: Option<Mark>,
     news: &mut Vec<News>,
 ) -> Result<(), StoreError> {
     let roster = tx.roster(chat)?;
@@ -122,10 +144,11 @@ pub(in crate::domain) fn moved_in_group(
         };
         others.iter().map(|(who, _)| *who).filter(|who| sees_it(*who)).collect()
     };
-    if let Some(id) = read_till.filter(|_| is_small) {
+    let delivered = (new.delivered > old.delivered).then_some(new.delivered);
+    if is_small && (read_till.is_some() || delivered.is_some()) {
         let (chat, user) = (chat::name_of(tx, me.account, chat)?, chat::name(tx, me.account)?);
         let to = Audience::Many { all, but: Some(me.account) };
-        news.push(News::new(to, None, Event::ReadTill { chat, id, user }));
+        news.push(News::new(to, None, Event::Marked { chat, user, read: read_till, delivered }));
     }
     for who in changed {
         if let Some(view) = chat::look_at(tx, who, chat)? {
@@ -133,9 +156,18 @@ pub(in crate::domain) fn moved_in_group(
         }
     }
     if let Some(view) = chat::look_at(tx, me.account, chat)? {
+        let mine = my_marks(view.chat.clone(), (old, new));
+        news.push(News::to_one(me.account, Some(me.key), mine));
         news.push(News::to_one(me.account, Some(me.key), Event::ChatsChanged(vec![view])));
     }
     Ok(())
+}
+
+/// For the mover's other sessions.
+fn my_marks(chat: Name, (old, new): (&Member, &Member)) -> Event {
+    let moved = |old: Mark, new: Mark| (new > old).then_some(new);
+    let (read, delivered) = (moved(old.read, new.read), moved(old.delivered, new.delivered));
+    Event::MyMarks { chat, read, delivered }
 }
 
 /// The slowest two of those who did not move.
@@ -183,10 +215,11 @@ pub(in crate::domain) struct Moved {
     pub(in crate::domain) other: AccountNo,
     pub(in crate::domain) other_name: Name,
     pub(in crate::domain) except: SessionKey,
-    /// The mover's part, moved.
+    /// The mover's part as it was, and moved.
+    pub(in crate::domain) old: Member,
     pub(in crate::domain) part: Member,
     /// What the other side hears to be read; `None` where only the delivered mark moved.
-    pub(in crate::domain) read_till: Option<MessageId>,
+    pub(in crate::domain) read_till: Option<Mark>,
 }
 
 impl Moved {
@@ -198,14 +231,18 @@ impl Moved {
         let other_part = tx.member(self.other, self.chat)?.unwrap_or_default();
         let to_other = |event| News::to_one(self.other, None, event);
         if let Some(readable) = Readable::of(tx, self.chat, other_part)? {
-            if let Some(id) = self.read_till {
+            let delivered = Some(self.part.delivered).filter(|new| *new > self.old.delivered);
+            let read = self.read_till;
+            if read.is_some() || delivered.is_some() {
                 let (chat, user) = (self.mover_name.clone(), self.mover_name.clone());
-                news.push(to_other(Event::ReadTill { chat, id, user }));
+                news.push(to_other(Event::Marked { chat, user, read, delivered }));
             }
             let theirs = chat::view(&readable, self.mover_name, &other_part, &self.part);
             news.push(to_other(Event::ChatsChanged(vec![theirs])));
         }
         if let Some(readable) = Readable::of(tx, self.chat, self.part)? {
+            let marks = my_marks(self.other_name.clone(), (&self.old, &self.part));
+            news.push(News::to_one(self.mover, Some(self.except), marks));
             let mine = chat::view(&readable, self.other_name, &self.part, &other_part);
             let event = Event::ChatsChanged(vec![mine]);
             news.push(News::to_one(self.mover, Some(self.except), event));

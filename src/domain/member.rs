@@ -10,11 +10,13 @@ use crate::domain::eyes::name;
 use crate::domain::group::{self, Group, has_room_for_one_more};
 use crate::domain::id::{AccountNo, Address, ChatId};
 use crate::domain::message::{enter, post};
+use crate::domain::notice::{self, Matter};
 use crate::domain::nouns::{Access, Entry, Extra, Mark, Member};
 use crate::domain::session::Caller;
-use crate::domain::words::{Event, Kind, MemberView, News, Refusal, Reply};
-use crate::domain::{Context, Fault, account, chat};
-use crate::limits::MEMBERS_COUNT_MAX;
+use crate::domain::subscribe::leave_direct;
+use crate::domain::words::{Act, Event, Kind, MemberView, News, Refusal, Reply};
+use crate::domain::{Context, Fault, account, chat, request};
+use crate::limits::{CARD_BYTES_MAX, MEMBERS_COUNT_MAX};
 use crate::store::{Look, StoreError, Tx};
 
 /// The letters that S may give and take; the others are the owner's.
@@ -29,9 +31,12 @@ pub(in crate::domain) fn invite(
     me: &Caller,
     address: &Address,
     who: &Address,
-    access: Option<Access>,
+    (access, note): (Option<Access>, &str),
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
+    if note.len() > CARD_BYTES_MAX {
+        return Err(Refusal::FieldTooLong.into());
+    }
     let group = Group::of_member(tx, me.account, address)?;
     group.needs(Access::SHARE)?;
     let access = access.unwrap_or(group.chat.default_access);
@@ -58,7 +63,10 @@ pub(in crate::domain) fn invite(
         has_room_for_one_more(tx, context, other)?;
     }
     // It is theirs once they join, whatever they wanted when they were here before.
-    tx.put_member(other, group.chat.id, &Member { want: Access::NONE, given: access, ..had })?;
+    let invited = Member { want: Access::NONE, given: access, ..had };
+    tx.put_member(other, group.chat.id, &invited)?;
+    let matter = Matter { act: Act::Invited, chat: group.chat.id, part: invited, note };
+    notice::leave(tx, context, me, other, matter, news)?;
     let extra = Extra { place: Some(group.chat.id), access: Some(access), ..Extra::default() };
     post(tx, context, me, &room, Entry::telling(Kind::Invited, "", extra), news)?;
     Ok(Reply::Done)
@@ -102,6 +110,9 @@ pub(in crate::domain) fn leave(
     address: &Address,
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
+    if let Some(chat::Found::Account(other)) = chat::find(tx, address)? {
+        return leave_direct(tx, me, other, news);
+    }
     let group = Group::at(tx, me.account, address)?;
     let Some(part) = group.part else { return Err(Refusal::NoSuchChat.into()) };
     if part.mode().has(Access::OWN) {
@@ -174,6 +185,17 @@ pub(in crate::domain) fn set_access(
     access: Access,
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
+    if let Some(chat::Found::Account(other)) = chat::find(tx, address)? {
+        let is_mine = match who {
+            Some(who) => tx.account_by_address(who)? == Some(me.account),
+            None => true,
+        };
+        // Neither side of a direct chat gives the other anything.
+        return match is_mine {
+            true => want_direct(tx, context, me, other, access, news),
+            false => Err(Refusal::NotAllowed.into()),
+        };
+    }
     let group = Group::at(tx, me.account, address)?;
     let other = match who {
         Some(who) => tx.account_by_address(who)?.ok_or(Refusal::NoSuchAccount)?,
@@ -195,10 +217,45 @@ pub(in crate::domain) fn set_access(
     let new = Member { given: access, ..had };
     has_room(tx, context, other, (&had, &new))?;
     settle(tx, context, me, &group, other, new, news)?;
+    if notice::is_waiting(&had) && new.mode().is_member() && !notice::is_waiting(&new) {
+        let matter = Matter { act: Act::Admitted, chat: group.chat.id, part: new, note: "" };
+        notice::leave(tx, context, me, other, matter, news)?;
+    }
     Ok(Reply::Done)
 }
 
-fn want(
+/// What I want of a direct chat: X is a block, what it does not have by nature is passed over.
+pub(in crate::domain) fn want_direct(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    other: AccountNo,
+    access: Access,
+    news: &mut Vec<News>,
+) -> Result<Reply, Fault> {
+    let id = ChatId::direct(me.account, other);
+    let Some(had) = tx.member(me.account, id)? else {
+        return Err(Refusal::NoSuchChat.into());
+    };
+    let who = account::row(tx, other)?.address;
+    request::block(tx, context, me, &who, access.is_banned(), news)?;
+    if access.is_banned() {
+        return Ok(Reply::Done);
+    }
+    let want = Access(access.0 & Access::DIRECT.0);
+    if want == had.want {
+        return Ok(Reply::Done);
+    }
+    let new = Member { want, ..had };
+    tx.put_member(me.account, id, &new)?;
+    if let Some(theirs) = tx.member(other, id)?.filter(|_| other != me.account) {
+        let unheard = !new.mode().has(Access::READ);
+        tx.put_member(other, id, &Member { unheard, ..theirs })?;
+    }
+    Ok(Reply::Done)
+}
+
+pub(in crate::domain) fn want(
     tx: &mut Tx<'_>,
     context: &Context<'_>,
     me: &Caller,
@@ -287,7 +344,7 @@ fn may_set(group: &Group, old: Access, new: Access) -> Result<(), Refusal> {
 }
 
 /// Gives somebody their new part, and the chat the record that tells of it.
-fn settle(
+pub(in crate::domain) fn settle(
     tx: &mut Tx<'_>,
     context: &Context<'_>,
     me: &Caller,
@@ -455,7 +512,11 @@ pub(in crate::domain) fn leave_all(
     Ok(())
 }
 
-fn check_members(tx: &Tx<'_>, context: &Context<'_>, chat: ChatId) -> Result<(), Fault> {
+pub(in crate::domain) fn check_members(
+    tx: &Tx<'_>,
+    context: &Context<'_>,
+    chat: ChatId,
+) -> Result<(), Fault> {
     if tx.members_of(chat)?.len() < context.limits.members {
         Ok(())
     } else {

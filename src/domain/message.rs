@@ -8,9 +8,11 @@ use crate::domain::eyes::{self, Eyes, Window};
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq};
 use crate::domain::mark::{self, Moved};
 use crate::domain::name::Name;
+use crate::domain::notice::{self, Matter};
 use crate::domain::nouns::{Access, Account, AccountState, Entry, Extra, Mark, Member, Message};
 use crate::domain::session::Caller;
-use crate::domain::words::{Audience, Draft, Event, Kind, MessageView, News, Refusal, Reply};
+use crate::domain::subscribe::{default_of, take_up};
+use crate::domain::words::{Act, Audience, Draft, Event, Kind, MessageView, News, Refusal, Reply};
 use crate::domain::{Context, Fault, account, chat, contact, spans};
 use crate::limits::{COOKIE_BYTES_MAX, MIME_BYTES_MAX};
 use crate::store::{Look, StoreError, Tx};
@@ -21,6 +23,8 @@ pub(in crate::domain) struct Room {
     pub(in crate::domain) chat: ChatId,
     pub(in crate::domain) writer: Name,
     pub(in crate::domain) side: Side,
+    /// The writer's.
+    pub(in crate::domain) part: Option<Member>,
 }
 
 /// Who else is in it.
@@ -93,15 +97,27 @@ pub(in crate::domain) fn enter(
     let writer: Name = author.called();
     match found {
         chat::Found::Account(other) => {
+            let id = ChatId::direct(me, *other);
+            let part = tx.member(me, id)?;
             let name = match *other == me {
                 true => writer.clone(),
                 false => check_recipient(tx, &author, *other)?,
             };
+            match part {
+                Some(part) if !part.mode().has(Access::WRITE) => {
+                    return Err(Refusal::NotAllowed.into());
+                }
+                None if default_of(tx, *other)?.is_banned() => {
+                    return Err(Refusal::NotAllowed.into());
+                }
+                Some(_) | None => {}
+            }
             let side = Side::Other { account: *other, name };
-            Ok(Room { chat: ChatId::direct(me, *other), writer, side })
+            Ok(Room { chat: id, writer, side, part })
         }
         chat::Found::Group(chat) => {
-            let mode = tx.part(me, chat.id)?.unwrap_or_default().mode();
+            let part = tx.member(me, chat.id)?;
+            let mode = part.unwrap_or_default().mode();
             if !mode.is_member() {
                 return Err(Refusal::NoSuchChat.into());
             }
@@ -109,7 +125,7 @@ pub(in crate::domain) fn enter(
                 return Err(Refusal::NotAllowed.into());
             }
             let name = chat.called();
-            Ok(Room { chat: chat.id, writer, side: Side::Group { name } })
+            Ok(Room { chat: chat.id, writer, side: Side::Group { name }, part })
         }
     }
 }
@@ -144,20 +160,31 @@ pub(in crate::domain) fn post(
 ) -> Result<Message, StoreError> {
     let chat = room.chat;
     let before = tx.head(chat)?;
-    let part = tx.member(me.account, chat)?;
+    let part = room.part;
+    let mut unheard = part.is_some_and(|part| part.unheard);
+    if let Side::Other { account, .. } = &room.side
+        && part.is_none_or(|part| part.alone)
+    {
+        let pair = take_up(tx, me.account, *account, part, Access::DIRECT)?;
+        unheard = pair.mine.unheard;
+        // Who has to be asked first is told so, and hears nothing until then.
+        if let Some(theirs) = pair.new.filter(|part| !part.mode().is_member()) {
+            let matter = Matter { act: Act::Invited, chat, part: theirs, note: "" };
+            notice::leave(tx, context, me, *account, matter, news)?;
+        }
+    }
     let message = tx.record(chat, me.account, context.now, entry)?;
     // Marks that one's own message implies need no write: the store derives them.
     let own = Mark { id: message.id, seq: message.seq };
-    if part.is_none()
-        && let Side::Other { account, .. } = &room.side
-    {
-        join(tx, chat, me.account, *account, own)?;
-    }
     if message.kind == Kind::Cleared {
         // Before anybody is told how much is unread.
-        tx.put_floor(chat, Mark { seq: Seq(own.seq.0.saturating_add(1)), ..own })?;
+        let reach = message.extra.as_ref().map_or(own.seq, |extra| extra.reach);
+        let next = Seq(reach.0.saturating_add(1));
+        // What is left begins with the message after the last that went, else with this record.
+        let first = tx.message_at(chat, next)?.unwrap_or(own.id);
+        tx.put_floor(chat, Mark { id: first, seq: next })?;
     }
-    tell(tx, &message, me, room, news)?;
+    tell(tx, &message, me, room, unheard, news)?;
     // mSIM 2, decision 9: sending implies having read, and is announced only where that passes a
     // message of somebody else; all that lies above the read mark is theirs.
     if let Some(part) = part
@@ -174,15 +201,17 @@ pub(in crate::domain) fn post(
                     other: *account,
                     other_name: name.clone(),
                     except: me.key,
+                    old: part,
                     part: new,
-                    read_till: Some(before.id),
+                    read_till: Some(Mark { id: before.id, seq: before.seq }),
                 };
                 moved.tell(tx, news)?;
             }
             // Who may not read has read nothing by writing.
             Side::Group { .. } if !part.mode().has(Access::READ) => {}
             Side::Group { .. } => {
-                mark::moved_in_group(tx, me, chat, (&part, &new), Some(before.id), news)?;
+                let read = Some(Mark { id: before.id, seq: before.seq });
+                mark::moved_in_group(tx, me, chat, (&part, &new), read, news)?;
             }
         }
     }
@@ -195,10 +224,12 @@ fn tell(
     message: &Message,
     me: &Caller,
     room: &Room,
+    unheard: bool,
     news: &mut Vec<News>,
 ) -> Result<(), StoreError> {
     let to_others = match &room.side {
         Side::Other { account, .. } if *account == me.account => None,
+        Side::Other { .. } if unheard => None,
         Side::Other { account, .. } => {
             let seen = see(tx, message, *account, &room.writer, &room.writer)?;
             Some((Audience::One(*account), seen))
@@ -318,7 +349,11 @@ fn is_mime(text: &str) -> bool {
 }
 
 /// A disabled account still receives: it will read when it is enabled again. Its address.
-fn check_recipient(look: &impl Look, author: &Account, other: AccountNo) -> Result<Name, Fault> {
+pub(in crate::domain) fn check_recipient(
+    look: &impl Look,
+    author: &Account,
+    other: AccountNo,
+) -> Result<Name, Fault> {
     let row = account::row(look, other)?;
     match row.state {
         AccountState::Active | AccountState::Disabled => {}
@@ -330,22 +365,6 @@ fn check_recipient(look: &impl Look, author: &Account, other: AccountNo) -> Resu
         return Err(Refusal::NotAllowed.into());
     }
     Ok(row.called())
-}
-
-/// Both sides become members with the chat's first message, which its author has read.
-fn join(
-    tx: &mut Tx<'_>,
-    chat: ChatId,
-    author: AccountNo,
-    other: AccountNo,
-    own: Mark,
-) -> Result<(), StoreError> {
-    let plain = Member { want: Access::DIRECT, given: Access::DIRECT, ..Member::default() };
-    tx.put_member(author, chat, &Member { delivered: own, read: own, ..plain })?;
-    if other != author {
-        tx.put_member(other, chat, &plain)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ mod mark;
 mod member;
 mod merge;
 mod message;
+mod notice;
 mod profile;
 mod read;
 mod request;
@@ -35,6 +36,8 @@ mod search;
 mod secret;
 mod session;
 mod spans;
+mod subscribe;
+mod subscription;
 #[cfg(test)]
 mod testing;
 
@@ -116,9 +119,10 @@ fn decide(
     let me = || caller.as_ref().map_err(|refusal| Fault::Refused(*refusal));
     let Outcome { news, ended, .. } = outcome;
     match command {
-        Command::Register { login, verifier, invite, envelope } => {
-            account::register(tx, context, login, verifier, invite.as_deref(), envelope)
+        Command::Register { login, verifier, invite, envelope, start } => {
+            account::register(tx, context, (login, verifier), invite.as_deref(), envelope, start)
         }
+        Command::ChangePassword { verifier } => account::change_password(tx, me()?, verifier),
         Command::Challenge => session::challenge(tx, context),
         Command::LogIn(proof) => session::log_in(tx, context, &proof, ended),
         Command::LogOut => session::log_out(tx, me()?, ended),
@@ -145,14 +149,20 @@ fn decide(
         }
         Command::Block { who, on } => request::block(tx, context, me()?, &who, on, news),
         Command::UpdateProfile(draft) => profile::update(tx, context, me()?, draft, news),
+        Command::Keep { chat, card } => profile::keep(tx, me()?, chat.as_ref(), &card),
         Command::Typing { chat, on } => presence::typing(tx, me()?, &chat, on, news),
+        Command::MarkAt { chat, delivered, read } => {
+            mark::move_at(tx, me()?, &chat, delivered, read, news)
+        }
         Command::Edit { chat, id, text, spans } => {
             edit::edit(tx, context, me()?, (&chat, id), (text, spans), news)
         }
         Command::Delete { chat, id, whom } => {
             edit::delete(tx, context, me()?, (&chat, id), whom, news)
         }
-        Command::Clear { chat, whom } => edit::clear(tx, context, me()?, &chat, whom, news),
+        Command::Clear { chat, whom, till } => {
+            edit::clear(tx, context, me()?, &chat, (whom, till), news)
+        }
         Command::CreateChat(draft) => group::create(tx, context, me()?, draft, news),
         Command::ChangeChat { chat, change } => {
             group::change(tx, context, me()?, &chat, change, news)
@@ -161,9 +171,22 @@ fn decide(
         Command::Members { chat, after, count } => {
             member::members(tx, me()?, &chat, after.as_ref(), count)
         }
-        Command::Invite { chat, who, access } => {
-            member::invite(tx, context, me()?, &chat, &who, access, news)
+        Command::Invite { chat, who, access, note } => {
+            member::invite(tx, context, me()?, &chat, &who, (access, &note), news)
         }
+        Command::Subscribe { chat, want, note } => {
+            subscribe::subscribe(tx, context, me()?, &chat, want, &note, news)
+        }
+        Command::Subscriptions { after, count } => {
+            subscription::all(tx, context, me()?, after, count)
+        }
+        Command::Subscription { chat } => subscription::one(tx, context, me()?, &chat),
+        Command::Subscribers { chat, after, count } => {
+            subscription::subscribers(tx, context, me()?, &chat, after, count)
+        }
+        Command::Watch { chat, on: _ } => presence::watch(tx, me()?, &chat),
+        // The engine alone knows who is here.
+        Command::Appear { .. } => me().map(|_| Reply::Done),
         Command::Join { chat } => member::join(tx, context, me()?, &chat, news),
         Command::Leave { chat } => member::leave(tx, context, me()?, &chat, news),
         Command::Kick { chat, who, ban } => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::id::{AccountNo, Address, ChatId, Login, MessageId, Seq, Timestamp};
 use crate::domain::name::{Name, Tag};
-use crate::domain::words::{Digest, Kind, Sealed, SessionKind, Span, Verifier};
+use crate::domain::words::{Digest, Kind, Notice, Sealed, SessionKind, Span, Verifier};
 
 pub use crate::domain::access::Access;
 
@@ -108,6 +108,9 @@ pub struct Profile {
     /// `YYYY-MM-DD`; of a firm, when it was founded.
     pub birthday: Box<str>,
     pub changed: Timestamp,
+    /// What others may do in a direct chat with them that these others begin; `None`: whatever
+    /// both sides of one may.
+    pub access: Option<Access>,
 }
 
 /// A chat's own row. Direct chats have none: everything about them follows from their number.
@@ -127,6 +130,8 @@ pub struct Chat {
     /// A tombstone: the address is never given again.
     pub removed: bool,
     pub created: Timestamp,
+    /// When anything here was last changed.
+    pub changed: Timestamp,
     /// Random; what protocols show that name groups by themselves, such as Tinode's `grp…`.
     pub public_id: u64,
 }
@@ -163,6 +168,11 @@ pub struct Member {
     pub read: Mark,
     /// What lies at or before it is gone for this member ("delete for me").
     pub cleared: MessageId,
+    /// Of a direct chat: the other side takes nothing from it now. It lies here, too, because
+    /// whoever writes looks at their own part and no other.
+    pub unheard: bool,
+    /// Of a direct chat: the other side has left it, and is back with the next message.
+    pub alone: bool,
 }
 
 impl Member {
@@ -215,6 +225,9 @@ pub struct Extra {
     pub edited: Timestamp,
     /// Its text is gone; the record keeps its place in the chain.
     pub deleted: bool,
+    /// Of a clearing: the place of the last message that went.
+    pub reach: Seq,
+    pub notice: Option<Notice>,
 }
 
 /// A record before it has its place in a chat.

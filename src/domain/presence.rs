@@ -22,6 +22,16 @@ const SLICE: usize = 128;
 /// Who is here just now. Like the time it comes from outside.
 pub trait Presence: fmt::Debug {
     fn is_here(&self, who: AccountNo) -> bool;
+
+    /// The name of the client that somebody is here with; empty where it has none.
+    fn agent(&self, _who: AccountNo) -> Box<str> {
+        "".into()
+    }
+
+    /// Those who have a group open.
+    fn watchers(&self, _chat: ChatId) -> Vec<AccountNo> {
+        Vec::new()
+    }
 }
 
 /// What a rule that only reads may know beside the state.
@@ -97,7 +107,11 @@ pub fn announce(
     let may = |row: &Account| !online || row.state == AccountState::Active;
     let Some(row) = look.account(who)?.filter(may) else { return Ok(Vec::new()) };
     let at = look.last_seen(who)?.unwrap_or(scene.now).min(scene.now);
-    let event = Event::Presence { who: row.called(), online, at };
+    let agent = match online {
+        true => scene.here.agent(who),
+        false => look.agent(who)?,
+    };
+    let event = Event::Presence { who: row.called(), online, at, agent };
     let all = viewers(look, scene.home, who, &row.address)?;
     Ok(vec![News::new(Audience::Many { all, but: None }, None, event)])
 }
@@ -159,6 +173,24 @@ pub fn stop_typing(
         tell_typing(tx, who, &found, false, &mut news)?;
     }
     Ok(news)
+}
+
+/// Whether somebody may have a chat open, and which one it is.
+pub(in crate::domain) fn watch(
+    look: &impl Look,
+    me: &Caller,
+    address: &Address,
+) -> Result<Reply, Fault> {
+    let (id, name) = match chat::find(look, address)?.ok_or(Refusal::NoSuchChat)? {
+        chat::Found::Account(other) => {
+            (ChatId::direct(me.account, other), chat::name(look, other)?)
+        }
+        chat::Found::Group(chat) => (chat.id, chat.called()),
+    };
+    match look.part(me.account, id)? {
+        Some(part) if !part.given.is_banned() => Ok(Reply::Name(name)),
+        Some(_) | None => Err(Refusal::NoSuchChat.into()),
+    }
 }
 
 /// Tells the others in a chat that somebody is typing, or has stopped. Nothing is stored.

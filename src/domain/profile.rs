@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use crate::domain::calendar;
-use crate::domain::id::{AccountNo, Address};
-use crate::domain::nouns::{AccountState, ContactState, Profile};
+use crate::domain::id::{AccountNo, Address, ChatId};
+use crate::domain::nouns::{Access, AccountState, ContactState, Profile};
 use crate::domain::presence::{self, Scene};
 use crate::domain::session::Caller;
-use crate::domain::words::{Audience, Event, News, ProfileDraft, ProfileView, Refusal, Reply};
-use crate::domain::{Context, Fault, account, contact};
+use crate::domain::subscription::EVERYBODY;
+use crate::domain::words::{
+    Audience, Event, Face, News, ProfileDraft, ProfileView, Refusal, Reply, Start,
+};
+use crate::domain::{Context, Fault, account, chat, contact};
 use crate::limits::{
-    PROFILE_CONTACTS_MAX, PROFILE_GALLERY_MAX, PROFILE_LINK_BYTES_MAX, PROFILE_NAME_BYTES_MAX,
-    PROFILE_NOTE_BYTES_MAX,
+    CARD_BYTES_MAX, PROFILE_CONTACTS_MAX, PROFILE_GALLERY_MAX, PROFILE_LINK_BYTES_MAX,
+    PROFILE_NAME_BYTES_MAX, PROFILE_NOTE_BYTES_MAX,
 };
 use crate::store::{Look, StoreError, Tx};
 
@@ -28,16 +31,106 @@ pub(in crate::domain) fn update(
     let old = tx.profile(me.account)?.unwrap_or_default();
     let new = applied(&old, &draft);
     let changed = difference(&old, &new);
-    if changed == ProfileDraft::default() {
+    let own = ChatId::own(me.account);
+    let card = match draft.card {
+        Some(card) if tx.card(EVERYBODY, own)?.as_deref().unwrap_or("") != &*card => Some(card),
+        Some(_) | None => None,
+    };
+    if changed == ProfileDraft::default() && card.is_none() {
         return Ok(Reply::Done);
     }
     tx.put_profile(me.account, &Profile { changed: context.now, ..new })?;
+    if let Some(card) = &card {
+        tx.put_card(EVERYBODY, own, card)?;
+    }
     let row = account::row(tx, me.account)?;
-    let all = keepers(tx, me.account, &row.address)?;
-    let event = Event::ProfileChanged { who: row.called(), changed: Box::new(changed) };
-    news.push(News::to_one(me.account, Some(me.key), event.clone()));
-    news.push(News::new(Audience::Many { all, but: None }, None, event));
+    if changed.name.is_some() || card.is_some() {
+        let all = partners(tx, me.account)?;
+        let event = Event::FaceChanged { who: row.called() };
+        news.push(News::to_one(me.account, Some(me.key), event.clone()));
+        news.push(News::new(Audience::Many { all, but: None }, None, event));
+    }
+    // What others may do is nobody's to know before they try.
+    let changed = ProfileDraft { access: None, ..changed };
+    if changed != ProfileDraft::default() {
+        let all = keepers(tx, me.account, &row.address)?;
+        let event = Event::ProfileChanged { who: row.called(), changed: Box::new(changed) };
+        news.push(News::to_one(me.account, Some(me.key), event.clone()));
+        news.push(News::new(Audience::Many { all, but: None }, None, event));
+    }
     Ok(Reply::Done)
+}
+
+/// What an account begins with, if it may.
+pub(in crate::domain) fn check_start(start: &Start) -> Result<(), Refusal> {
+    check(&start.profile)?;
+    check_card(&start.card)
+}
+
+pub(in crate::domain) fn begin(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    who: AccountNo,
+    start: &Start,
+) -> Result<(), StoreError> {
+    let new = applied(&Profile::default(), &start.profile);
+    if new != Profile::default() {
+        tx.put_profile(who, &Profile { changed: context.now, ..new })?;
+    }
+    let own = ChatId::own(who);
+    tx.put_card(EVERYBODY, own, start.profile.card.as_deref().unwrap_or(""))?;
+    tx.put_card(who, own, &start.card)
+}
+
+/// What is kept as it came, and by whom: about a chat, about oneself without one.
+pub(in crate::domain) fn keep(
+    tx: &mut Tx<'_>,
+    me: &Caller,
+    address: Option<&Address>,
+    card: &str,
+) -> Result<Reply, Fault> {
+    check_card(card)?;
+    let chat = match address {
+        None => ChatId::own(me.account),
+        Some(address) => match chat::find(tx, address)?.ok_or(Refusal::NoSuchChat)? {
+            chat::Found::Account(other) => ChatId::direct(me.account, other),
+            chat::Found::Group(chat) => chat.id,
+        },
+    };
+    if address.is_some() && tx.part(me.account, chat)?.is_none() {
+        return Err(Refusal::NoSuchChat.into());
+    }
+    tx.put_card(me.account, chat, card)?;
+    Ok(Reply::Done)
+}
+
+pub(in crate::domain) fn check_card(card: &str) -> Result<(), Refusal> {
+    if card.len() <= CARD_BYTES_MAX { Ok(()) } else { Err(Refusal::FieldTooLong) }
+}
+
+/// What others see of somebody.
+pub(in crate::domain) fn face(look: &impl Look, who: AccountNo) -> Result<Face, StoreError> {
+    let name = look.profile(who)?.unwrap_or_default().name;
+    Ok(Face { name, card: look.card(EVERYBODY, ChatId::own(who))? })
+}
+
+/// Those who have a direct chat with somebody and hear of them there.
+fn partners(tx: &Tx<'_>, me: AccountNo) -> Result<Arc<[AccountNo]>, StoreError> {
+    let mine = account::row(tx, me)?.address;
+    let mut partners = Vec::new();
+    for (chat, _) in tx.chats_of(me)? {
+        let Some(other) = chat.other(me).filter(|other| *other != me) else { continue };
+        let hears = tx.part(other, chat)?.is_some_and(|p| p.mode().has(Access::PRESENCE));
+        if hears {
+            let theirs = account::row(tx, other)?.address;
+            let apart =
+                contact::is_blocked(tx, me, &theirs)? || contact::is_blocked(tx, other, &mine)?;
+            if !apart {
+                partners.push(other);
+            }
+        }
+    }
+    Ok(partners.into())
 }
 
 /// Anybody's, as they tell it; mine where nobody is named.
@@ -98,6 +191,7 @@ fn applied(old: &Profile, draft: &ProfileDraft) -> Profile {
         contacts: list(&old.contacts, &draft.contacts),
         birthday: text(&old.birthday, &draft.birthday),
         changed: old.changed,
+        access: draft.access.or(old.access),
     }
 }
 
@@ -114,6 +208,8 @@ fn difference(old: &Profile, new: &Profile) -> ProfileDraft {
         gallery: list(&old.gallery, &new.gallery),
         contacts: list(&old.contacts, &new.contacts),
         birthday: text(&old.birthday, &new.birthday),
+        access: new.access.filter(|_| old.access != new.access),
+        card: None,
     }
 }
 
@@ -125,7 +221,11 @@ fn check(draft: &ProfileDraft) -> Result<(), Refusal> {
         list.as_deref()
             .is_none_or(|list| list.len() <= count && list.iter().all(|text| text.len() <= most))
     };
-    let fits = within(&draft.name, PROFILE_NAME_BYTES_MAX)
+    if draft.access.is_some_and(|access| access.has_any(Access::SHARE.with(Access::OWN))) {
+        return Err(Refusal::BadAccess);
+    }
+    let fits = within(&draft.card, CARD_BYTES_MAX)
+        && within(&draft.name, PROFILE_NAME_BYTES_MAX)
         && within(&draft.short_name, PROFILE_NAME_BYTES_MAX)
         && within(&draft.full_name, PROFILE_NAME_BYTES_MAX)
         && within(&draft.note, PROFILE_NOTE_BYTES_MAX)

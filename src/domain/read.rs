@@ -1,12 +1,15 @@
 //! What is only read: answered from a snapshot, off the engine's thread, so that a long page never
 //! holds up those who send.
 
-use crate::domain::id::{AccountNo, Address, ChatId, MessageId};
+use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq};
 use crate::domain::merge::{Strand, json_length, merge, weight as message_weight};
+use crate::domain::nouns::{Account, AccountState, Chat};
 use crate::domain::presence::Scene;
 use crate::domain::search::Search;
-use crate::domain::words::{ContactView, Query, Range, Refusal, Reply, Take};
-use crate::domain::{Fault, chat, contact, group, profile};
+use crate::domain::words::{
+    ContactView, Handle, Kind, MessageView, Query, Range, Refusal, Reply, Take,
+};
+use crate::domain::{Fault, chat, contact, group, profile, subscription};
 use crate::limits::{ANSWER_BYTES_MAX, HISTORY_COUNT_MAX};
 use crate::store::{Look, Reader, StoreError};
 
@@ -27,6 +30,14 @@ pub fn read(
         }
         Query::History { chat, range } => history(look, account, chat, range),
         Query::Rewind { after, count, own } => rewind(look, account, *after, *count, *own),
+        Query::Page { chat, since, before, count } => {
+            page(look, account, chat, (*since, *before), *count)
+        }
+        Query::Notices { since, before, count } => {
+            notices(look, account, (*since, *before), *count)
+        }
+        Query::Name { of } => named(look, *of),
+        Query::Myself => subscription::myself(look, account),
         Query::Chat { chat } => group::look_up(look, scene, account, chat),
         Query::Spaces { space } => group::spaces(look, account, space.as_ref()),
         Query::Profile { who } => profile::look_up(look, scene, account, who.as_ref()),
@@ -125,6 +136,113 @@ fn history(
     let count = range.count.min(HISTORY_COUNT_MAX);
     let (messages, more) = merge(look, me, strands, range.take, count)?;
     Ok(Reply::Messages { messages, more })
+}
+
+/// Messages by their places. A chat that is there with nothing in it has an empty page.
+fn page(
+    look: &impl Look,
+    me: AccountNo,
+    address: &Address,
+    (since, before): (Seq, Seq),
+    count: u32,
+) -> Result<Reply, Fault> {
+    let readable = match chat::readable(look, me, address) {
+        Ok(readable) => readable,
+        Err(Fault::Refused(Refusal::NoSuchChat)) if chat::is_mine(look, me, address)? => {
+            return Ok(Reply::Messages { messages: Vec::new(), more: false });
+        }
+        Err(fault) => return Err(fault),
+    };
+    let end = readable.head.seq;
+    if before <= since.max(Seq(1)) || end < since {
+        return Ok(Reply::Messages { messages: Vec::new(), more: false });
+    }
+    let until = match before {
+        before if before > end => MessageId::END,
+        before => look.message_at(readable.chat, before)?.unwrap_or(MessageId::END),
+    };
+    let after = match look.message_at(readable.chat, since)? {
+        Some(first) => MessageId(first.0 - 1),
+        // It is gone; what is left begins later.
+        None => MessageId(0),
+    };
+    placed(look, me, |until| readable.strand(after, until), until, count)
+}
+
+/// The reader's own chain, as far as it tells of others.
+fn notices(
+    look: &impl Look,
+    me: AccountNo,
+    (since, before): (Seq, Seq),
+    count: u32,
+) -> Result<Reply, Fault> {
+    let own = ChatId::own(me);
+    let until = look.message_at(own, before)?.unwrap_or(MessageId::END);
+    let after = match look.message_at(own, since)? {
+        Some(first) => MessageId(first.0 - 1),
+        None if since > look.head(own)?.seq => MessageId::END,
+        None => MessageId(0),
+    };
+    let strand = |until| Strand::new(own, MessageId(0), after, until);
+    placed(look, me, strand, until, count)
+}
+
+/// The newest `count` records before `until` that have a place, ascending.
+fn placed(
+    look: &impl Look,
+    me: AccountNo,
+    strand: impl Fn(MessageId) -> Strand,
+    mut until: MessageId,
+    count: u32,
+) -> Result<Reply, Fault> {
+    let count = count.min(HISTORY_COUNT_MAX);
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    while found.len() < count as usize {
+        let wanted = count - u32::try_from(found.len()).unwrap_or(count);
+        let (slice, more) = merge(look, me, vec![strand(until)], Take::Last, wanted)?;
+        let Some(first) = slice.first() else { break };
+        until = first.id;
+        let is_notice = |view: &MessageView| view.kind != Kind::Deleted || !view.is_private();
+        for view in slice.into_iter().rev() {
+            if view.kind.has_place() && is_notice(&view) {
+                bytes += message_weight(&view);
+                found.push(view);
+            }
+        }
+        if !more || bytes > ANSWER_BYTES_MAX {
+            break;
+        }
+    }
+    found.reverse();
+    Ok(Reply::Messages { messages: found, more: false })
+}
+
+/// Whom or what a number is for. Everybody may know of everybody here, as of every address.
+fn named(look: &impl Look, of: Handle) -> Result<Reply, Fault> {
+    let person = |no: Option<AccountNo>| match no {
+        Some(no) => look.account(no),
+        None => Ok(None),
+    };
+    let group = |chat: Option<ChatId>| match chat {
+        Some(chat) => look.chat(chat),
+        None => Ok(None),
+    };
+    let account = match of {
+        Handle::Person(no) => person(Some(no))?,
+        Handle::PublicPerson(id) => person(look.account_by_public(id)?)?,
+        Handle::Chat(id) => return chat_name(group(Some(id))?),
+        Handle::PublicChat(id) => return chat_name(group(look.chat_by_public(id)?)?),
+    };
+    let is_here =
+        |row: &Account| matches!(row.state, AccountState::Active | AccountState::Disabled);
+    let row = account.filter(is_here).ok_or(Refusal::NoSuchAccount)?;
+    Ok(Reply::Name(row.called()))
+}
+
+fn chat_name(chat: Option<Chat>) -> Result<Reply, Fault> {
+    let row = chat.filter(|chat| !chat.removed).ok_or(Refusal::NoSuchChat)?;
+    Ok(Reply::Name(row.called()))
 }
 
 /// Every chat that reaches beyond `after`, as one sequence, and where it is wanted the reader's own

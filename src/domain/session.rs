@@ -89,7 +89,8 @@ pub(in crate::domain) fn log_in(
         app: proof.app.clone(),
     };
     tx.put_session(id.key(), &session)?;
-    Ok(Reply::LoggedIn { session: id, account: proof.account })
+    let who = crate::domain::eyes::name(tx, proof.account)?;
+    Ok(Reply::LoggedIn { session: id, account: proof.account, who })
 }
 
 /// Ends so many of an account's sessions that one more is within the limit, least recently used

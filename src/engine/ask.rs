@@ -141,6 +141,9 @@ fn stores(command: &Command) -> bool {
         | Command::RequestContact { .. }
         | Command::AnswerContact { .. }
         | Command::UpdateProfile(_)
+        | Command::ChangePassword { .. }
+        | Command::Keep { .. }
+        | Command::Subscribe { .. }
         | Command::Send(_)
         | Command::Edit { .. }
         | Command::CreateChat(_)
@@ -164,6 +167,12 @@ fn stores(command: &Command) -> bool {
         | Command::MarkDelivered { .. }
         | Command::MarkRead { .. }
         | Command::MarkBoth { .. }
+        | Command::MarkAt { .. }
+        | Command::Subscriptions { .. }
+        | Command::Subscription { .. }
+        | Command::Subscribers { .. }
+        | Command::Watch { .. }
+        | Command::Appear { .. }
         | Command::Typing { .. }
         | Command::Members { .. }
         | Command::Newest => false,

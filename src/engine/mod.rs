@@ -33,7 +33,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::domain::id::{AccountNo, Login, SessionId, SessionKey, Timestamp};
-use crate::domain::words::{Actor, Command, Order, Proof, Query, Refusal, Reply};
+use crate::domain::words::{Actor, Command, Order, Proof, Query, Refusal, Reply, Start};
 use crate::domain::{self, Registration, Scene};
 use crate::engine::auth::Auth;
 use crate::engine::inbox::Inbox;
@@ -225,8 +225,13 @@ impl Exchange {
                 let told = Box::pin(self.log_in(peer, credentials)).await;
                 answer.log_in(told, ask.layer);
             }
-            What::Register { credentials, invite, sealed } => {
-                answer.reply = Box::pin(self.register(peer, credentials, invite, sealed)).await;
+            What::Register { credentials, invite, sealed, start } => {
+                let registered = self.register(peer, credentials, invite, sealed, start);
+                answer.reply = Box::pin(registered).await;
+            }
+            What::ChangePassword { old, new } => {
+                let changed = Box::pin(self.change_password(peer, actor, old, new)).await;
+                (answer.reply, answer.order) = (changed.reply, changed.order);
             }
             // What is not looked at cannot show.
             What::Challenge { login: _ } => {
@@ -329,7 +334,8 @@ impl Exchange {
             Query::Contacts { count, .. } | Query::Rewind { count, .. } => {
                 *count <= SHORT_READ_COUNT
             }
-            Query::Profile { .. } => true,
+            Query::Page { count, .. } | Query::Notices { count, .. } => *count <= SHORT_READ_COUNT,
+            Query::Profile { .. } | Query::Name { .. } | Query::Myself => true,
             // They count members.
             Query::Chat { .. } | Query::Spaces { .. } | Query::Search { .. } => false,
         };
@@ -372,6 +378,7 @@ impl Exchange {
         credentials: Credentials,
         invite: Option<Box<str>>,
         sealed: bool,
+        start: Option<Box<Start>>,
     ) -> Result<Reply, Refusal> {
         let config = self.core.config();
         // What can be refused without the cost of a hash is.
@@ -394,8 +401,37 @@ impl Exchange {
             log::error!("a password cannot be sealed: {why}");
             Refusal::Unavailable
         })?;
-        let command = Command::Register { login, verifier, invite, envelope };
+        let command = Command::Register { login, verifier, invite, envelope, start };
         self.tell(Actor::Nobody, command).await.reply
+    }
+
+    /// Where `old` is given it has to be the account's own password, tried like a login.
+    async fn change_password(
+        &self,
+        peer: IpAddr,
+        actor: Actor,
+        old: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> Told {
+        let refused = |refusal| Told { reply: Err(refusal), seat: None, order: 0 };
+        let Actor::Session { account, .. } = actor else { return refused(Refusal::NoSession) };
+        let config = self.core.config();
+        if let Some(password) = old {
+            let row = match self.core.reader.read(|snapshot| snapshot.account(account)) {
+                Ok(row) => row,
+                Err(error) => return refused(unreadable(&error)),
+            };
+            let login = row.map(|row| row.address.login);
+            let credentials = Credentials { login, password };
+            let proof = self.core.auth.prove(credentials, peer, &config, &self.core.reader).await;
+            if let Err(refusal) = proof {
+                return refused(refusal);
+            }
+        }
+        match self.core.auth.hash(new, &config).await {
+            Ok(verifier) => self.tell(actor, Command::ChangePassword { verifier }).await,
+            Err(refusal) => refused(refusal),
+        }
     }
 
     fn admit(&self, peer: IpAddr, account: Option<AccountNo>, weight: u32) -> Result<(), Refusal> {

@@ -321,11 +321,14 @@ fn weight(event: &Event) -> usize {
             }
             Event::ContactRemoved { who } => who.len(),
             Event::ChatsChanged(chats) => chats.len() * 96,
-            Event::ReadTill { chat, user, .. } => chat.len() + user.len(),
+            Event::Marked { chat, user, .. } => chat.len() + user.len(),
+            Event::MyMarks { chat, .. } | Event::Awake { chat, .. } => chat.len(),
+            Event::Watching { chat, who, .. } => chat.len() + who.len(),
+            Event::FaceChanged { who } => who.len(),
+            Event::AgentChanged { who, agent } => who.len() + agent.len(),
             Event::Typing { chat, from, .. } => chat.len() + from.len(),
-            Event::Presence { who, .. }
-            | Event::ContactAnswered { who, .. }
-            | Event::ContactBlocked { who, .. } => who.len(),
+            Event::Presence { who, agent, .. } => who.len() + agent.len(),
+            Event::ContactAnswered { who, .. } | Event::ContactBlocked { who, .. } => who.len(),
             Event::ProfileChanged { who, changed } => who.len() + profile_weight(changed),
             Event::ContactRequested { who, note } => who.len() + note.len(),
             Event::ChatChanged(info) => {

@@ -207,7 +207,7 @@ impl Engine {
                 }
                 self.core.count(&reply);
                 let seat = match &reply {
-                    Ok(Reply::LoggedIn { session, account }) => {
+                    Ok(Reply::LoggedIn { session, account, who: _ }) => {
                         Some(self.sit(*account, session.key(), false))
                     }
                     _ => None,

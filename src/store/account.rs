@@ -31,7 +31,25 @@ impl Tx<'_> {
         self.begin()?;
         let table = self.tables.accounts_mut()?;
         table.put(account.no.0, rows::ACCOUNT_TAGS, |out| rows::put_account(account, out))?;
+        self.put_public(account.public_id, Named::Account(account.no))?;
         self.put_name(&account.address.to_string(), Named::Account(account.no))
+    }
+
+    /// Makes a random number name something, unless it does already.
+    pub(super) fn put_public(&mut self, id: u64, named: Named) -> Result<(), StoreError> {
+        let table = self.tables.public_mut()?;
+        if table.row(id, rows::name)? == Some(named) {
+            return Ok(());
+        }
+        table.put(id, rows::NAME_TAGS, |out| rows::put_name(named, out))
+    }
+
+    /// With what somebody was last here; written with their last-seen time.
+    pub fn put_agent(&mut self, account: AccountNo, agent: &str) -> Result<(), StoreError> {
+        let at = self.last_seen(account)?.unwrap_or_default();
+        self.begin()?;
+        let table = self.tables.seen_mut()?;
+        table.put(account.0, rows::SEEN_TAGS, |out| rows::put_seen(at, agent, out))
     }
 
     /// Makes an address name something, unless it does already.

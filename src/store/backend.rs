@@ -30,7 +30,7 @@ use redb::{BackendError, StorageBackend};
 ///
 /// - 1: all messages lie in `messages`.
 /// - 2: the newest lie in `recent`.
-pub(super) const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"msimd\x1A\n\0";
 /// redb's first page, of which it uses the header only.

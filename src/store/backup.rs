@@ -70,6 +70,8 @@ impl Reader {
         copy.table(from.seen()?, tables::SEEN, only_check)?;
         copy.table(from.invites()?, tables::INVITES, only_check)?;
         copy.table(from.secrets()?, tables::SECRETS, only_check)?;
+        copy.table(from.public()?, tables::PUBLIC, only_check)?;
+        copy.table(from.cards()?, tables::CARDS, only_check)?;
         let Findings { verdict, records } = copy.findings;
         progress(records);
         transaction.set_quick_repair(true);

@@ -24,6 +24,7 @@ impl Tx<'_> {
         self.begin()?;
         let table = self.tables.chats_mut()?;
         table.put(chat.id.0, rows::CHAT_TAGS, |out| rows::put_chat(chat, out))?;
+        self.put_public(chat.public_id, Named::Chat(chat.id))?;
         self.put_name(&chat.address.to_string(), Named::Chat(chat.id))
     }
 

@@ -12,11 +12,13 @@ use std::path::Path;
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase};
 
+use crate::domain::id::{AccountNo, ChatId};
 use crate::store::backend::{SCHEMA, TwoSlots};
 use crate::store::meter::Metered;
 use crate::store::open::{FILE, start, unfit};
-use crate::store::tables::{TABLES, Tables};
-use crate::store::{OpenError, Options, StoreError, failure, rows, tlv};
+use crate::store::rows::Named;
+use crate::store::tables::{Shelf, TABLES, Tables};
+use crate::store::{OpenError, Options, StoreError, failure, open_or_skip, rows, tlv};
 
 /// redb's cache while a database is made: there is next to nothing in it.
 const CACHE_BYTES: usize = 1 << 20;
@@ -113,6 +115,9 @@ pub(super) fn missing(database: &Database, schema: u32) -> Result<(), StoreError
     let mut transaction = database.begin_write().map_err(failure)?;
     let mut tables = Tables::write(&transaction);
     tables.open_all()?;
+    if schema < 3 {
+        number_publicly(&mut tables)?;
+    }
     // No record changed between the schemas there have been.
     let meta = tables.meta_mut()?;
     meta.put("schema", rows::NUMBER_TAGS, |out| rows::put_one(u64::from(SCHEMA), out))?;
@@ -120,6 +125,32 @@ pub(super) fn missing(database: &Database, schema: u32) -> Result<(), StoreError
     // It stays as quick to open as it was.
     transaction.set_quick_repair(true);
     transaction.commit().map_err(failure)
+}
+
+/// Schema 3 finds accounts and groups by their random numbers. A group that has none, from before
+/// there were any, is not found by it.
+fn number_publicly(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    let mut found = Vec::new();
+    for entry in tables.accounts()?.range(..)? {
+        let row = tables.accounts()?.entry(entry, |no, fields| {
+            let account = rows::account(AccountNo(*no), fields)?;
+            Ok(Some((account.public_id, Named::Account(account.no))))
+        });
+        found.extend(open_or_skip(row)?);
+    }
+    for entry in tables.chats()?.range(..)? {
+        let row = tables.chats()?.entry(entry, |no, fields| {
+            let chat = rows::chat(ChatId(*no), fields)?;
+            Ok(Some((chat.public_id, Named::Chat(chat.id))))
+        });
+        found.extend(open_or_skip(row)?);
+    }
+    found.retain(|(id, _)| *id != 0);
+    let table = tables.public_mut()?;
+    for (id, named) in found {
+        table.put(id, rows::NAME_TAGS, |out| rows::put_name(named, out))?;
+    }
+    Ok(())
 }
 
 /// Which database this is, for whoever meets a copy of it.

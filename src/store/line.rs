@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
 use crate::domain::nouns::{Access, Extra, Mark, Message};
-use crate::domain::words::{Kind, Span, SpanKind};
+use crate::domain::words::{Act, Kind, Notice, Span, SpanKind};
 use crate::store::tlv::{Fields, Flaw, number, number8, number32, put_bytes, put_number, text};
 
 /// The highest tag that this version knows.
-pub(super) const MESSAGE_TAGS: u8 = 16;
+pub(super) const MESSAGE_TAGS: u8 = 19;
 
 /// A message's record, its texts still where they lie.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,11 @@ fn put_extra(extra: &Extra, out: &mut Vec<u8>) {
     put_bytes(out, 14, extra.mime.as_deref().unwrap_or("").as_bytes());
     put_number(out, 15, extra.edited.0);
     put_number(out, 16, u64::from(extra.deleted));
+    if let Some(Notice { act, given }) = extra.notice {
+        put_number(out, 17, act as u64);
+        put_number(out, 18, u64::from(given.0));
+    }
+    put_number(out, 19, u64::from(extra.reach.0));
 }
 
 /// One field a span: kind, start, end, value.
@@ -81,6 +86,7 @@ fn span(bytes: &[u8]) -> Result<Span, Flaw> {
 fn extra(mut fields: Fields<'_>) -> Result<Extra, Flaw> {
     let mut extra = Extra::default();
     let mut spans = Vec::new();
+    let (mut noticed, mut given) = (None, Access::NONE);
     while let Some((tag, bytes)) = fields.next()? {
         match tag {
             8 => extra.reply_to = MessageId(number(bytes)?),
@@ -92,9 +98,13 @@ fn extra(mut fields: Fields<'_>) -> Result<Extra, Flaw> {
             14 => extra.mime = Some(text(bytes)?.into()),
             15 => extra.edited = Timestamp(number(bytes)?),
             16 => extra.deleted = number(bytes)? != 0,
+            17 => noticed = Some(act(number8(bytes)?)?),
+            18 => given = Access(number8(bytes)?),
+            19 => extra.reach = Seq(number32(bytes)?),
             _other => {}
         }
     }
+    extra.notice = noticed.map(|act| Notice { act, given });
     extra.spans = spans.into();
     Ok(extra)
 }
@@ -172,7 +182,17 @@ pub(super) fn kind(number: u8) -> Result<Kind, Flaw> {
         10 => Kind::Access,
         11 => Kind::Created,
         12 => Kind::Cleared,
+        13 => Kind::Notice,
         _ => return Err("its kind is unknown"),
+    })
+}
+
+fn act(number: u8) -> Result<Act, Flaw> {
+    Ok(match number {
+        1 => Act::Invited,
+        2 => Act::Asked,
+        3 => Act::Admitted,
+        _ => return Err("what it tells of is unknown"),
     })
 }
 
@@ -193,10 +213,10 @@ mod tests {
 
     #[test]
     fn kinds_on_the_disk_are_those_of_the_words() {
-        for number in 0..=12 {
+        for number in 0..=13 {
             assert_eq!(kind(number).unwrap() as u8, number);
         }
-        assert!(kind(13).is_err());
+        assert!(kind(14).is_err());
     }
 
     #[test]
@@ -224,7 +244,7 @@ mod tests {
         }
     }
 
-    fn extras() -> [Extra; 3] {
+    fn extras() -> [Extra; 4] {
         let span = |kind, value: Option<&str>| Span {
             start: 1,
             end: 1 << 20,
@@ -234,6 +254,11 @@ mod tests {
         [
             Extra { access: Some(Access::NONE), ..Extra::default() },
             Extra { deleted: true, ..Extra::default() },
+            Extra {
+                notice: Some(Notice { act: Act::Asked, given: Access::NONE }),
+                access: Some(Access::GROUP),
+                ..Extra::default()
+            },
             Extra {
                 reply_to: MessageId(1 << 52),
                 target: MessageId(3),
@@ -248,6 +273,8 @@ mod tests {
                 mime: Some("image/png".into()),
                 edited: Timestamp(9),
                 deleted: false,
+                reach: Seq(7),
+                notice: Some(Notice { act: Act::Admitted, given: Access::OWNER }),
             },
         ]
     }

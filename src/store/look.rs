@@ -196,6 +196,28 @@ impl<B: Books> Look for B {
         self.tables().profiles()?.row(who.0, rows::profile)
     }
 
+    fn card(&self, of: AccountNo, chat: ChatId) -> Result<Option<Box<str>>, StoreError> {
+        self.tables().cards()?.row((of.0, chat.0), rows::card)
+    }
+
+    fn account_by_public(&self, id: u64) -> Result<Option<AccountNo>, StoreError> {
+        Ok(match self.tables().public()?.row(id, rows::name)? {
+            Some(Named::Account(no)) => Some(no),
+            Some(Named::Chat(_)) | None => None,
+        })
+    }
+
+    fn chat_by_public(&self, id: u64) -> Result<Option<ChatId>, StoreError> {
+        Ok(match self.tables().public()?.row(id, rows::name)? {
+            Some(Named::Chat(chat)) => Some(chat),
+            Some(Named::Account(_)) | None => None,
+        })
+    }
+
+    fn agent(&self, who: AccountNo) -> Result<Box<str>, StoreError> {
+        Ok(self.tables().seen()?.row(who.0, rows::agent)?.unwrap_or_default())
+    }
+
     fn head(&self, chat: ChatId) -> Result<Head, StoreError> {
         match self.known_head(chat) {
             Some(head) => Ok(head),

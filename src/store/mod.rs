@@ -520,6 +520,13 @@ pub trait Look {
         each: &mut dyn FnMut(Glance<'_>) -> bool,
     ) -> Result<usize, StoreError>;
     fn profile(&self, who: AccountNo) -> Result<Option<Profile>, StoreError>;
+    /// What `of` keeps about a chat; `AccountNo(0)`: what everybody sees of it.
+    fn card(&self, of: AccountNo, chat: ChatId) -> Result<Option<Box<str>>, StoreError>;
+    /// By the random numbers that they are named by elsewhere.
+    fn account_by_public(&self, id: u64) -> Result<Option<AccountNo>, StoreError>;
+    fn chat_by_public(&self, id: u64) -> Result<Option<ChatId>, StoreError>;
+    /// With what somebody was last here; empty where it is not known.
+    fn agent(&self, who: AccountNo) -> Result<Box<str>, StoreError>;
     fn head(&self, chat: ChatId) -> Result<Head, StoreError>;
     fn message(&self, chat: ChatId, id: MessageId) -> Result<Option<Message>, StoreError>;
     /// The message at a place in its chat.

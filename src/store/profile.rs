@@ -1,7 +1,9 @@
-//! Profiles, and which chats a space has.
+//! Profiles, cards, and which chats a space has.
 
 use crate::domain::id::{AccountNo, ChatId};
 use crate::domain::nouns::Profile;
+use crate::store::look::Books;
+use crate::store::tables::Shelf;
 use crate::store::{StoreError, Tx, rows};
 
 impl Tx<'_> {
@@ -14,6 +16,20 @@ impl Tx<'_> {
     pub fn remove_profile(&mut self, who: AccountNo) -> Result<(), StoreError> {
         self.begin()?;
         self.tables.profiles_mut()?.remove(who.0)
+    }
+
+    /// What `of` keeps about a chat; empty removes it. See `tables::CARDS`.
+    pub fn put_card(&mut self, of: AccountNo, chat: ChatId, card: &str) -> Result<(), StoreError> {
+        let key = (of.0, chat.0);
+        if card.is_empty() && !self.tables().cards()?.has(key)? {
+            return Ok(());
+        }
+        self.begin()?;
+        let table = self.tables.cards_mut()?;
+        match card {
+            "" => table.remove(key),
+            card => table.put(key, rows::CARD_TAGS, |out| rows::put_card(card, out)),
+        }
     }
 
     /// `space`: its general chat, which is the first of its chats.

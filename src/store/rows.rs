@@ -16,12 +16,14 @@ pub(super) const ACCOUNT_TAGS: u8 = 5;
 pub(super) const NAME_TAGS: u8 = 2;
 pub(super) const SESSION_TAGS: u8 = 5;
 pub(super) const CONTACT_TAGS: u8 = 6;
-pub(super) const CHAT_TAGS: u8 = 10;
-pub(super) const MEMBER_TAGS: u8 = 7;
+pub(super) const CHAT_TAGS: u8 = 11;
+pub(super) const MEMBER_TAGS: u8 = 9;
 pub(super) const INVITE_TAGS: u8 = 2;
 pub(super) const SECRET_TAGS: u8 = 4;
-pub(super) const PROFILE_TAGS: u8 = 9;
+pub(super) const PROFILE_TAGS: u8 = 10;
 pub(super) const FLOOR_TAGS: u8 = 2;
+pub(super) const SEEN_TAGS: u8 = 2;
+pub(super) const CARD_TAGS: u8 = 1;
 
 /// A record of `meta` that is one number, and a row of `seen`.
 pub(super) fn put_one(one: u64, out: &mut Vec<u8>) {
@@ -168,6 +170,7 @@ pub(super) fn put_chat(chat: &Chat, out: &mut Vec<u8>) {
     put_number(out, 8, u64::from(chat.removed));
     put_number(out, 9, chat.created.0);
     put_number(out, 10, chat.public_id);
+    put_number(out, 11, chat.changed.0);
 }
 
 pub(super) fn chat(id: ChatId, mut fields: Fields<'_>) -> Result<Chat, Flaw> {
@@ -175,7 +178,7 @@ pub(super) fn chat(id: ChatId, mut fields: Fields<'_>) -> Result<Chat, Flaw> {
     let mut address = None;
     let (mut name, mut about): (Box<str>, Box<str>) = ("".into(), "".into());
     let (mut access, mut open, mut space, mut removed) = (0, false, None, false);
-    let (mut created, mut public_id) = (0, 0);
+    let (mut created, mut public_id, mut changed) = (0, 0, 0);
     while let Some((tag, bytes)) = fields.next()? {
         match tag {
             1 => kind = chat_kind(number8(bytes)?)?,
@@ -188,6 +191,7 @@ pub(super) fn chat(id: ChatId, mut fields: Fields<'_>) -> Result<Chat, Flaw> {
             8 => removed = number(bytes)? != 0,
             9 => created = number(bytes)?,
             10 => public_id = number(bytes)?,
+            11 => changed = number(bytes)?,
             _later => {}
         }
     }
@@ -202,6 +206,7 @@ pub(super) fn chat(id: ChatId, mut fields: Fields<'_>) -> Result<Chat, Flaw> {
         space,
         removed,
         created: Timestamp(created),
+        changed: Timestamp(changed.max(created)),
         public_id,
     })
 }
@@ -220,6 +225,9 @@ pub(super) fn put_profile(profile: &Profile, out: &mut Vec<u8>) {
     }
     put_bytes(out, 8, profile.birthday.as_bytes());
     put_number(out, 9, profile.changed.0);
+    if let Some(access) = profile.access {
+        put_number(out, 10, u64::from(access.0));
+    }
 }
 
 pub(super) fn profile(mut fields: Fields<'_>) -> Result<Profile, Flaw> {
@@ -235,10 +243,44 @@ pub(super) fn profile(mut fields: Fields<'_>) -> Result<Profile, Flaw> {
             7 => profile.contacts.push(text(bytes)?.into()),
             8 => profile.birthday = text(bytes)?.into(),
             9 => profile.changed = Timestamp(number(bytes)?),
+            10 => profile.access = Some(Access(number8(bytes)?)),
             _later => {}
         }
     }
     Ok(profile)
+}
+
+/// What is kept as it came.
+pub(super) fn put_card(card: &str, out: &mut Vec<u8>) {
+    put_bytes(out, 1, card.as_bytes());
+}
+
+pub(super) fn card(mut fields: Fields<'_>) -> Result<Box<str>, Flaw> {
+    let mut card = "";
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => card = text(bytes)?,
+            _later => {}
+        }
+    }
+    Ok(card.into())
+}
+
+/// When somebody was last seen, and with what.
+pub(super) fn put_seen(at: Timestamp, agent: &str, out: &mut Vec<u8>) {
+    put_one(at.0, out);
+    put_bytes(out, 2, agent.as_bytes());
+}
+
+pub(super) fn agent(mut fields: Fields<'_>) -> Result<Box<str>, Flaw> {
+    let mut agent = "";
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            2 => agent = text(bytes)?,
+            _later => {}
+        }
+    }
+    Ok(agent.into())
 }
 
 pub(super) fn put_floor(floor: Mark, out: &mut Vec<u8>) {
@@ -266,6 +308,8 @@ pub(super) fn put_member(member: &Member, out: &mut Vec<u8>) {
     put_number(out, 5, member.read.id.0);
     put_number(out, 6, u64::from(member.read.seq.0));
     put_number(out, 7, member.cleared.0);
+    put_number(out, 8, u64::from(member.unheard));
+    put_number(out, 9, u64::from(member.alone));
 }
 
 pub(super) fn member(mut fields: Fields<'_>) -> Result<Member, Flaw> {
@@ -279,6 +323,8 @@ pub(super) fn member(mut fields: Fields<'_>) -> Result<Member, Flaw> {
             5 => member.read.id = MessageId(number(bytes)?),
             6 => member.read.seq = Seq(number32(bytes)?),
             7 => member.cleared = MessageId(number(bytes)?),
+            8 => member.unheard = number(bytes)? != 0,
+            9 => member.alone = number(bytes)? != 0,
             _later => {}
         }
     }
@@ -446,6 +492,8 @@ mod tests {
             delivered: Mark { id: MessageId(9), seq: Seq(3) },
             read: Mark { id: MessageId(8), seq: Seq(2) },
             cleared: MessageId(4),
+            unheard: true,
+            alone: true,
         };
         assert_eq!(round(|o| put_member(&member, o), super::member), member);
         assert_eq!(round(|o| put_member(&Member::default(), o), super::member), Member::default());

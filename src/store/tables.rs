@@ -57,8 +57,13 @@ pub(super) const SEEN: Definition<u32> = TableDefinition::new("seen");
 pub(super) const INVITES: Definition<&[u8; 16]> = TableDefinition::new("invites");
 /// Account, name: what the server can read back.
 pub(super) const SECRETS: Definition<(u32, &str)> = TableDefinition::new("secrets");
+/// The random numbers that accounts and groups are named by elsewhere: an index.
+pub(super) const PUBLIC: Definition<u64> = TableDefinition::new("public");
+/// Account, chat: what somebody keeps about a chat for themselves alone, about themselves with
+/// their own chain; account 0: what everybody sees of it.
+pub(super) const CARDS: Definition<(u32, u64)> = TableDefinition::new("cards");
 /// How many there are.
-pub(super) const TABLES: usize = 18;
+pub(super) const TABLES: usize = 20;
 
 /// A chat and a message of it, in their order. Every type of key costs some 80 KiB of code, so that
 /// a key takes the shape of another table's where it can.
@@ -219,6 +224,8 @@ pub(super) struct Tables<'a> {
     seen: OnceCell<Opened<'a, u32>>,
     invites: OnceCell<Opened<'a, &'static [u8; 16]>>,
     secrets: OnceCell<Opened<'a, (u32, &'static str)>>,
+    public: OnceCell<Opened<'a, u64>>,
+    cards: OnceCell<Opened<'a, (u32, u64)>>,
 }
 
 impl<'a> Tables<'a> {
@@ -255,6 +262,8 @@ impl<'a> Tables<'a> {
             seen: OnceCell::new(),
             invites: OnceCell::new(),
             secrets: OnceCell::new(),
+            public: OnceCell::new(),
+            cards: OnceCell::new(),
         }
     }
 
@@ -278,6 +287,8 @@ impl<'a> Tables<'a> {
         self.seen()?;
         self.invites()?;
         self.secrets()?;
+        self.public()?;
+        self.cards()?;
         Ok(())
     }
 
@@ -353,6 +364,12 @@ impl<'a> Tables<'a> {
     ) -> Result<&mut Opened<'a, (u32, &'static str)>, StoreError> {
         self.source.open_mut(&mut self.secrets, "secrets", SECRETS)
     }
+    pub(super) fn public_mut(&mut self) -> Result<&mut Opened<'a, u64>, StoreError> {
+        self.source.open_mut(&mut self.public, "public", PUBLIC)
+    }
+    pub(super) fn cards_mut(&mut self) -> Result<&mut Opened<'a, (u32, u64)>, StoreError> {
+        self.source.open_mut(&mut self.cards, "cards", CARDS)
+    }
 }
 
 type Both<'t, 'a> = (&'t mut Opened<'a, (u64, u64)>, &'t mut Opened<'a, (u64, u64)>);
@@ -378,6 +395,8 @@ pub(super) trait Shelf {
     fn seen(&self) -> Result<&Opened<'_, u32>, StoreError>;
     fn invites(&self) -> Result<&Opened<'_, &'static [u8; 16]>, StoreError>;
     fn secrets(&self) -> Result<&Opened<'_, (u32, &'static str)>, StoreError>;
+    fn public(&self) -> Result<&Opened<'_, u64>, StoreError>;
+    fn cards(&self) -> Result<&Opened<'_, (u32, u64)>, StoreError>;
 }
 
 impl Shelf for Tables<'_> {
@@ -434,6 +453,12 @@ impl Shelf for Tables<'_> {
     }
     fn secrets(&self) -> Result<&Opened<'_, (u32, &'static str)>, StoreError> {
         self.source.open(&self.secrets, "secrets", SECRETS)
+    }
+    fn public(&self) -> Result<&Opened<'_, u64>, StoreError> {
+        self.source.open(&self.public, "public", PUBLIC)
+    }
+    fn cards(&self) -> Result<&Opened<'_, (u32, u64)>, StoreError> {
+        self.source.open(&self.cards, "cards", CARDS)
     }
 }
 

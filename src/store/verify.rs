@@ -96,6 +96,14 @@ impl Reader {
             let there = here.tables.accounts().and_then(|table| table.has(key.0));
             exists(there, "its account is gone")
         })?;
+        walk.over::<u64>(Shelf::public, |_, _, fields, here| {
+            let there = match rows::name(fields?)? {
+                Named::Account(no) => here.tables.accounts().and_then(|table| table.has(no.0)),
+                Named::Chat(chat) => here.tables.chats().and_then(|table| table.has(chat.0)),
+            };
+            exists(there, "what it names is gone")
+        })?;
+        walk.over::<(u32, u64)>(Shelf::cards, |_, _, f, _| rows::card(f?).map(drop))?;
         Ok(walk.findings.verdict)
     }
 

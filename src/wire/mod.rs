@@ -16,7 +16,7 @@ pub use buffer::Buffer;
 
 use crate::config::Config;
 use crate::domain::id::{Address, Login, MessageId, SessionId};
-use crate::domain::words::{Bulletin, Command, Query, Refusal, Reply};
+use crate::domain::words::{Bulletin, Command, Query, Refusal, Reply, Start};
 use std::sync::Arc;
 
 /// Bytes ⇄ packets of one carrier.
@@ -132,6 +132,13 @@ pub enum What {
         invite: Option<Box<str>>,
         /// The password is also kept sealed, so that it can answer challenges.
         sealed: bool,
+        /// What the account begins with.
+        start: Option<Box<Start>>,
+    },
+    /// Another password for the session's account; where `old` is given, it has to be right.
+    ChangePassword {
+        old: Option<Vec<u8>>,
+        new: Vec<u8>,
     },
     /// A salt for [`What::LogInByChallenge`]: the same form at the same cost for every login,
     /// whether anybody has it or not. Answered with `Reply::Challenge`.
@@ -156,6 +163,7 @@ impl std::fmt::Debug for What {
             What::Query(query) => write!(f, "Query({query:?})"),
             What::LogIn(credentials) => write!(f, "LogIn({credentials:?})"),
             What::Register { credentials, .. } => write!(f, "Register({credentials:?}, ..)"),
+            What::ChangePassword { .. } => f.write_str("ChangePassword(..)"),
             What::Challenge { login } => write!(f, "Challenge({login:?})"),
             // With the salt, passwords could be tried against the hash.
             What::LogInByChallenge { login, .. } => write!(f, "LogInByChallenge({login:?}, ..)"),

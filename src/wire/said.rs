@@ -42,6 +42,7 @@ pub(in crate::wire) fn in_words(view: &MessageView) -> Cow<'_, str> {
             let access = extra.access.unwrap_or_default();
             format!("({} has {access})", person.unwrap_or(&view.from)).into()
         }
+        Kind::Notice => "(a notice)".into(),
         Kind::Invited => match &extra.place {
             Some((address, name)) => format!("(an invitation to \"{name}\", {address})").into(),
             None => "(an invitation)".into(),

@@ -13,15 +13,17 @@ use std::sync::Arc;
 
 use crate::domain::access::Access;
 use crate::domain::id::{
-    AccountNo, Address, Login, MessageId, Seq, SessionId, SessionKey, Timestamp,
+    AccountNo, Address, ChatId, Login, MessageId, Seq, SessionId, SessionKey, Timestamp,
 };
+use crate::domain::name::Name;
 
 pub use crate::domain::nouns::{ChatKind, ContactState};
 pub use secret::{Digest, Envelope, KeyId, Proof, Sealed, SessionKind, Verifier};
-pub use text::{Kind, Span, SpanKind};
+pub use text::{Act, Kind, Notice, Span, SpanKind};
 pub use view::{
     AppPasswordView, Audience, Bulletin, Changed, ChatInfo, ChatView, ContactView, Event,
-    ExtraView, GroupPart, MemberView, MessageView, News, Outcome, ProfileView, SpaceView, UserView,
+    ExtraView, Face, GroupPart, MemberView, MessageView, MyselfView, News, Outcome, ProfileView,
+    SpaceView, SubscriberView, SubscriptionView, UserView,
 };
 
 /// What a client, or the operator, wants changed or told by the one thread that changes anything.
@@ -34,6 +36,12 @@ pub enum Command {
         invite: Option<Box<str>>,
         /// The password again, where it is to answer challenges.
         envelope: Option<Envelope>,
+        /// What the account begins with.
+        start: Option<Box<Start>>,
+    },
+    /// Another password for the account that says it. It is hashed before this is said.
+    ChangePassword {
+        verifier: Verifier,
     },
     /// A salt that was never given before, for logging in by challenge.
     Challenge,
@@ -62,6 +70,12 @@ pub enum Command {
         on: bool,
     },
     UpdateProfile(ProfileDraft),
+    /// Keeps something about a chat for its author alone; about themselves without a chat. Empty
+    /// removes it.
+    Keep {
+        chat: Option<Address>,
+        card: Box<str>,
+    },
     /// That I am writing something, or not any more. Never stored.
     Typing {
         chat: Address,
@@ -93,6 +107,12 @@ pub enum Command {
         delivered: Option<MessageId>,
         read: Option<MessageId>,
     },
+    /// The same by place. A place that is none, or lies behind, moves nothing.
+    MarkAt {
+        chat: Address,
+        delivered: Option<Seq>,
+        read: Option<Seq>,
+    },
     /// Another text for a message of mine.
     Edit {
         chat: Address,
@@ -109,6 +129,8 @@ pub enum Command {
     Clear {
         chat: Address,
         whom: Whom,
+        /// Up to and with this place; `None`: all of it.
+        till: Option<Seq>,
     },
     CreateChat(ChatDraft),
     ChangeChat {
@@ -131,9 +153,47 @@ pub enum Command {
         chat: Address,
         who: Address,
         access: Option<Access>,
+        /// For the invited, who may be told in other ways than by a message.
+        note: Box<str>,
     },
     Join {
         chat: Address,
+    },
+    /// Takes up a chat, or what there is of it for me: begins a direct one before anything is
+    /// written in it, joins a group that lets me in, asks those who may let me in where it does not.
+    Subscribe {
+        chat: Address,
+        /// What I want of it; `None`: what newcomers have.
+        want: Option<Access>,
+        /// For those who decide.
+        note: Box<str>,
+    },
+    /// What my chats are like for me, in any order, those after `after`. Which of them that is
+    /// depends on nothing but the chats.
+    Subscriptions {
+        after: Option<ChatId>,
+        count: u32,
+    },
+    /// The same for one chat, whether I am in it or not.
+    Subscription {
+        chat: Address,
+    },
+    /// Those in a chat, a direct one too, as its members see each other.
+    Subscribers {
+        chat: Address,
+        after: Option<AccountNo>,
+        count: u32,
+    },
+    /// That this session has a chat open, or not any more. Never stored.
+    Watch {
+        chat: Address,
+        on: bool,
+    },
+    /// Whether this session counts as its user being here. Never stored.
+    Appear {
+        on: bool,
+        /// The client's name for itself; empty: it has none.
+        agent: Box<str>,
     },
     Leave {
         chat: Address,
@@ -234,10 +294,48 @@ pub enum Query {
     Spaces {
         space: Option<Address>,
     },
+    /// Messages by their places, `since` included and `before` not: the newest `count`, ascending.
+    /// Only what has a place.
+    Page {
+        chat: Address,
+        since: Seq,
+        before: Seq,
+        count: u32,
+    },
+    /// What I was told in notices, by place, as with `Page`.
+    Notices {
+        since: Seq,
+        before: Seq,
+        count: u32,
+    },
+    /// Whom or what a number is for.
+    Name {
+        of: Handle,
+    },
+    /// What I keep about myself, and my own rules.
+    Myself,
     /// Somebody's profile; without `who`, mine.
     Profile {
         who: Option<Address>,
     },
+}
+
+/// What protocols name people and chats by that do not do it by address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handle {
+    Person(AccountNo),
+    /// By the random number that stands for it elsewhere.
+    PublicPerson(u64),
+    Chat(ChatId),
+    PublicChat(u64),
+}
+
+/// What a new account begins with.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    pub profile: ProfileDraft,
+    /// What it keeps about itself; see [`Command::Keep`].
+    pub card: Box<str>,
 }
 
 /// A part of a chat. Both bounds are exclusive.
@@ -300,6 +398,10 @@ pub struct ProfileDraft {
     pub gallery: Option<Vec<Box<str>>>,
     pub contacts: Option<Vec<Box<str>>>,
     pub birthday: Option<Box<str>>,
+    /// What others may do in a direct chat that they begin. Nobody else is told.
+    pub access: Option<Access>,
+    /// Whatever an application wants others to know, kept as it came. Empty removes it.
+    pub card: Option<Box<str>>,
 }
 
 /// A group or a channel before it exists.
@@ -317,6 +419,8 @@ pub struct ChatDraft {
     /// As its space is where nothing is said; else closed.
     pub open: Option<bool>,
     pub default_access: Option<Access>,
+    /// Whatever an application wants its members to know, kept as it came.
+    pub card: Box<str>,
 }
 
 /// What is changed of a group or a channel; absent fields stay.
@@ -326,6 +430,8 @@ pub struct ChatChange {
     pub about: Option<Box<str>>,
     pub open: Option<bool>,
     pub default_access: Option<Access>,
+    /// See [`ChatDraft`]. Empty removes it.
+    pub card: Option<Box<str>>,
 }
 
 /// A contact as its owner wants it. Absent fields of a change stay as they are.
@@ -355,6 +461,11 @@ pub enum Reply {
     LoggedIn {
         session: SessionId,
         account: AccountNo,
+        who: Name,
+    },
+    Registered {
+        who: Name,
+        created: Timestamp,
     },
     Contacts {
         contacts: Vec<ContactView>,
@@ -398,6 +509,21 @@ pub enum Reply {
         more: bool,
     },
     Profile(Box<ProfileView>),
+    Subscribed {
+        subscription: Box<SubscriptionView>,
+        /// I was not in it before.
+        is_new: bool,
+    },
+    Subscriptions {
+        subscriptions: Vec<SubscriptionView>,
+        more: bool,
+    },
+    Subscribers {
+        subscribers: Vec<SubscriberView>,
+        more: bool,
+    },
+    Myself(Box<MyselfView>),
+    Name(Name),
     /// 16 random hexadecimal digits, `-`, and a number that only grows, over restarts too.
     Challenge {
         salt: Box<str>,

@@ -1,5 +1,7 @@
 //! What is written: kinds of records, and the spans of formatted text.
 
+use crate::domain::access::Access;
+
 /// What a record of a chat is. The numbers lie on the disk and never change meaning.
 ///
 /// Edits, deletions, joins and renames are records of the chain themselves, so that a client that
@@ -23,6 +25,29 @@ pub enum Kind {
     Created = 11,
     /// What was there before is gone: for everybody, or in somebody's own chain for them alone.
     Cleared = 12,
+    /// In somebody's own chain: what happened about a chat that they are not in yet, or that
+    /// others ask them to decide; see [`Notice`].
+    Notice = 13,
+}
+
+/// What a notice tells its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub act: Act,
+    /// What the one it is about is given; what they want is the record's `access`.
+    pub given: Access,
+}
+
+/// The numbers lie on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Act {
+    /// They may join, or take up what was begun with them.
+    Invited = 1,
+    /// Somebody wants more of a chat than they are given, and the reader may give it.
+    Asked = 2,
+    /// What they wanted of a chat they have now.
+    Admitted = 3,
 }
 
 impl Kind {
@@ -37,7 +62,8 @@ impl Kind {
             | Kind::File
             | Kind::Edited
             | Kind::Deleted
-            | Kind::Invited => true,
+            | Kind::Invited
+            | Kind::Notice => true,
             Kind::Joined
             | Kind::Left
             | Kind::Renamed

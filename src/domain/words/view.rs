@@ -3,10 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::domain::access::Access;
-use crate::domain::id::{AccountNo, MessageId, Seq, SessionKey, Timestamp};
+use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, SessionKey, Timestamp};
 use crate::domain::name::Name;
+use crate::domain::nouns::Mark;
 use crate::domain::words::{
-    ChatKind, ContactState, KeyId, Kind, ProfileDraft, Refusal, Reply, Span,
+    ChatKind, ContactState, KeyId, Kind, Notice, ProfileDraft, Refusal, Reply, Span,
 };
 
 /// A chat as one of its members sees it.
@@ -52,6 +53,8 @@ pub struct ChatInfo {
     /// is not known or not shared.
     pub online: Option<bool>,
     pub last_seen: Option<Timestamp>,
+    /// Where a change is told: whose it was.
+    pub changed_by: Option<Name>,
 }
 
 /// Somebody's part in a group or a channel.
@@ -62,6 +65,74 @@ pub struct MemberView {
     pub given: Access,
     pub delivered: MessageId,
     pub read: MessageId,
+}
+
+/// A chat as one person has it, by places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionView {
+    pub chat: Name,
+    pub id: ChatId,
+    pub kind: ChatKind,
+    /// What the reader wants and is given; `None` for somebody without a part.
+    pub part: Option<(Access, Access)>,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+    pub open: bool,
+    pub default_access: Access,
+    /// The place of the last message.
+    pub last: Seq,
+    pub read: Seq,
+    pub received: Seq,
+    /// What has this place or a lower one is gone for the reader.
+    pub cleared: Seq,
+    /// Of a direct chat: the other side's.
+    pub face: Face,
+    /// What the reader keeps about it.
+    pub card: Option<Box<str>>,
+    /// Of a direct chat: whether the other side is here. Of a group: whether anybody has it open.
+    pub online: bool,
+    /// Of a direct chat, where it is shared: when the other side was last seen, and with what.
+    pub last_seen: Option<(Timestamp, Box<str>)>,
+}
+
+/// What others see of a person, or members of a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Face {
+    pub name: Box<str>,
+    /// See `words::ProfileDraft`.
+    pub card: Option<Box<str>>,
+}
+
+/// Somebody in a chat, by places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriberView {
+    pub who: Name,
+    pub no: AccountNo,
+    pub want: Access,
+    pub given: Access,
+    pub read: Seq,
+    pub received: Seq,
+    /// These three of the reader alone.
+    pub cleared: Seq,
+    pub card: Option<Box<str>>,
+    pub updated: Timestamp,
+    pub face: Face,
+    /// Has the chat open.
+    pub watching: bool,
+}
+
+/// What somebody keeps about themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MyselfView {
+    pub who: Name,
+    pub face: Face,
+    pub card: Option<Box<str>>,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+    /// What others may do in a direct chat that they begin.
+    pub access: Access,
+    /// The place of the last notice.
+    pub last: Seq,
 }
 
 /// A space and those of its chats that the reader may know of.
@@ -101,6 +172,13 @@ pub struct MessageView {
     pub extra: Option<Box<ExtraView>>,
 }
 
+impl MessageView {
+    /// Whether it concerns its reader alone.
+    pub fn is_private(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.private)
+    }
+}
+
 /// What only some records have; see `nouns::Extra`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtraView {
@@ -114,6 +192,9 @@ pub struct ExtraView {
     pub mime: Option<Box<str>>,
     pub edited: Timestamp,
     pub deleted: bool,
+    /// Of a clearing: the place of the last message that went.
+    pub reach: Seq,
+    pub notice: Option<Notice>,
     /// It concerns its reader alone and is no link of the chat's chain.
     pub private: bool,
 }
@@ -175,11 +256,38 @@ pub enum Event {
         who: Name,
     },
     ChatsChanged(Vec<ChatView>),
-    /// `user` has read `chat` up to `id`.
-    ReadTill {
+    /// `user` has come so far in `chat`; what has not moved is `None`.
+    Marked {
         chat: Name,
-        id: MessageId,
         user: Name,
+        read: Option<Mark>,
+        delivered: Option<Mark>,
+    },
+    /// I have, with another session.
+    MyMarks {
+        chat: Name,
+        read: Option<Mark>,
+        delivered: Option<Mark>,
+    },
+    /// Somebody has a group open, or not any more.
+    Watching {
+        chat: Name,
+        who: Name,
+        on: bool,
+    },
+    /// The first of its members has a group open, or the last not any more.
+    Awake {
+        chat: Name,
+        on: bool,
+    },
+    /// What somebody with whom I have a direct chat shows of themselves is another now.
+    FaceChanged {
+        who: Name,
+    },
+    /// Somebody goes on with another client.
+    AgentChanged {
+        who: Name,
+        agent: Box<str>,
     },
     Typing {
         chat: Name,
@@ -191,6 +299,8 @@ pub enum Event {
         who: Name,
         online: bool,
         at: Timestamp,
+        /// The client that they came with or had last; empty where it has no name.
+        agent: Box<str>,
     },
     /// What somebody changed of what they tell of themselves.
     ProfileChanged {

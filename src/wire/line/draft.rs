@@ -219,6 +219,12 @@ impl State {
             }
             Reply::Contacts { contacts, more } => return Some(record::response(&contacts, more)),
             Reply::Done
+            | Reply::Registered { .. }
+            | Reply::Subscribed { .. }
+            | Reply::Subscriptions { .. }
+            | Reply::Subscribers { .. }
+            | Reply::Myself(_)
+            | Reply::Name(_)
             | Reply::Chats { .. }
             | Reply::Messages { .. }
             | Reply::Newest(_)
@@ -243,7 +249,8 @@ impl State {
         };
         match &***event {
             Event::Message(message) => self.message(message, house),
-            Event::ReadTill { id, .. } => {
+            Event::Marked { read, .. } => {
+                let id = (*read)?.id;
                 Some(Packet(Writer::new("MESSAGE-READ").number("id", id.0).finish()))
             }
             Event::ContactCreated(contact) => Some(record::created(contact)),
@@ -263,7 +270,12 @@ impl State {
             | Event::ContactAnswered { .. }
             | Event::ContactBlocked { .. }
             | Event::ChatChanged(_)
-            | Event::ChatGone { .. } => None,
+            | Event::ChatGone { .. }
+            | Event::MyMarks { .. }
+            | Event::Watching { .. }
+            | Event::Awake { .. }
+            | Event::FaceChanged { .. }
+            | Event::AgentChanged { .. } => None,
         }
     }
 
@@ -344,7 +356,7 @@ fn register(fields: &Object<'_>, house: &House) -> Result<What, Fault> {
     }
     let invite = fields.text("invite")?.map(Box::from);
     let credentials = Credentials { login: Some(login), password: password.to_vec() };
-    Ok(What::Register { credentials, invite, sealed: true })
+    Ok(What::Register { credentials, invite, sealed: true, start: None })
 }
 
 /// The fields of those names alone, one of them under another name.

@@ -235,7 +235,7 @@ fn sessions_of_the_draft_end_with_the_connection_whatever_it_has_then() {
 #[test]
 fn registering_takes_the_very_bytes_of_a_password_and_seals_it() {
     let asked = ask(&mut talk(), r#"REGISTER login=Вася password="c2Vj cmV0\n" invite=x-1"#);
-    let Ok(What::Register { credentials, invite, sealed: true }) = asked.what else {
+    let Ok(What::Register { credentials, invite, sealed: true, .. }) = asked.what else {
         panic!("{asked:?}")
     };
     assert_eq!(credentials.login.map(|l| l.to_string()).as_deref(), Some("вася"));

@@ -60,7 +60,7 @@ pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> 
                 .ok_or(Fault::new(Refusal::BadLogin, "login"))?;
             let invite = body.text("invite")?.map(Box::from);
             let credentials = Credentials { login: Some(login), password: password(body)? };
-            What::Register { credentials, invite, sealed: false }
+            What::Register { credentials, invite, sealed: false, start: None }
         }
     };
     Ok((what, Keep::Nothing))

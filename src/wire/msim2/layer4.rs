@@ -98,7 +98,9 @@ pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> 
             let (chat, id) = message_of(body, house)?;
             Command::Delete { chat, id, whom: whom(body)? }
         }
-        Request::ChatDelete => Command::Clear { chat: chat(body, house)?, whom: whom(body)? },
+        Request::ChatDelete => {
+            Command::Clear { chat: chat(body, house)?, whom: whom(body)?, till: None }
+        }
         Request::ChatSearch => return search(body, house),
         Request::ContactAsk => {
             let note = short_text(body, "note", REQUEST_NOTE_BYTES_MAX)?.unwrap_or_default();
@@ -171,6 +173,8 @@ fn profile(body: &Object<'_>) -> Result<ProfileDraft, Fault> {
         gallery: texts("gallery")?,
         contacts: texts("contacts")?,
         birthday: text("birthday")?,
+        access: None,
+        card: None,
     })
 }
 

@@ -95,9 +95,12 @@ pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> 
             after: another(body, "id_gt", house)?,
             count: count(body, MEMBERS_COUNT_MAX)?.unwrap_or(MEMBERS_COUNT_MAX),
         },
-        Request::ChatInvite => {
-            Command::Invite { chat: chat()?, who: person()?, access: mode(body, "mode")? }
-        }
+        Request::ChatInvite => Command::Invite {
+            chat: chat()?,
+            who: person()?,
+            access: mode(body, "mode")?,
+            note: "".into(),
+        },
         Request::ChatJoin => Command::Join { chat: chat()? },
         Request::ChatLeave => Command::Leave { chat: chat()? },
         Request::ChatKick => Command::Kick {
@@ -117,6 +120,7 @@ pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> 
                 about: short_text(body, "about", CHAT_ABOUT_BYTES_MAX)?,
                 open: body.flag("open")?,
                 default_access: mode(body, "default_mode")?,
+                card: None,
             },
         },
         Request::ChatRemove => Command::RemoveChat { chat: chat()?, is_space: false },
@@ -148,6 +152,7 @@ fn draft(body: &Object<'_>, is_space: bool, house: &House) -> Result<ChatDraft, 
         space: another(body, "space", house)?,
         open: body.flag("open")?,
         default_access: mode(body, "default_mode")?,
+        card: "".into(),
     })
 }
 

@@ -190,13 +190,15 @@ impl Dialogue {
         let mut body = Vec::new();
         let mut status = 200;
         match reply {
-            Reply::Done => match pending.request {
+            Reply::Done | Reply::Registered { .. } => match pending.request {
                 Request::One(request) => layer1::done(request, &self.house, &mut body),
                 Request::Two(_) | Request::Three(_) | Request::Four(_) | Request::Five(_) => {
                     body.extend_from_slice(b"{}");
                 }
             },
-            Reply::LoggedIn { session, account: _ } => layer1::logged_in(&session, &mut body),
+            Reply::LoggedIn { session, account: _, who: _ } => {
+                layer1::logged_in(&session, &mut body)
+            }
             Reply::Contacts { contacts, more } => {
                 layer2::contacts(&contacts, more, pending.layer, &mut body);
             }
@@ -228,6 +230,11 @@ impl Dialogue {
             Reply::Spaces { spaces, more } => layer5::spaces(&spaces, more, &mut body),
             Reply::Newest(_)
             | Reply::Challenge { .. }
+            | Reply::Subscribed { .. }
+            | Reply::Subscriptions { .. }
+            | Reply::Subscribers { .. }
+            | Reply::Myself(_)
+            | Reply::Name(_)
             | Reply::Users(_)
             | Reply::Invite(_)
             | Reply::AppPassword(_)

@@ -16,7 +16,14 @@ pub(super) fn name(event: &Event, layer: u32) -> Option<&'static str> {
         Event::Message(message) if !record::is_for(message, layer) => return None,
         Event::Message(message) => (3, of_record(message.kind, layer)),
         Event::ChatsChanged(_) => (3, "CHATS-UPDATED"),
-        Event::ReadTill { .. } => (3, "CHAT-READ-TILL"),
+        Event::Marked { read: Some(_), .. } => (3, "CHAT-READ-TILL"),
+        // CHATS-UPDATED tells of it, or there is no packet for it.
+        Event::Marked { read: None, .. }
+        | Event::MyMarks { .. }
+        | Event::Watching { .. }
+        | Event::Awake { .. }
+        | Event::FaceChanged { .. }
+        | Event::AgentChanged { .. } => return None,
         Event::Typing { on: true, .. } => (4, "TYPING-STARTED"),
         Event::Typing { on: false, .. } => (4, "TYPING-END"),
         Event::Presence { .. } => (4, "UPDATE-LAST-SEEN"),
@@ -57,9 +64,13 @@ pub(super) fn body(event: &Event, layer: u32) -> Vec<u8> {
         Event::ContactRemoved { who } => layer2::removed(who, &mut body),
         Event::Message(message) => layer3::received(message, layer, &mut body),
         Event::ChatsChanged(chats) => layer3::chats_changed(chats, layer, &mut body),
-        Event::ReadTill { chat, id, user } => layer3::read_till(chat, *id, user, &mut body),
+        Event::Marked { chat, user, read, delivered: _ } => {
+            layer3::read_till(chat, read.unwrap_or_default().id, user, &mut body);
+        }
         Event::Typing { chat, from, on: _ } => layer4::typing(chat, from, &mut body),
-        Event::Presence { who, online, at } => layer4::presence(who, *online, *at, &mut body),
+        Event::Presence { who, online, at, agent: _ } => {
+            layer4::presence(who, *online, *at, &mut body);
+        }
         Event::ProfileChanged { who, changed } => {
             layer4::profile_changed(who, changed, &mut body);
         }
@@ -69,6 +80,12 @@ pub(super) fn body(event: &Event, layer: u32) -> Vec<u8> {
         }
         Event::ChatChanged(info) => layer5::facts(info, ObjectWriter::new(&mut body)),
         Event::ChatGone { chat } => layer5::gone(chat, &mut body),
+        // They have no name and so are never written.
+        Event::MyMarks { .. }
+        | Event::Watching { .. }
+        | Event::Awake { .. }
+        | Event::FaceChanged { .. }
+        | Event::AgentChanged { .. } => {}
     }
     body
 }

@@ -11,7 +11,8 @@ use crate::wire::said::in_words;
 /// What its reader alone has done is no message; a client that knows no such records misses
 /// nothing by not hearing of them.
 pub(super) fn is_for(view: &MessageView, layer: u32) -> bool {
-    layer >= 4 || view.extra.as_ref().is_none_or(|extra| !extra.private)
+    // What a notice tells, other packets tell, too.
+    view.kind != Kind::Notice && (layer >= 4 || !view.is_private())
 }
 
 /// How many of these messages one answer holds, and about how long it becomes: it ends with the
@@ -99,7 +100,8 @@ fn layer_of(view: &MessageView) -> u32 {
         | Kind::Invited
         | Kind::Renamed
         | Kind::Access
-        | Kind::Created => 5,
+        | Kind::Created
+        | Kind::Notice => 5,
     }
 }
 
@@ -137,6 +139,7 @@ fn type_name(kind: Kind) -> &'static str {
         Kind::Renamed => "renamed",
         Kind::Access => "access",
         Kind::Created => "created",
+        Kind::Notice => "notice",
     }
 }
 

@@ -125,7 +125,7 @@ fn a_login_elsewhere_or_impossible_is_refused_like_a_wrong_password() {
 #[test]
 fn registering_takes_the_whole_address_and_an_invitation() {
     let body = r#"{"login":"Alice@im.test","password":"YQ","invite":"x-1"}"#;
-    let Ok(What::Register { credentials, invite, sealed: false }) =
+    let Ok(What::Register { credentials, invite, sealed: false, .. }) =
         ask("REGISTER-PLAIN", body).what
     else {
         panic!("not a registration")

@@ -1,0 +1,241 @@
+//! Chats and those in them as protocols see them that know places and not ids.
+
+use crate::domain::chat::{self, Found, is_notes};
+use crate::domain::eyes::name;
+use crate::domain::group::{Group, may_know};
+use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, Timestamp};
+use crate::domain::nouns::{Access, Member};
+use crate::domain::presence;
+use crate::domain::profile::face;
+use crate::domain::session::Caller;
+use crate::domain::words::{
+    ChatKind, Face, MyselfView, Refusal, Reply, SubscriberView, SubscriptionView,
+};
+use crate::domain::{Context, Fault, account};
+use crate::limits::{SUBSCRIBERS_COUNT_MAX, SUBSCRIPTIONS_COUNT_MAX};
+use crate::store::{Look, StoreError, Tx};
+
+/// Who a card is for that everybody sees.
+pub(in crate::domain) const EVERYBODY: AccountNo = AccountNo(0);
+
+/// The caller's chats by number. Those with nothing in them yet are there, too; what one keeps for
+/// oneself in a chat with oneself is none of them.
+pub(in crate::domain) fn all(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    after: Option<ChatId>,
+    count: u32,
+) -> Result<Reply, Fault> {
+    let count = count.min(SUBSCRIPTIONS_COUNT_MAX) as usize;
+    let mut chats = tx.chats_of(me.account)?;
+    chats.retain(|(chat, _)| after.is_none_or(|after| *chat > after) && !is_notes(*chat));
+    let more = chats.len() > count;
+    chats.truncate(count);
+    let mut subscriptions = Vec::with_capacity(chats.len());
+    for (chat, _) in chats {
+        subscriptions.extend(of(tx, context, me.account, chat)?);
+    }
+    Ok(Reply::Subscriptions { subscriptions, more })
+}
+
+/// One chat. Of a direct one that was never begun, what there would be.
+pub(in crate::domain) fn one(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    address: &Address,
+) -> Result<Reply, Fault> {
+    let chat = match chat::find(tx, address)?.ok_or(Refusal::NoSuchChat)? {
+        Found::Account(other) if other == me.account => return Err(Refusal::NotAllowed.into()),
+        Found::Account(other) => ChatId::direct(me.account, other),
+        Found::Group(chat) => chat.id,
+    };
+    let view = of(tx, context, me.account, chat)?.ok_or(Refusal::NoSuchChat)?;
+    Ok(Reply::Subscriptions { subscriptions: vec![view], more: false })
+}
+
+/// A chat as `me` has it; `None` where they may not know of it.
+pub(in crate::domain) fn of(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: AccountNo,
+    chat: ChatId,
+) -> Result<Option<SubscriptionView>, StoreError> {
+    let part = tx.member(me, chat)?;
+    let mut view = match chat.other(me) {
+        Some(other) => direct(tx, context, me, (chat, other), part)?,
+        None => match group(tx, context, (chat, part))? {
+            Some(view) => view,
+            None => return Ok(None),
+        },
+    };
+    view.card = tx.card(me, chat)?;
+    let Some(part) = part else { return Ok(Some(view)) };
+    if let Some(horizon) = chat::horizon(tx, chat, &part)? {
+        view.last = tx.head(chat)?.seq;
+        (view.read, view.received) = (part.read.seq, part.delivered.seq);
+        view.cleared = gone(tx, chat, horizon)?;
+    }
+    Ok(Some(view))
+}
+
+fn direct(
+    tx: &Tx<'_>,
+    context: &Context<'_>,
+    me: AccountNo,
+    (id, other): (ChatId, AccountNo),
+    part: Option<Member>,
+) -> Result<SubscriptionView, StoreError> {
+    let (mine, theirs) = (account::row(tx, me)?, account::row(tx, other)?);
+    let profile = tx.profile(other)?.unwrap_or_default();
+    let seen = presence::of(tx, &context.scene(), me, other)?;
+    let blocks = super::contact::is_blocked(tx, me, &theirs.address)?;
+    let part = part.map(|part| match blocks {
+        true => (Access::BANNED, part.given),
+        false => (part.want, part.given),
+    });
+    let last_seen = match seen.and_then(|seen| seen.at) {
+        Some(at) => Some((at, tx.agent(other)?)),
+        None => None,
+    };
+    Ok(SubscriptionView {
+        chat: theirs.called(),
+        id,
+        kind: ChatKind::Direct,
+        part,
+        // Nothing says when it began; not before there were both.
+        created: mine.created.max(theirs.created),
+        updated: theirs.created.max(mine.created).max(profile.changed),
+        open: false,
+        default_access: Access::DIRECT,
+        last: Seq(0),
+        read: Seq(0),
+        received: Seq(0),
+        cleared: Seq(0),
+        face: face(tx, other)?,
+        card: None,
+        online: seen.is_some_and(|seen| seen.online),
+        last_seen,
+    })
+}
+
+fn group(
+    tx: &Tx<'_>,
+    context: &Context<'_>,
+    (id, part): (ChatId, Option<Member>),
+) -> Result<Option<SubscriptionView>, StoreError> {
+    let Some(chat) = tx.chat(id)?.filter(|chat| !chat.removed) else { return Ok(None) };
+    let group = Group { chat, part };
+    // Who asks to be let in has seen that it is there.
+    let has_asked = part.is_some_and(|part| part.want.is_member() && !part.given.is_banned());
+    if !may_know(&group) && !has_asked {
+        return Ok(None);
+    }
+    let chat = group.chat;
+    Ok(Some(SubscriptionView {
+        chat: chat.called(),
+        id,
+        kind: chat.kind,
+        part: part.map(|part| (part.want, part.given)),
+        created: chat.created,
+        updated: chat.changed,
+        open: chat.open,
+        default_access: chat.default_access,
+        last: Seq(0),
+        read: Seq(0),
+        received: Seq(0),
+        cleared: Seq(0),
+        face: Face { card: tx.card(EVERYBODY, id)?, name: chat.name },
+        card: None,
+        online: !context.here.watchers(id).is_empty(),
+        last_seen: None,
+    }))
+}
+
+/// The place of the last message at or before `horizon`.
+fn gone(tx: &Tx<'_>, chat: ChatId, horizon: MessageId) -> Result<Seq, StoreError> {
+    let floor = tx.floor(chat)?.unwrap_or_default();
+    let below = Seq(floor.seq.0.saturating_sub(1));
+    if horizon <= floor.id {
+        return Ok(below);
+    }
+    let found = tx.message(chat, horizon)?.map_or(Seq(0), |message| message.seq);
+    Ok(found.max(below))
+}
+
+/// Those in a chat, by number. In a group who manages it sees the invited and the banned, too.
+pub(in crate::domain) fn subscribers(
+    tx: &mut Tx<'_>,
+    context: &Context<'_>,
+    me: &Caller,
+    address: &Address,
+    after: Option<AccountNo>,
+    count: u32,
+) -> Result<Reply, Fault> {
+    let found = chat::find(tx, address)?.ok_or(Refusal::NoSuchChat)?;
+    let mut parts: Vec<(AccountNo, Member)> = Vec::new();
+    let (id, changed, watchers) = match found {
+        Found::Account(other) => {
+            let id = ChatId::direct(me.account, other);
+            for who in [me.account, other] {
+                parts.extend(tx.member(who, id)?.map(|part| (who, part)));
+            }
+            parts.sort_unstable_by_key(|(who, _)| *who);
+            parts.dedup_by_key(|(who, _)| *who);
+            (id, Timestamp::default(), Vec::new())
+        }
+        Found::Group(chat) => {
+            let mine = tx.part(me.account, chat.id)?.unwrap_or_default().mode();
+            let manages = mine.has_any(Access::SHARE.with(Access::OWN));
+            let shown = |(who, part): &&(AccountNo, Member)| {
+                manages || *who == me.account || part.mode().is_member()
+            };
+            parts.extend(tx.roster(chat.id)?.parts().iter().filter(shown).copied());
+            (chat.id, chat.changed, context.here.watchers(chat.id))
+        }
+    };
+    if !parts.iter().any(|(who, _)| *who == me.account) {
+        return Err(Refusal::NoSuchChat.into());
+    }
+    parts.retain(|(who, _)| after.is_none_or(|after| *who > after));
+    let count = count.min(SUBSCRIBERS_COUNT_MAX) as usize;
+    let more = parts.len() > count;
+    parts.truncate(count);
+    let mut subscribers = Vec::with_capacity(parts.len());
+    for (who, part) in parts {
+        let is_mine = who == me.account;
+        let there = Some(part).filter(|part| part.mode().is_member()).unwrap_or_default();
+        let horizon = chat::horizon(tx, id, &part)?.filter(|_| is_mine);
+        subscribers.push(SubscriberView {
+            who: name(tx, who)?,
+            no: who,
+            want: part.want,
+            given: part.given,
+            read: there.read.seq,
+            received: there.delivered.seq,
+            cleared: horizon.map_or(Ok(Seq(0)), |horizon| gone(tx, id, horizon))?,
+            card: if is_mine { tx.card(who, id)? } else { None },
+            updated: changed,
+            face: face(tx, who)?,
+            watching: watchers.contains(&who),
+        });
+    }
+    Ok(Reply::Subscribers { subscribers, more })
+}
+
+/// What somebody keeps about themselves.
+pub(in crate::domain) fn myself(look: &impl Look, me: AccountNo) -> Result<Reply, Fault> {
+    let row = account::row(look, me)?;
+    let profile = look.profile(me)?.unwrap_or_default();
+    let own = ChatId::own(me);
+    Ok(Reply::Myself(Box::new(MyselfView {
+        who: row.called(),
+        face: face(look, me)?,
+        card: look.card(me, own)?,
+        created: row.created,
+        updated: profile.changed.max(row.created),
+        access: profile.access.unwrap_or(Access::DIRECT),
+        last: look.head(own)?.seq,
+    })))
+}
