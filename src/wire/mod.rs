@@ -11,6 +11,7 @@ pub mod json;
 pub mod line;
 pub mod msim2;
 mod said;
+pub mod tinode;
 
 pub use buffer::Buffer;
 
