@@ -230,7 +230,8 @@ impl Request {
     /// Reads one message. Of several in one text the first in this order counts, and the others are
     /// not looked at.
     pub fn parse(text: &str) -> Result<Request, Malformed> {
-        const VERBS: [(&str, fn(&Fields<'_>) -> Result<Verb, Malformed>); 9] = [
+        type Reader = fn(&Fields<'_>) -> Result<Verb, Malformed>;
+        const VERBS: [(&str, Reader); 9] = [
             ("pub", publish),
             ("sub", sub),
             ("leave", leave),
