@@ -12,6 +12,7 @@ pub mod line;
 pub mod msim2;
 mod said;
 pub mod tinode;
+pub mod ws;
 
 pub use buffer::Buffer;
 
