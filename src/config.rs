@@ -2,6 +2,7 @@
 
 mod check;
 mod error;
+mod tinode;
 
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use crate::limits::{Budget, CONFIG_BYTES_MAX, Limits, Switch};
 
 pub use error::ConfigError;
 use error::Fault;
+pub use tinode::{Salt, Tinode};
 
 /// Every key with its default and a comment: what `msimd config print` shows.
 pub const DEFAULTS: &str = include_str!("config/msimd.toml");
@@ -38,6 +40,7 @@ pub struct Config {
     pub log: String,
     pub listen: Listen,
     pub http: Http,
+    pub tinode: Tinode,
     pub tls: Tls,
     pub limits: Limits,
     pub password: Password,
@@ -118,6 +121,7 @@ impl Default for Config {
             log: "info".into(),
             listen: Listen::default(),
             http: Http::default(),
+            tinode: Tinode::default(),
             tls: Tls::default(),
             limits: Limits::default(),
             password: Password::default(),

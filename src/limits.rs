@@ -95,6 +95,17 @@ pub const JSON_DEPTH_MAX: usize = 32;
 pub const LINE_PAIRS_MAX: usize = 64;
 /// What a client of the line carrier puts on a request to find its answer by.
 pub const LINE_SEQ_BYTES_MAX: usize = 64;
+/// A message of Tinode's clients: what the server of 2016 read at most.
+pub const TINODE_PACKET_BYTES_MAX: usize = 1 << 15;
+/// A message's id, and every other word in it that names something: names have 27 bytes at most,
+/// the ids of known clients eight.
+pub const TINODE_WORD_BYTES_MAX: usize = 128;
+/// What a client says of itself. Browsers have more to say every year, so that the rest is left off.
+pub const TINODE_UA_BYTES_MAX: usize = 256;
+/// Tinode over WebSocket: a ping this often, closed without a pong for so long. The server of 2016
+/// pinged every 49.5 seconds.
+pub const TINODE_PING_SECS: u64 = 49;
+pub const TINODE_PONG_SECS: u64 = 55;
 /// Messages in one answer; also the count where a packet names none.
 pub const HISTORY_COUNT_MAX: u32 = 500;
 /// Unread messages in one answer: clients are told not to ask where there are more.

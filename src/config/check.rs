@@ -67,6 +67,14 @@ fn names(config: &Config) -> Result<(), Fault> {
             return Err(fault(key, problem));
         }
     }
+    for key in &config.tinode.keys {
+        if !is_api_key(key) {
+            return Err(fault(
+                "tinode.keys",
+                format!("{key:?} is no API key; expected 32 characters that begin with \"AQ\""),
+            ));
+        }
+    }
     for origin in &config.http.origins {
         if !is_origin(origin) {
             return Err(fault(
@@ -79,6 +87,15 @@ fn names(config: &Config) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Whether it looks like one: base64 of 24 bytes, of which the first is 1. Who has signed it is not
+/// asked.
+fn is_api_key(text: &str) -> bool {
+    let mut letters = text.bytes();
+    text.len() == 32
+        && text.starts_with("AQ")
+        && letters.all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 fn is_origin(text: &str) -> bool {

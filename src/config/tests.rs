@@ -19,6 +19,8 @@ fn refused(text: &str) -> String {
 fn the_printed_defaults_are_the_defaults() {
     let printed = load(DEFAULTS).unwrap();
     assert_eq!(format!("{printed:#?}"), format!("{:#?}", Config::default()));
+    // Which shows itself to nobody.
+    assert!(printed.tinode.key_salt == Salt::default());
 }
 
 #[test]
@@ -30,7 +32,7 @@ fn every_key_is_printed() {
         list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
     };
     let mut seen = 0;
-    for table in ["", "listen", "http", "tls", "limits", "password", "history", "admin"] {
+    for table in ["", "listen", "http", "tinode", "tls", "limits", "password", "history", "admin"] {
         let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
         for key in keys(&format!("{header}no_such_key = 1\n")) {
             if key == table {
@@ -108,6 +110,9 @@ fn values_that_cannot_work_are_refused() {
         ("[admin]\nmetrics = \"9464\"", "is no address"),
         ("[http]\norigins = [\"chat.example.org\"]", "line 2: http.origins: "),
         ("[http]\norigins = [\"https://a.test/path\"]", "is no origin"),
+        ("[tinode]\nkeys = [\"secret\"]", "line 2: tinode.keys: \"secret\" is no API key; "),
+        ("[tinode]\nkeys = [\"AAAAAAABAAD_rAp4DJh05a1HAwFT3A6K\"]", "is no API key"),
+        ("[tinode]\nkeys = [\"AQEAAAABAAD/rAp4DJh05a1HAwFT3A6K\"]", "is no API key"),
         ("[nothing]\na = 1", "nothing: there is no such key"),
     ] {
         let error = refused(text);
@@ -115,6 +120,27 @@ fn values_that_cannot_work_are_refused() {
     }
     let long = format!("data_dir = \"/{}\"", "x".repeat(100));
     assert!(refused(&long).contains("admin.socket: "));
+}
+
+#[test]
+fn a_salt_is_hexadecimal_and_never_shown() {
+    let salt = "0123456789abcdefABCDEF0123456789";
+    let config = load(&format!("[tinode]\nkey_salt = \"{salt}\"\n")).unwrap();
+    assert_eq!(config.tinode.key_salt.bytes()[..3], [0x01, 0x23, 0x45]);
+    assert_eq!(format!("{:?}", config.tinode), "Tinode { key_salt: Salt(..), keys: [] }");
+    let long = "0".repeat(258);
+    for bad in ["", "00", "topsecret", &salt[1..], &salt[2..], &format!("{salt}0"), &long] {
+        assert_eq!(
+            refused(&format!("[tinode]\nkey_salt = \"{bad}\"\n")),
+            "msimd.toml, line 2: tinode.key_salt: it is no salt; expected 32 to 256 hexadecimal \
+             digits"
+        );
+    }
+    for bad in ["12345", "+123456789abcdef0123456789abcdef0", "[\"a\"]", "true"] {
+        let error = refused(&format!("[tinode]\nkey_salt = {bad}\n"));
+        assert!(!error.contains(bad), "{error}");
+    }
+    assert!(Salt::from_hex(&"0".repeat(256)).is_some());
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub mod json;
 pub mod line;
 pub mod msim2;
 mod said;
+pub mod tinode;
+pub mod ws;
 
 pub use buffer::Buffer;
 

@@ -3,8 +3,10 @@
 //!
 //! Reading keeps strings where they lie in the input and counts nesting; writing builds no tree.
 
+mod fields;
 mod read;
 mod write;
 
+pub use fields::{Fields, fields};
 pub use read::{FieldError, Malformed, Object, Text, Value, object, object_at_start};
 pub use write::{ArrayWriter, ObjectWriter, text_len};

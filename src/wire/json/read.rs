@@ -31,7 +31,7 @@ pub struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
 /// Input that is not one JSON object, and where that shows.
 #[derive(Debug)]
-pub struct Malformed(serde_json::Error);
+pub struct Malformed(pub(super) serde_json::Error);
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

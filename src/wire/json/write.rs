@@ -36,6 +36,12 @@ impl<'a> ObjectWriter<'a> {
         self
     }
 
+    /// A value that is JSON already.
+    pub fn json(&mut self, field: &str, json: &str) -> &mut Self {
+        self.key(field).extend_from_slice(json.as_bytes());
+        self
+    }
+
     pub fn object(&mut self, field: &str) -> ObjectWriter<'_> {
         ObjectWriter::new(self.key(field))
     }
@@ -218,8 +224,9 @@ mod tests {
             array.object();
         }
         object.object("g").flag("h", true);
+        object.json("i", "[1.50]");
         drop(object);
-        let expected = r#"{"a":"x","b":0,"c":false,"d":["y","z"],"e":[{"f":18446744073709551615},{}],"g":{"h":true}}"#;
+        let expected = r#"{"a":"x","b":0,"c":false,"d":["y","z"],"e":[{"f":18446744073709551615},{}],"g":{"h":true},"i":[1.50]}"#;
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }
 
