@@ -102,6 +102,9 @@ pub const TINODE_PACKET_BYTES_MAX: usize = 1 << 15;
 pub const TINODE_WORD_BYTES_MAX: usize = 128;
 /// What a client says of itself. Browsers have more to say every year, so that the rest is left off.
 pub const TINODE_UA_BYTES_MAX: usize = 256;
+/// Topics that one session is attached to: more than a household has, and few enough to be looked
+/// through for every update.
+pub const TINODE_TOPICS_MAX: usize = 128;
 /// Tinode over WebSocket: a ping this often, closed without a pong for so long. The server of 2016
 /// pinged every 49.5 seconds.
 pub const TINODE_PING_SECS: u64 = 49;

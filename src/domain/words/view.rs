@@ -339,7 +339,8 @@ pub struct Bulletin {
 /// One place for each way of writing an event that a protocol has, see [`Bulletin::spelling`].
 type Spellings = [OnceLock<Arc<[u8]>>; SPELLINGS];
 /// mSIM 2 has three: below layer 4, layer 4, and above.
-const SPELLINGS: usize = 3;
+/// Tinode has one.
+const SPELLINGS: usize = 4;
 
 impl Bulletin {
     /// For few, who are each written to in turn.
