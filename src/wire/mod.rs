@@ -69,14 +69,19 @@ pub enum Farewell {
 }
 
 /// Packets ⇄ the core's words, for one connection. At most one question is under way: `on_reply`
-/// comes before the next `on_packet`. Events may come at any time between packets.
+/// comes before the next `on_packet`. Events may come at any time between packets, and between the
+/// questions of one packet.
 pub trait Dialogue {
     type Packet;
 
+    /// Said before anything is read.
+    fn on_open(&mut self, _out: &mut Vec<Self::Packet>) {}
+
     fn on_packet(&mut self, packet: Self::Packet, out: &mut Vec<Self::Packet>) -> Next;
 
-    /// Called once for each [`Next::Ask`].
-    fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<Self::Packet>);
+    /// Called once for each [`Next::Ask`]. A packet that takes several questions asks the next one
+    /// here; nothing more is read until one of them is followed by something else.
+    fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<Self::Packet>) -> Next;
 
     /// `layer`: that of the last packet that named the session.
     fn on_told(
@@ -93,6 +98,9 @@ pub trait Dialogue {
         false
     }
 
+    /// Said last, before the codec's farewell, when this side ends the stream.
+    fn on_close(&mut self, _why: Farewell, _out: &mut Vec<Self::Packet>) {}
+
     /// What is asked when the conversation is over, whoever ended it, until this is `None`. Nobody
     /// hears the answers.
     fn last_words(&mut self) -> Option<Ask> {
@@ -100,7 +108,7 @@ pub trait Dialogue {
     }
 }
 
-/// What the driver does after a packet.
+/// What the driver does after a packet, or after the answer to what it asked.
 #[derive(Debug)]
 pub enum Next {
     Listen,

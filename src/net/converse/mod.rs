@@ -80,6 +80,8 @@ where
     };
     let session = opening.session.map(Box::new);
     async move {
+        talk.dialogue.on_open(&mut talk.said);
+        talk.encode();
         if let Some(session) = session {
             Box::pin(talk.sit_down(*session)).await;
         }
@@ -157,7 +159,11 @@ where
                 match self.step() {
                     Step::Idle => break,
                     Step::Said => {}
-                    Step::Ask(ask) => Box::pin(self.ask(*ask)).await?,
+                    Step::Ask(ask) => {
+                        if let Some(why) = Box::pin(self.ask(ask)).await? {
+                            return Ok(End::Farewell(why));
+                        }
+                    }
                     Step::End(end) => return Ok(end),
                 }
                 if self.guest.is_leaving() {
@@ -286,11 +292,25 @@ where
         None
     }
 
-    async fn ask(&mut self, ask: Ask) -> io::Result<()> {
+    /// Asks all that one packet has to ask. Whether the dialogue hangs up after it, and why.
+    async fn ask(&mut self, mut ask: Box<Ask>) -> io::Result<Option<Farewell>> {
+        loop {
+            match self.ask_one(*ask).await? {
+                Next::Listen => return Ok(None),
+                Next::HangUp(why) => return Ok(Some(why)),
+                Next::Ask(next) => *ask = next,
+            }
+            if OUT_BYTES <= self.out.len() {
+                self.send().await?;
+            }
+        }
+    }
+
+    async fn ask_one(&mut self, ask: Ask) -> io::Result<Next> {
         if self.is_one_too_many(&ask).await? {
-            self.dialogue.on_reply(Err(Refusal::TooManySessions), &mut self.said);
+            let next = self.dialogue.on_reply(Err(Refusal::TooManySessions), &mut self.said);
             self.encode();
-            return Ok(());
+            return Ok(next);
         }
         let host = self.host;
         let mut asking = std::pin::pin!(host.core.ask(self.guest.peer, ask));
@@ -312,13 +332,13 @@ where
         {
             self.seats.leave_all_but(session);
         }
-        self.dialogue.on_reply(answer.reply, &mut self.said);
+        let next = self.dialogue.on_reply(answer.reply, &mut self.said);
         self.encode();
         if let Some((session, seat)) = answer.seat {
             self.nameless = None;
             self.seats.attach(session, seat).await;
         }
-        Ok(())
+        Ok(next)
     }
 
     /// mSIM 2, decision 16: with 64 sessions here, one more is refused before anything is done for
@@ -396,6 +416,8 @@ where
     }
 
     async fn leave(&mut self, why: Farewell) -> io::Result<()> {
+        self.dialogue.on_close(why, &mut self.said);
+        self.encode();
         self.codec.farewell(why, &mut self.out);
         self.send().await?;
         let linger = match why {

@@ -70,8 +70,9 @@ impl Dialogue for Echo {
         Next::Ask(Ask { who, session_required: true, layer: 3, what: Ok(what) })
     }
 
-    fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<String>) {
+    fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<String>) -> Next {
         out.push(reply.map_or_else(|refusal| format!("{refusal:?}"), |_| "ok".into()));
+        Next::Listen
     }
 
     fn on_told(&mut self, who: &SessionId, _: u32, told: &Told<'_>, out: &mut Vec<String>) {
@@ -86,8 +87,67 @@ impl Dialogue for Echo {
     }
 }
 
+/// Greets and says goodbye. `N` asks that many questions, `N!` hangs up after them.
+#[derive(Default)]
+struct Steps {
+    left: u32,
+    hangs_up: bool,
+}
+
+impl Steps {
+    fn next(&mut self, out: &mut Vec<String>) -> Next {
+        match self.left {
+            0 if self.hangs_up => Next::HangUp(Farewell::Done),
+            0 => {
+                out.push("done".into());
+                Next::Listen
+            }
+            _ => {
+                self.left -= 1;
+                let who = Some(session_id(1));
+                Next::Ask(Ask { who, session_required: true, layer: 3, what: Ok(What::Attach) })
+            }
+        }
+    }
+}
+
+impl Dialogue for Steps {
+    type Packet = String;
+
+    fn on_open(&mut self, out: &mut Vec<String>) {
+        out.push("hello".into());
+    }
+
+    fn on_packet(&mut self, packet: String, out: &mut Vec<String>) -> Next {
+        self.hangs_up = packet.ends_with('!');
+        self.left = packet.trim_end_matches('!').parse().unwrap();
+        self.next(out)
+    }
+
+    fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<String>) -> Next {
+        out.push(if reply.is_ok() { "ok".into() } else { "refused".into() });
+        self.next(out)
+    }
+
+    fn on_told(&mut self, who: &SessionId, layer: u32, told: &Told<'_>, out: &mut Vec<String>) {
+        Echo.on_told(who, layer, told, out);
+    }
+
+    fn on_close(&mut self, why: Farewell, out: &mut Vec<String>) {
+        out.push(format!("bye {why:?}"));
+    }
+}
+
 /// Runs a conversation beside the test's script of its client.
 fn talk(stage: &Stage, script: impl AsyncFnOnce(Client)) -> io::Result<()> {
+    talk_with(stage, Echo, script)
+}
+
+fn talk_with(
+    stage: &Stage,
+    dialogue: impl Dialogue<Packet = String>,
+    script: impl AsyncFnOnce(Client),
+) -> io::Result<()> {
     let mut result = Ok(());
     play(async {
         let (server, client) = pair();
@@ -95,7 +155,8 @@ fn talk(stage: &Stage, script: impl AsyncFnOnce(Client)) -> io::Result<()> {
         let conversation = async {
             guest.settle().await;
             let codec = Lines { beat: None };
-            let end = converse(&stage.host, &guest, server, codec, Echo, Opening::default()).await;
+            let talk = converse(&stage.host, &guest, server, codec, dialogue, Opening::default());
+            let end = talk.await;
             drop(guest);
             end
         };
@@ -347,6 +408,46 @@ fn whoever_has_to_leave_hears_the_answer_under_way_first() {
     })
     .unwrap();
     assert!(stage.guests.wait_empty(Duration::ZERO));
+}
+
+#[test]
+fn a_packet_may_ask_several_questions_and_nothing_comes_in_between() {
+    let stage = Stage::new(PATIENT);
+    let (id, seat) = stage.session(1);
+    talk_with(&stage, Steps::default(), async |mut client| {
+        expect(&mut client, "hello\n").await;
+        client.write_all(b"3\n0\n2!\nunread\n").await.unwrap();
+        stage.question().await.answer(Ok(Reply::Done), Some((id, seat.clone())), 1).await;
+        // What happens between two answers is told between them.
+        let question = stage.question().await;
+        expect(&mut client, "ok\n").await;
+        post(&seat, 2, "between");
+        question.answer(Err(Refusal::Unavailable), None, 3).await;
+        stage.question().await.answer(Ok(Reply::Done), None, 4).await;
+        expect(&mut client, "1 between\nrefused\nok\ndone\ndone\n").await;
+        for order in [5, 6] {
+            stage.question().await.answer(Ok(Reply::Done), None, order).await;
+        }
+        assert_eq!(rest(&mut client).await, "ok\nok\nbye Done\nDone\n");
+    })
+    .unwrap();
+    assert!(stage.is_asked_nothing());
+}
+
+#[test]
+fn a_dialogue_has_the_first_word_and_the_last() {
+    let stage = Stage::new(PATIENT);
+    talk_with(&stage, Steps::default(), async |mut client| {
+        client.write_all(b"0\nbad\n").await.unwrap();
+        assert_eq!(rest(&mut client).await, "hello\ndone\nerror\nbye Malformed\nMalformed\n");
+    })
+    .unwrap();
+    talk_with(&stage, Steps::default(), async |mut client| {
+        expect(&mut client, "hello\n").await;
+        stage.guests.send_away();
+        assert_eq!(rest(&mut client).await, "bye GoingAway\nGoingAway\n");
+    })
+    .unwrap();
 }
 
 #[test]

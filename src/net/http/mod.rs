@@ -331,13 +331,11 @@ impl<X: Core> Visit<'_, X> {
         let mut dialogue = Dialogue::new(self.house.clone(), msim2::Carrier::Http);
         let mut said = Vec::new();
         let mut refused = None;
-        match dialogue.on_packet(packet, &mut said) {
-            Next::Listen | Next::HangUp(_) => {}
-            Next::Ask(ask) => {
-                let answer = self.host.core.ask(self.guest.peer, ask).await;
-                refused = answer.reply.as_ref().err().copied();
-                dialogue.on_reply(answer.reply, &mut said);
-            }
+        let mut next = dialogue.on_packet(packet, &mut said);
+        while let Next::Ask(ask) = next {
+            let answer = self.host.core.ask(self.guest.peer, ask).await;
+            refused = answer.reply.as_ref().err().copied();
+            next = dialogue.on_reply(answer.reply, &mut said);
         }
         let voice = self.voice(asked);
         let keep_alive = voice.manner.keep_alive;

@@ -140,8 +140,8 @@ impl wire::Dialogue for Dialogue {
         }
     }
 
-    fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<Packet>) {
-        let Some(pending) = self.pending.take() else { return };
+    fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<Packet>) -> Next {
+        let Some(pending) = self.pending.take() else { return Next::Listen };
         match *pending {
             Pending::Draft(question) => {
                 out.extend(self.draft.on_reply(question, reply));
@@ -153,6 +153,7 @@ impl wire::Dialogue for Dialogue {
                 question.on_reply(reply, out);
             }
         }
+        Next::Listen
     }
 
     fn on_told(&mut self, session: &SessionId, layer: u32, told: &Told<'_>, out: &mut Vec<Packet>) {

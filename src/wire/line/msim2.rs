@@ -68,7 +68,8 @@ impl Question {
 
     pub(super) fn on_reply(mut self, reply: Result<Reply, Refusal>, out: &mut Vec<Packet>) {
         let mut said = Vec::new();
-        self.talk.on_reply(reply, &mut said);
+        // mSIM 2 asks one question a packet.
+        let _ = self.talk.on_reply(reply, &mut said);
         out.extend(said.iter().map(|packet| answer(packet, self.seq.as_deref())));
     }
 }

@@ -249,8 +249,8 @@ impl wire::Dialogue for Dialogue {
         }
     }
 
-    fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<Packet>) {
-        let Some(mut pending) = self.pending.take() else { return };
+    fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<Packet>) -> Next {
+        let Some(mut pending) = self.pending.take() else { return Next::Listen };
         if let Ok(Reply::LoggedIn { session, .. }) = &reply {
             pending.session = Some(*session);
             if !matches!(self.own, Own::Given(_)) {
@@ -272,6 +272,7 @@ impl wire::Dialogue for Dialogue {
             status,
             body: body.into(),
         });
+        Next::Listen
     }
 
     fn on_told(&mut self, session: &SessionId, layer: u32, told: &Told<'_>, out: &mut Vec<Packet>) {
