@@ -122,9 +122,9 @@ fn start_with(patience: Patience, change: impl FnOnce(&mut Config, &Path)) -> Ru
     });
     let config = (*stage.host.house().config).clone();
     let tls = Tls::start(&config).unwrap().map(Arc::new);
-    let Stage { host, .. } = stage;
+    let Stage { host, executor, .. } = stage;
     let guests = Guests::new(host.metrics.clone(), 1000, 1000);
-    let net = Net::open(&config, Arc::new(host), Arc::new(guests), tls).unwrap();
+    let net = Net::open(&config, host, Arc::new(guests), tls, executor).unwrap();
     Running { net, config, _directory: directory }
 }
 
@@ -275,7 +275,7 @@ fn tls_is_off_by_itself_only_while_nobody_else_can_listen() {
 fn the_tasks_of_connections_are_small() {
     let stage = Stage::new(PATIENT);
     let (guest, other, third) = (stage.guest(), stage.guest(), stage.guest());
-    let host = Arc::new(stage.host);
+    let host = stage.host;
     let socket = || {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         Async::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap()).unwrap()
