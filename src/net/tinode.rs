@@ -2,8 +2,11 @@
 //! into the carriers.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::wire::{Codec, Dialogue, House, line};
+use crate::domain::id::Timestamp;
+use crate::limits::TINODE_PACKET_BYTES_MAX;
+use crate::wire::{Codec, Dialogue, House, tinode};
 
 /// What a dialogue knows of its connection from the start.
 #[derive(Default)]
@@ -38,25 +41,30 @@ pub(super) trait Tongue: 'static {
 pub(super) enum Tinode {}
 
 impl Tongue for Tinode {
-    type Packet = line::Packet;
-    type Socket = line::Codec;
-    type Frames = line::Codec;
-    type Dialogue = line::Dialogue;
+    type Packet = tinode::packet::Packet;
+    type Socket = tinode::ws::Codec;
+    type Frames = tinode::lines::Codec;
+    type Dialogue = tinode::dialogue::Dialogue;
 
-    /// Without its dialogue nobody has a valid key.
-    fn is_key(_house: &House, _key: &str) -> bool {
-        false
+    fn is_key(house: &House, key: &str) -> bool {
+        tinode::key::is_good(key, &house.config.tinode)
     }
 
-    fn socket(house: &House) -> line::Codec {
-        line::Codec::new(house.config.limits.max_packet_bytes)
+    fn socket(house: &House) -> tinode::ws::Codec {
+        tinode::ws::Codec::new(house.config.limits.max_packet_bytes)
     }
 
-    fn frames(house: &House) -> line::Codec {
-        Tinode::socket(house)
+    fn frames(house: &House) -> tinode::lines::Codec {
+        tinode::lines::Codec::new(house.config.limits.max_packet_bytes.min(TINODE_PACKET_BYTES_MAX))
     }
 
-    fn dialogue(house: Arc<House>, _opening: Opening) -> line::Dialogue {
-        line::Dialogue::new(house)
+    fn dialogue(house: Arc<House>, opening: Opening) -> tinode::dialogue::Dialogue {
+        let Opening { id, sid } = opening;
+        tinode::dialogue::Dialogue::new(house, tinode::dialogue::Opening { id, sid }, now)
     }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
