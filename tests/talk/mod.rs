@@ -32,7 +32,9 @@
 //! within a block are written ` | `). `sha256 hash = ${salt}secret` binds, `forget salt` unbinds,
 //! `rising n1 n2` compares.
 //!
-//! Without `loose` a talk fails when a TCP or WebSocket connection was pushed something that the
+//! `alice:tws` and `alice:tlp` speak Tinode 0.5 over WebSocket and long polls, see `tinode`.
+//!
+//! Without `loose` a talk fails when any connection but one of plain HTTP was pushed something that the
 //! talk does not mention.
 
 mod bytes;
@@ -42,6 +44,7 @@ mod operator;
 mod peer;
 pub mod stage;
 mod term;
+mod tinode;
 mod words;
 
 use std::fs;
