@@ -107,6 +107,8 @@ pub const SEATS_PER_CONNECTION_MAX: usize = 64;
 /// The request line, and all headers together, of an HTTP request.
 pub const HTTP_HEAD_BYTES_MAX: usize = 8 * 1024;
 pub const HTTP_HEADERS_MAX: usize = 64;
+/// One value of a query or a form: a key, a secret, or what a client calls its request.
+pub const FORM_VALUE_BYTES_MAX: usize = 1024;
 /// What is still read and thrown away after the last packet of a broken connection, so that the
 /// kernel does not answer unread bytes with a reset that destroys that packet on its way.
 pub const LINGER_BYTES_MAX: usize = 64 * 1024;
@@ -117,6 +119,18 @@ pub const UNFINISHED_SECS: u64 = 30;
 pub const NAMELESS_SECS: u64 = 60;
 /// A peer that takes nothing of what is written to it.
 pub const STUCK_WRITE_SECS: u64 = 30;
+/// How long Tinode's long poll is held: what its clients are used to (its server pinged as often).
+pub const TINODE_POLL_MILLIS: u64 = 49_500;
+/// A long-poll session of Tinode ends after so long without a request: its client polls again as
+/// soon as it has an answer, and may lose a network for a moment.
+pub const TINODE_SESSION_SECS: u64 = 70;
+/// One message in the body of a POST: as much as a frame of its WebSocket may hold.
+pub const TINODE_BODY_BYTES_MAX: usize = 32 * 1024;
+/// Packets that wait for the polls of one such session. A session with so many waits like a
+/// connection whose peer reads too slowly, and its updates wait in their mailbox.
+pub const TINODE_WAITING_MAX: usize = 64;
+/// Their bytes, with which the same happens: what the kernel keeps for a connection.
+pub const TINODE_WAITING_BYTES_MAX: usize = 128 * 1024;
 /// WebSocket: a ping this often, closed without a pong for twice as long.
 pub const PING_SECS: u64 = 30;
 /// Commands in one turn of the engine: past this a batch saves nothing more and only adds delay.
