@@ -82,10 +82,21 @@ pub enum Carrier {
     Http,
     WebSocket,
     Line,
+    /// Tinode over WebSocket.
+    Tinode,
+    /// A long-poll session of Tinode; the connections that poll for it are HTTP's.
+    TinodePoll,
 }
 
 impl Carrier {
-    pub const ALL: [Carrier; 4] = [Carrier::Tcp, Carrier::Http, Carrier::WebSocket, Carrier::Line];
+    pub const ALL: [Carrier; 6] = [
+        Carrier::Tcp,
+        Carrier::Http,
+        Carrier::WebSocket,
+        Carrier::Line,
+        Carrier::Tinode,
+        Carrier::TinodePoll,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -93,6 +104,8 @@ impl Carrier {
             Carrier::Http => "http",
             Carrier::WebSocket => "websocket",
             Carrier::Line => "line",
+            Carrier::Tinode => "tinode",
+            Carrier::TinodePoll => "tinode-poll",
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Doors {
     pub tcp: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
     pub line: Option<SocketAddr>,
+    /// A second HTTP door.
+    pub tinode: Option<SocketAddr>,
     /// The pin of the certificate (`end-cert=` of an address) when TLS is on.
     pub pin: Option<String>,
 }
@@ -75,6 +77,7 @@ impl Server {
             tcp: net.tcp_address(),
             http: net.http_address(),
             line: net.line_address(),
+            tinode: net.tinode_address(),
             pin: net.pin(),
         };
         let admin = match manage(&config, &doors, &exchange, reader, metrics, &net) {

@@ -179,6 +179,11 @@ fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
         let tls = if doors.pin.is_some() { " (TLS)" } else { "" };
         text.push_str(&format!("  line       {at}{tls}\n"));
     }
+    if let Some(tinode) = doors.tinode {
+        let at = shown(tinode, &config.server_name);
+        let scheme = if doors.pin.is_some() { "https" } else { "http" };
+        text.push_str(&format!("  Tinode     {scheme}://{at}\n"));
+    }
     if config.has_admin() {
         text.push_str(&format!("  admin      {}\n", config.admin_socket().display()));
     }
@@ -212,6 +217,7 @@ mod tests {
             tcp: tcp.parse().ok(),
             http: http.parse().ok(),
             line: "127.0.0.1:3216".parse().ok(),
+            tinode: "127.0.0.1:6060".parse().ok(),
             pin: pin.map(str::to_owned),
         }
     }
@@ -226,6 +232,7 @@ mod tests {
             "  HTTP       http://127.0.0.1:3218\n",
             "ws://127.0.0.1:3218/v5/ws",
             "  line       127.0.0.1:3216\n",
+            "  Tinode     http://127.0.0.1:6060\n",
             "curl -d '{}' http://127.0.0.1:3218/v5/HELLO\n",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");

@@ -117,8 +117,10 @@ fn doors(config: &Config) -> Result<(), Fault> {
             return Err(fault(key, format!("{text} is taken by {other}; expected another port")));
         }
     }
-    if listen.tcp.is_empty() && listen.http.is_empty() && listen.line.is_empty() {
-        let problem = "tcp, http and line are turned off, and no other door is served yet".into();
+    let served = [&listen.tcp, &listen.http, &listen.line, &listen.tinode];
+    if served.iter().all(|door| door.is_empty()) {
+        let problem =
+            "tcp, http, line and tinode are turned off, and no other door is served yet".into();
         return Err(fault("listen.tcp", problem));
     }
     Ok(())

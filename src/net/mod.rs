@@ -10,6 +10,7 @@ mod converse;
 mod guest;
 mod host;
 mod http;
+mod poll;
 mod seats;
 pub mod signal;
 mod stream;
@@ -17,7 +18,10 @@ mod stream;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tinode;
 mod tls;
+#[cfg(test)]
+mod toy;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -40,6 +44,7 @@ use crate::wire::House;
 use accept::{Door, accept, open};
 use guest::Guests;
 use host::{Host, Patience, Present};
+use poll::Polls;
 pub use tls::Tls;
 
 /// Of each thread. A TLS handshake in a debug build takes the most, some 100 KiB; pages that are
@@ -63,6 +68,7 @@ pub struct Net {
     tcp: Option<SocketAddr>,
     http: Option<SocketAddr>,
     line: Option<SocketAddr>,
+    tinode: Option<SocketAddr>,
     /// Dropping it ends the threads.
     running: Sender<()>,
     ended: mpsc::Receiver<()>,
@@ -75,6 +81,7 @@ impl fmt::Debug for Net {
             .field("tcp", &self.tcp)
             .field("http", &self.http)
             .field("line", &self.line)
+            .field("tinode", &self.tinode)
             .finish()
     }
 }
@@ -105,9 +112,16 @@ impl Net {
         let most = most_connections(budget.connections);
         let guests = Guests::new(metrics.clone(), most, limits.connections_per_address);
         let buffers = Pool::new(usize::try_from(budget.buffers).unwrap_or(usize::MAX));
-        let host =
-            Host { core: exchange, present: Present::new(house), metrics, patience, buffers };
-        Net::open(&config, Arc::new(host), Arc::new(guests), tls.map(Arc::new))
+        let executor = Arc::new(Executor::new());
+        let host = Host {
+            core: exchange,
+            present: Present::new(house),
+            metrics,
+            patience,
+            buffers: Arc::new(buffers),
+            polls: Polls::new(&executor),
+        };
+        Net::open(&config, Arc::new(host), Arc::new(guests), tls.map(Arc::new), executor)
     }
 
     fn open<X: host::Core>(
@@ -115,6 +129,7 @@ impl Net {
         host: Arc<Host<X>>,
         guests: Arc<Guests>,
         tls: Option<Arc<Tls>>,
+        executor: Arc<Executor<'static>>,
     ) -> Result<Net, String> {
         let door = |key, address: &String| match address.as_str() {
             "" => Ok(None),
@@ -123,11 +138,11 @@ impl Net {
         let tcp = door("listen.tcp", &config.listen.tcp)?;
         let http = door("listen.http", &config.listen.http)?;
         let line = door("listen.line", &config.listen.line)?;
+        let tinode = door("listen.tinode", &config.listen.tinode)?;
         let (tcp_address, http_address) = (address(&tcp), address(&http));
-        let line_address = address(&line);
+        let (line_address, tinode_address) = (address(&line), address(&tinode));
 
         let present = host.present.clone();
-        let executor = Arc::new(Executor::new());
         let (running, stopped) = smol::channel::bounded::<()>(1);
         let (tell_end, ended) = channel();
         let threads = match config.threads {
@@ -148,7 +163,9 @@ impl Net {
                 })
                 .map_err(|error| format!("a thread for connections did not start: {error}"))?;
         }
-        let mut tasks: Vec<_> = [(Door::Tcp, tcp), (Door::Http, http), (Door::Line, line)]
+        let doors =
+            [(Door::Tcp, tcp), (Door::Http, http), (Door::Line, line), (Door::Http, tinode)];
+        let mut tasks: Vec<_> = doors
             .into_iter()
             .filter_map(|(door, listener)| listener.map(|listener| (door, listener)))
             .map(|(door, listener)| {
@@ -166,6 +183,7 @@ impl Net {
             tcp: tcp_address,
             http: http_address,
             line: line_address,
+            tinode: tinode_address,
             running,
             ended,
             threads,
@@ -183,6 +201,11 @@ impl Net {
 
     pub fn line_address(&self) -> Option<SocketAddr> {
         self.line
+    }
+
+    /// The second HTTP door, at which Tinode's clients look for it.
+    pub fn tinode_address(&self) -> Option<SocketAddr> {
+        self.tinode
     }
 
     /// The pin of the certificate; `None` without TLS.
