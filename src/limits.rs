@@ -145,8 +145,6 @@ pub const TINODE_POLL_MILLIS: u64 = 49_500;
 /// A long-poll session of Tinode ends after so long without a request: its client polls again as
 /// soon as it has an answer, and may lose a network for a moment.
 pub const TINODE_SESSION_SECS: u64 = 70;
-/// One message in the body of a POST: as much as a frame of its WebSocket may hold.
-pub const TINODE_BODY_BYTES_MAX: usize = 32 * 1024;
 /// Packets that wait for the polls of one such session. A session with so many waits like a
 /// connection whose peer reads too slowly, and its updates wait in their mailbox.
 pub const TINODE_WAITING_MAX: usize = 64;
