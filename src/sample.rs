@@ -9,7 +9,7 @@ use crate::domain::id::{Address, Login, SessionId};
 use crate::domain::words::{ChatDraft, Command, Order, ProfileDraft, Refusal, Reply};
 use crate::engine::{Exchange, password};
 use crate::store::Look as _;
-use crate::wire::{Ask, Credentials, What};
+use crate::wire::{Ask, Credentials, Habit, What};
 
 /// Who they are; the password of each is `<login>123`.
 const USERS: [&str; 6] = ["alice", "bob", "carol", "dave", "eve", "frank"];
@@ -103,7 +103,7 @@ impl Sampling<'_> {
 
     fn ask(&self, who: Option<SessionId>, what: What) -> Result<Reply, Refusal> {
         let session_required = who.is_some();
-        let ask = Ask { who, session_required, layer: 0, what: Ok(what) };
+        let ask = Ask { who, session_required, layer: 0, habit: Habit::default(), what: Ok(what) };
         let asking = self.exchange.ask(IpAddr::V4(Ipv4Addr::LOCALHOST), ask);
         smol::block_on(asking).reply
     }
