@@ -86,6 +86,18 @@ pub const SWEEP_RECORDS: usize = 1024;
 pub const TYPING_SECS: u64 = 10;
 /// People who are typing at the same moment, over the whole server; more are not told of.
 pub const TYPING_MAX: usize = 4096;
+/// Groups that one session has open: more tabs than anybody has.
+pub const WATCHES_PER_SESSION_MAX: usize = 128;
+/// The same over all sessions: what is remembered of each takes up to 128 bytes.
+pub const WATCHES_MAX: usize = 8192;
+/// A group that nobody has open any more is told to sleep after so long: who turns a page, or whose
+/// connection breaks for a moment, wakes nobody (Tinode 0.5, «{pres}»: "after some delay").
+pub const AWAKE_SECS: u64 = 5;
+/// What a client calls itself; longer names are cut. Browsers' are half as long.
+pub const AGENT_BYTES_MAX: usize = 256;
+/// That somebody goes on with another client is told at most this often (Tinode 0.5, «User Agent and
+/// Presence Notifications»: once a minute).
+pub const AGENT_EVERY_SECS: u64 = 60;
 /// A packet's type (mSIM 2, TCP frame).
 pub const TYPE_BYTES_MAX: usize = 64;
 /// How deep JSON may nest: packets use three levels, free JSON of other protocols some more.
@@ -145,8 +157,6 @@ pub const TINODE_POLL_MILLIS: u64 = 49_500;
 /// A long-poll session of Tinode ends after so long without a request: its client polls again as
 /// soon as it has an answer, and may lose a network for a moment.
 pub const TINODE_SESSION_SECS: u64 = 70;
-/// One message in the body of a POST: as much as a frame of its WebSocket may hold.
-pub const TINODE_BODY_BYTES_MAX: usize = 32 * 1024;
 /// Packets that wait for the polls of one such session. A session with so many waits like a
 /// connection whose peer reads too slowly, and its updates wait in their mailbox.
 pub const TINODE_WAITING_MAX: usize = 64;
@@ -240,9 +250,10 @@ pub const INSTRUCTIONS_BYTES_MAX: usize = 4096;
 const PROCESS_BYTES: u64 = 8 << 20;
 /// The pages of one turn's transaction and the words it carries, with room for redb's bookkeeping.
 const TURN_BYTES: u64 = 8 * BATCH_BYTES_MAX as u64;
-/// The remembered rates and failed logins, who is typing, and the rosters.
-const TABLES_BYTES: u64 =
-    128 * (RATES_KEPT + LOGIN_FAILURES_KEPT + TYPING_MAX) as u64 + 64 * ROSTER_PARTS_MAX as u64;
+/// The remembered rates and failed logins, who is typing, what is open, and the rosters.
+const TABLES_BYTES: u64 = 128
+    * (RATES_KEPT + LOGIN_FAILURES_KEPT + TYPING_MAX + WATCHES_MAX) as u64
+    + 64 * ROSTER_PARTS_MAX as u64;
 /// An idle connection with its session: 2 KiB plain, 13 KiB with TLS.
 const CONNECTION_BYTES: u64 = 16 * 1024;
 /// One connection at its limits: a packet in, an answer out, twice for the copy being made.

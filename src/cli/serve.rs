@@ -30,7 +30,8 @@ pub(super) fn run(args: &Serve) -> Done {
 
     let place =
         if args.memory_only { Place::Memory } else { Place::Directory(config.data_dir.clone()) };
-    let server = Server::start(config.clone(), place).map_err(|e| Failure::Failed(e.0))?;
+    let start = if args.sample_data { Server::start_filled } else { Server::start };
+    let server = start(config.clone(), place).map_err(|e| Failure::Failed(e.0))?;
     say(&greeting(&config, server.doors(), args.memory_only));
     let failed = server.failed();
     let end = loop {

@@ -23,8 +23,8 @@ use crate::wire::Buffer;
 /// ordinary packets are a quarter of it.
 const SCRATCH_BYTES: usize = 2048;
 
-/// A connection of any kind. Those that are no plain one are boxed: the state of the encrypted one is
-/// a kilobyte that plain connections must not pay for.
+/// A connection of any kind. All but the plain one are boxed: the state of the encrypted one is a
+/// kilobyte that plain connections must not pay for.
 pub(super) enum Stream {
     Plain(Plain),
     Tls(Box<TlsStream<Plain>>),

@@ -167,6 +167,21 @@ fn doors_open_are_served_and_close_in_order() {
 }
 
 #[test]
+fn http_has_a_second_door_where_that_is_asked_for() {
+    assert_eq!(start(|_, _| {}).net.tinode_address(), None);
+    let running = start(|config, _| config.listen.tinode = "127.0.0.1:0".into());
+    let mut web = dial(running.net.tinode_address().unwrap());
+    ask(&mut web).unwrap();
+    web.write_all(b"GET /v0/channels/lp?apikey=good%2Bkey HTTP/1.0\r\n\r\n").unwrap();
+    let mut text = String::new();
+    web.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 201 Created\r\n"), "{text}");
+    drop(web);
+    // The session is still there, and no reason to wait.
+    assert!(running.net.stop(LONG));
+}
+
+#[test]
 fn a_door_that_is_taken_says_what_to_do() {
     let running = start(|_, _| {});
     let address = running.net.http_address().unwrap().to_string();

@@ -328,6 +328,34 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether every protocol has a word for it. Sessions of those that have not are spared what
+    /// is only for the others.
+    pub fn is_for_all(&self) -> bool {
+        match self {
+            Event::Message(message) => message.kind != Kind::Notice,
+            Event::MyMarks { .. }
+            | Event::Watching { .. }
+            | Event::Awake { .. }
+            | Event::FaceChanged { .. }
+            | Event::AgentChanged { .. } => false,
+            Event::ContactCreated(_)
+            | Event::ContactUpdated { .. }
+            | Event::ContactRemoved { .. }
+            | Event::ChatsChanged(_)
+            | Event::Marked { .. }
+            | Event::Typing { .. }
+            | Event::Presence { .. }
+            | Event::ProfileChanged { .. }
+            | Event::ContactRequested { .. }
+            | Event::ContactAnswered { .. }
+            | Event::ContactBlocked { .. }
+            | Event::ChatChanged(_)
+            | Event::ChatGone { .. } => true,
+        }
+    }
+}
+
 /// An event on its way to those who hear it, with room for how each protocol spells it: what is
 /// told to many is written once and not once for each of them.
 #[derive(Debug)]

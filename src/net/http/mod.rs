@@ -32,8 +32,8 @@ use channels::{Channel, Errand};
 
 /// What `/` shows.
 const PAGE: &str = include_str!("page.html");
-/// Bytes that a client may send after a fetch or a poll before that is answered. With more, its going away is
-/// noticed only when the fetch is over.
+/// Bytes that a client may send after a fetch or a poll before that is answered. With more, its
+/// going away is noticed only when that is over.
 const PARKED_INPUT_BYTES: usize = SMALL_BYTES;
 
 /// Serves requests until either side ends the connection, or it is a WebSocket and that ends.
@@ -71,6 +71,7 @@ pub(super) async fn serve<X: Core>(
     }
 }
 
+/// One future of either kind, boxed: side by side in one they would take the room of both.
 fn go_on<'a, X: Core>(
     host: &'a Host<X>,
     guest: &'a mut Guest,

@@ -105,7 +105,7 @@ pub(super) fn open<X: Core>(
 
 async fn serve<X: Core>(place: Place<X>, guest: Guest, inner: Box<Inner>, opening: Box<Opening>) {
     guest.settle().await;
-    if let Err(error) = talk(&place.host, &guest, inner, opening).await {
+    if let Err(error) = talk(&place.host, &guest, inner, *opening).await {
         log::debug!("a long-poll session of {} ended: {error}", guest.peer);
     }
 }
@@ -115,11 +115,11 @@ fn talk<'a, X: Core>(
     host: &'a Host<X>,
     guest: &'a Guest,
     inner: Box<Inner>,
-    opening: Box<Opening>,
+    opening: Opening,
 ) -> impl Future<Output = io::Result<()>> + use<'a, X> {
     let house = host.house();
     let codec = X::Tinode::frames(&house);
-    let dialogue = X::Tinode::dialogue(house, *opening);
+    let dialogue = X::Tinode::dialogue(house, opening);
     let stream = Stream::Pipe(inner);
     converse(host, guest, stream, codec, dialogue, converse::Opening::default())
 }

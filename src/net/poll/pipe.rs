@@ -150,6 +150,21 @@ impl Pipe {
         self.state().is_parked
     }
 
+    #[cfg(test)]
+    pub(in crate::net) fn has_speakers(&self) -> bool {
+        !self.state().speakers.is_empty()
+    }
+
+    /// As if the last request were so long ago.
+    #[cfg(test)]
+    pub(in crate::net) fn age(&self, by: Duration) {
+        let mut state = self.state();
+        state.used = state.used.checked_sub(by).expect("the machine is older");
+        let driver = state.driver.take();
+        drop(state);
+        wake(driver);
+    }
+
     fn close(&self) {
         let mut state = self.state();
         state.is_closed = true;

@@ -40,8 +40,12 @@ fn write(inner: &mut Inner, bytes: &[u8]) -> Poll<Result<usize, io::ErrorKind>> 
 }
 
 fn read(inner: &mut Inner, most: usize) -> Poll<Vec<u8>> {
+    read_with(inner, &mut nobody(), most)
+}
+
+fn read_with(inner: &mut Inner, cx: &mut Context<'_>, most: usize) -> Poll<Vec<u8>> {
     let mut bytes = vec![0; most];
-    let read = Pin::new(inner).poll_read(&mut nobody(), &mut bytes);
+    let read = Pin::new(inner).poll_read(cx, &mut bytes);
     read.map(|n| {
         bytes.truncate(n.expect("reading never fails"));
         bytes
@@ -131,6 +135,26 @@ fn either_sides_end_is_the_others() {
     });
     assert_eq!(outer.poll_say(&nobody(), b"x"), Poll::Ready(Said::Over));
     assert_eq!(write(&mut inner, &frame(b"x")), Poll::Ready(Err(io::ErrorKind::BrokenPipe)));
+}
+
+#[test]
+fn every_request_gives_a_session_its_time_anew() {
+    let Ends { outer, mut inner, .. } = ends(LONG);
+    play(async {
+        let mut read = async || poll_fn(|cx| Poll::Ready(read_with(&mut inner, cx, 10))).await;
+        assert!(read().await.is_pending());
+        let parked = outer.park();
+        outer.age(LONG);
+        assert!(read().await.is_pending(), "a poll has a time of its own");
+        drop(parked);
+        assert!(read().await.is_pending());
+        outer.age(LONG);
+        assert_eq!(outer.poll_say(&nobody(), b"x"), Poll::Ready(Said::Yes));
+        assert_eq!(read().await, Poll::Ready(frame(b"x")));
+        assert!(read().await.is_pending());
+        outer.age(LONG);
+        assert_eq!(read().await, Poll::Ready(Vec::new()));
+    });
 }
 
 #[test]

@@ -13,10 +13,10 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Asked, Task, Upgrade, Visit};
-use crate::limits::TINODE_BODY_BYTES_MAX;
+use crate::limits::TINODE_PACKET_BYTES_MAX;
 use crate::net::converse::{self, converse};
 use crate::net::guest::{Full, Guest};
 use crate::net::host::{Core, Host};
@@ -97,7 +97,7 @@ impl<X: Core> Visit<'_, X> {
         if request.body.is_empty() || form_of(&request).is_some() {
             return Ok(Errand::Hear { pipe });
         }
-        if TINODE_BODY_BYTES_MAX < request.body.len() {
+        if TINODE_PACKET_BYTES_MAX < request.body.len() {
             return Err(TOO_LARGE);
         }
         Ok(Errand::Say { pipe, packet: request.body })
@@ -111,7 +111,7 @@ impl<X: Core> Visit<'_, X> {
     ) -> io::Result<Option<bool>> {
         let end = match errand {
             Errand::Open { id } => match poll::open(self.host, self.guest, id) {
-                Ok(pipe) => match self.hear(&pipe).await? {
+                Ok(pipe) => match self.hear(&pipe, self.host.patience.unfinished).await? {
                     Here::Gone => return Ok(None),
                     Here::Done(Some(packet)) => {
                         let voice = self.say(asked);
@@ -126,7 +126,7 @@ impl<X: Core> Visit<'_, X> {
                     Err(UNAVAILABLE)
                 }
             },
-            Errand::Hear { pipe } => match self.hear(&pipe).await? {
+            Errand::Hear { pipe } => match self.hear(&pipe, self.host.patience.poll).await? {
                 Here::Gone => return Ok(None),
                 Here::Done(packet) => Ok(packet),
                 Here::Late => Ok(None),
@@ -152,9 +152,13 @@ impl<X: Core> Visit<'_, X> {
     }
 
     /// The session's next packet; `None` where another poll takes it or there is none any more.
-    async fn hear(&mut self, pipe: &Arc<Pipe>) -> io::Result<Here<Option<Vec<u8>>>> {
+    async fn hear(
+        &mut self,
+        pipe: &Arc<Pipe>,
+        patience: Duration,
+    ) -> io::Result<Here<Option<Vec<u8>>>> {
         let parked = pipe.park();
-        self.alarm.set(Some(Instant::now() + self.host.patience.poll));
+        self.alarm.set(Some(Instant::now() + patience));
         // The server's stopping is no reason to go: the session hears of it, too, and has a last
         // word for its client.
         poll_fn(|cx| self.poll_here(cx, &|cx| parked.poll_next(cx))).await

@@ -39,7 +39,7 @@ use super::request::Request;
 use crate::domain::id::{Address, SessionId, Timestamp};
 use crate::domain::words::{Command, Refusal, Reply, SubscriptionView};
 use crate::limits::TINODE_TOPICS_MAX;
-use crate::wire::{self, Ask, Farewell, House, Next, Told, What};
+use crate::wire::{self, Ask, Farewell, Habit, House, Next, Told, What};
 use steps::Step;
 
 /// Tells the time; whoever makes a dialogue has a clock.
@@ -187,12 +187,15 @@ impl Dialogue {
     fn ask(&self, what: What) -> Next {
         let who = self.me.as_ref().map(|me| me.session);
         let session_required = who.is_some();
-        Next::Ask(Ask { who, session_required, layer: LAYER, what: Ok(what) })
+        Next::Ask(Ask { who, session_required, layer: LAYER, habit: HABIT, what: Ok(what) })
     }
 }
 
 /// What a seat is told of a session of this protocol: nothing is held back from it.
 const LAYER: u32 = crate::wire::msim2::LAYER_MAX;
+
+/// A session is its user being here only while it is attached to `me`, and hears everything.
+const HABIT: Habit = Habit { hidden: true, fine: true };
 
 impl wire::Dialogue for Dialogue {
     type Packet = Packet;
@@ -241,7 +244,8 @@ impl wire::Dialogue for Dialogue {
     fn last_words(&mut self) -> Option<Ask> {
         let me = self.me.take()?;
         let what = Ok(What::Command(Command::LogOut));
-        Some(Ask { who: Some(me.session), session_required: true, layer: LAYER, what })
+        let who = Some(me.session);
+        Some(Ask { who, session_required: true, layer: LAYER, habit: HABIT, what })
     }
 }
 

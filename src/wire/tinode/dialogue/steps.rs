@@ -224,7 +224,9 @@ impl Dialogue {
                 let is_attached = self.is_attached(pending.topic);
                 if let Some(view) = &pending.view {
                     let mut info = faces::description(view, is_attached);
-                    info.name = Some(pending.topic).filter(|_| pending.is_new);
+                    let is_as_asked =
+                        pending.asked.as_deref().map(Topic::parse) == Some(pending.topic);
+                    info.name = Some(pending.topic).filter(|_| is_attached && !is_as_asked);
                     out.push(self.meta(pending, Some(info), Vec::new()));
                 }
             }

@@ -2,8 +2,7 @@
 //! on `me`.
 
 use crate::domain::id::Seq;
-use crate::domain::nouns::Mark;
-use crate::domain::words::{Act, Bulletin, Event, Kind, MessageView};
+use crate::domain::words::{Act, Bulletin, Event, Kind, Mark, MessageView};
 use crate::wire::tinode::dialogue::{Dialogue, faces};
 use crate::wire::tinode::names::Topic;
 use crate::wire::tinode::packet::{
