@@ -68,8 +68,10 @@ fn begin(
         usual => usual,
     };
     let want = want.map_or(usual, |want| Access(want.0 & Access::DIRECT.0));
+    let theirs = default_of(tx, other)?;
     let pair = take_up(tx, me.account, other, None, want)?;
-    if let Some(part) = pair.new {
+    // Whoever wants nobody to begin anything with them is not even told.
+    if let Some(part) = pair.new.filter(|_| !theirs.is_banned()) {
         let act = if part.mode().is_member() { Act::Admitted } else { Act::Invited };
         let matter = Matter { act, chat: id, part, note };
         notice::leave(tx, context, me, other, matter, news)?;

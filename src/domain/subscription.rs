@@ -188,8 +188,10 @@ pub(in crate::domain) fn subscribers(
         Found::Group(chat) => {
             let mine = tx.part(me.account, chat.id)?.unwrap_or_default().mode();
             let manages = mine.has_any(Access::SHARE.with(Access::OWN));
+            // Who has only asked to be let in sees nobody yet.
+            let is_member = mine.is_member();
             let shown = |(who, part): &&(AccountNo, Member)| {
-                manages || *who == me.account || part.mode().is_member()
+                manages || *who == me.account || is_member && part.mode().is_member()
             };
             parts.extend(tx.roster(chat.id)?.parts().iter().filter(shown).copied());
             (chat.id, chat.changed, context.here.watchers(chat.id))

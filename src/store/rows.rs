@@ -226,7 +226,8 @@ pub(super) fn put_profile(profile: &Profile, out: &mut Vec<u8>) {
     put_bytes(out, 8, profile.birthday.as_bytes());
     put_number(out, 9, profile.changed.0);
     if let Some(access) = profile.access {
-        put_number(out, 10, u64::from(access.0));
+        // N is a word, too: a byte of 0, where a number of 0 would not be there.
+        put_bytes(out, 10, &[access.0]);
     }
 }
 

@@ -245,7 +245,7 @@ impl Dialogue {
         true
     }
 
-    fn say_attached(&mut self, fetching: bool, pending: &Pending, out: &mut Vec<Packet>) {
+    fn say_attached(&mut self, fetching: bool, pending: &mut Pending, out: &mut Vec<Packet>) {
         let real = pending.topic;
         if real == Topic::Me {
             self.on_me = true;
@@ -253,8 +253,8 @@ impl Dialogue {
             let mode = pending.view.as_ref().and_then(|view| view.part);
             // Who bans themselves is not there any more.
             if mode.is_some_and(|(want, given)| want.is_banned() || given.is_banned()) {
-                let ctrl = self.reply_to(pending, Status::OK);
-                return out.push(Packet::Ctrl(Box::new(ctrl)));
+                pending.steps = [Step::Say(Status::OK)].into();
+                return;
             }
             let hears = |(want, given): (Access, Access)| want.and(given).has(Access::PRESENCE);
             self.set_quiet(real, mode.is_some_and(|mode| !hears(mode)));
@@ -342,6 +342,8 @@ impl Dialogue {
                 pending.view = Some(subscription);
                 pending.is_new = is_new;
             }
+            // What was looked at before is another by now.
+            (Step::Want(_) | Step::KeepIfNew(_), _) => pending.steps.push_front(Step::Look),
             (Step::Myself, Reply::Myself(view)) => {
                 let is_attached = pending.topic == Topic::Me && self.on_me;
                 let info = faces::of_me(&view, is_attached);
@@ -419,6 +421,17 @@ impl Dialogue {
             }
             // What is live is told where it can be; the topic is attached all the same.
             (Step::Greet { .. } | Step::Watch(_), _) => return true,
+            // What cannot be had keeps nothing else from coming.
+            (Step::Page { .. } | Step::Subscribers { .. }, refusal) => {
+                self.fetched(pending.topic);
+                let ctrl = match refusal {
+                    // It is there, as far as that goes, but not theirs to read.
+                    Refusal::NoSuchChat => self.reply_to(pending, Status::DENIED),
+                    refusal => self.refusal(pending, refusal),
+                };
+                out.push(Packet::Ctrl(Box::new(ctrl)));
+                return true;
+            }
             // There is nothing in it, which is what was wanted.
             (Step::Clear { .. }, Refusal::NoSuchChat) => Status::NO_ACTION,
             (Step::Leave, Refusal::LastOwner) => Status::DENIED,
@@ -434,10 +447,10 @@ impl Dialogue {
                     return false;
                 }
             }
+            // An attached topic is there; what is not is the right to it.
+            (_, Refusal::NoSuchChat) if self.is_attached(pending.topic) => Status::DENIED,
             (_, refusal) => {
-                let ctrl = Ctrl::refused(refusal, (self.clock)());
-                let (id, topic) = (pending.id.clone(), pending.asked.clone());
-                out.push(Packet::Ctrl(Box::new(Ctrl { id, topic, ..ctrl })));
+                out.push(Packet::Ctrl(Box::new(self.refusal(pending, refusal))));
                 return false;
             }
         };
@@ -445,7 +458,7 @@ impl Dialogue {
         false
     }
 
-    /// A page of a topic's history; from here on what is new is told.
+    /// A page of a topic's history.
     fn page(&mut self, topic: Topic, messages: &[MessageView], out: &mut Vec<Packet>) {
         for message in messages {
             let data = match topic {
@@ -454,6 +467,11 @@ impl Dialogue {
             };
             out.extend(data.map(|data| Packet::Data(Box::new(data))));
         }
+        self.fetched(topic);
+    }
+
+    /// From here on what is new in a topic is told.
+    fn fetched(&mut self, topic: Topic) {
         for attached in self.attached.iter_mut().filter(|attached| attached.topic == topic) {
             attached.fetching = false;
         }
@@ -492,6 +510,11 @@ impl Dialogue {
 
     fn reply_to(&self, pending: &Pending, status: Status) -> Ctrl {
         Ctrl { id: pending.id.clone(), topic: pending.asked.clone(), ..self.ctrl(status) }
+    }
+
+    fn refusal(&self, pending: &Pending, refusal: Refusal) -> Ctrl {
+        let ctrl = Ctrl::refused(refusal, (self.clock)());
+        Ctrl { id: pending.id.clone(), topic: pending.asked.clone(), ..ctrl }
     }
 
     fn meta(&self, pending: &Pending, info: Option<Description>, sub: Vec<Subscription>) -> Packet {
