@@ -124,6 +124,8 @@ pub(in crate::domain) fn leave(
     if part.mode().is_member() {
         go(tx, context, me, &group, me.account, None, news)?;
     }
+    // Where they had kept something about it, they keep it no longer.
+    tx.put_card(me.account, group.chat.id, "")?;
     // Who was given less than a newcomer would get less by coming back.
     if part.given.has(group.chat.default_access) {
         tx.remove_member(me.account, group.chat.id)?;

@@ -256,8 +256,9 @@ impl Dialogue {
                 pending.steps = [Step::Say(Status::OK)].into();
                 return;
             }
-            let hears = |(want, given): (Access, Access)| want.and(given).has(Access::PRESENCE);
-            self.set_quiet(real, mode.is_some_and(|mode| !hears(mode)));
+            if let Some((want, given)) = mode {
+                self.note_part(real, want.and(given));
+            }
             self.attach(real, chat, fetching);
         }
         let name = real.to_string();
@@ -484,9 +485,8 @@ impl Dialogue {
             else {
                 continue;
             };
-            let hears = want.and(given).has(Access::PRESENCE);
-            self.set_quiet(topic, !hears);
-            if hears && view.online {
+            self.note_part(topic, want.and(given));
+            if want.and(given).has(Access::PRESENCE) && view.online {
                 let src = faces::uid(&view.chat).map_or(topic, Topic::User);
                 let agent = view.last_seen.as_ref().map(|(_, agent)| agent.clone());
                 let what = Change::On(agent.filter(|agent| !agent.is_empty()));
@@ -500,8 +500,13 @@ impl Dialogue {
         if want.is_some_and(Access::is_banned) {
             self.detach(topic);
         }
-        let hears = view.part.is_some_and(|(want, given)| want.and(given).has(Access::PRESENCE));
-        self.set_quiet(topic, !hears);
+        let mode = view.part.map_or(Access::NONE, |(want, given)| want.and(given));
+        self.note_part(topic, mode);
+    }
+
+    /// What somebody may do in a topic now: without P they hear nothing of it on `me`.
+    pub(super) fn note_part(&mut self, topic: Topic, mode: Access) {
+        self.set_quiet(topic, !mode.has(Access::PRESENCE));
     }
 
     pub(super) fn uid(&self) -> u64 {
