@@ -186,7 +186,8 @@ pub(in crate::domain) fn post(
     }
     tell(tx, &message, me, room, unheard, news)?;
     // mSIM 2, decision 9: sending implies having read, and is announced only where that passes a
-    // message of somebody else; all that lies above the read mark is theirs.
+    // message of somebody else; all that lies above the read mark is theirs. What has no place was
+    // nobody's to read.
     if let Some(part) = part
         && part.read.seq < before.seq
         && !chat::is_notes(chat)
@@ -386,6 +387,25 @@ mod tests {
             Event::Message(message) => message,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn who_writes_after_what_nobody_has_to_read_has_passed_nothing() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        // Alice has made it, and bob has come.
+        world.group_of("garden", &[alice, bob]);
+        let told = |outcome: &Outcome| {
+            let all = outcome.news.iter().map(|news| &**news.event);
+            all.filter(|event| matches!(event, Event::ReadTill { .. } | Event::ChatsChanged(_)))
+                .count()
+        };
+        assert_eq!(told(&send(&mut world, alice, "garden", "one", "c1")), 0);
+        // Bob passes it, and what is told then is for everybody.
+        let outcome = send(&mut world, bob, "garden", "two", "c2");
+        let heard = heard_by(&outcome, alice.account, None);
+        assert!(matches!(&**heard[1], Event::ReadTill { user, .. } if &**user == "bob@im.test"));
+        assert!(told(&outcome) > 1);
+        assert_eq!(told(&send(&mut world, bob, "garden", "three", "c3")), 0);
     }
 
     #[test]

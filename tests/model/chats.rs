@@ -160,7 +160,7 @@ impl Model {
     fn unread(&self, me: u32, chat: usize) -> Vec<&Record> {
         let (read, _) = self.marks(me, chat);
         let mut unread = self.visible(me, chat);
-        unread.retain(|record| record.id > read && !self.is_notes(chat));
+        unread.retain(|record| record.counts() && record.id > read && !self.is_notes(chat));
         unread
     }
 

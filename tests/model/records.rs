@@ -14,7 +14,7 @@ use super::words::{Letter, Me, bold_spans};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
     pub(super) id: u64,
-    /// The one before it in its chat, and how many there are with it.
+    /// The one before it in its chat, and how many that count there are with it.
     pub(super) previous: u64,
     pub(super) seq: u32,
     pub(super) from: u32,
@@ -35,6 +35,12 @@ impl Record {
     /// One that tells of something.
     pub(super) fn of(kind: Kind) -> Record {
         Record { kind, ..Record::default() }
+    }
+
+    /// Whether it counts: what people write, change and take back, and invite to. Nobody has to
+    /// read what the chat is called and who comes and goes.
+    pub(super) fn counts(&self) -> bool {
+        self.is_message() || matches!(self.kind, Kind::Edited | Kind::Deleted | Kind::Invited)
     }
 
     pub(super) fn is_message(&self) -> bool {
@@ -138,7 +144,7 @@ impl Model {
         let record = Record {
             id,
             previous: last.map_or(0, |last| last.id),
-            seq: last.map_or(0, |last| last.seq) + 1,
+            seq: last.map_or(0, |last| last.seq) + u32::from(record.counts()),
             from,
             time: last.map_or(0, |last| last.time).max(self.now),
             ..record
@@ -151,7 +157,9 @@ impl Model {
     pub(super) fn post(&mut self, me: Me, chat: usize, record: Record) -> Record {
         let others = self.standing(chat);
         let (read, _) = self.marks(me.no, chat);
-        let last = self.chats[chat].records.last().map_or(0, |last| last.id);
+        let all = &self.chats[chat].records;
+        let last = all.last().map_or(0, |last| last.id);
+        let passes = all.iter().any(|record| record.counts() && record.id > read);
         let record = self.add(me.no, chat, record);
         if record.kind == Kind::Cleared {
             self.chats[chat].floor = record.id;
@@ -166,7 +174,7 @@ impl Model {
         self.tell_my_others(me, event);
         // Who writes has read; that is told where it passes something of somebody else's.
         let reads = self.readers(chat).contains(&me.no);
-        if read < last && reads && !self.is_notes(chat) {
+        if passes && reads && !self.is_notes(chat) {
             self.tell_marks(me, chat, &others, Some(last));
         }
         record

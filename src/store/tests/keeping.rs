@@ -50,7 +50,7 @@ fn filled(store: &mut Store, count: u32) {
     store.flush().unwrap();
 }
 
-fn faults(store: &Store) -> Vec<String> {
+pub(super) fn faults(store: &Store) -> Vec<String> {
     store.reader().verify(&mut |_| {}).unwrap().faults
 }
 
@@ -66,7 +66,7 @@ fn a_sound_database_has_no_faults() {
 }
 
 /// Puts a record where the rules would never put it.
-fn plant(store: &mut Store, message: &Message, spoil: bool) {
+pub(super) fn plant(store: &mut Store, message: &Message, spoil: bool) {
     let merged = (message.chat.0, message.id.0);
     let arrived = (message.id.0, message.chat.0);
     store

@@ -2,6 +2,7 @@
 
 mod changing;
 mod chats;
+mod counting;
 mod cuts;
 mod gone;
 mod groups;
