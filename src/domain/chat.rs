@@ -321,6 +321,8 @@ pub(in crate::domain) fn last_message(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::domain::id::Timestamp;
     use crate::domain::testing::{World, address, ids};
