@@ -5,7 +5,7 @@ use super::*;
 use crate::domain::words::Event;
 use crate::net::host::Patience;
 use crate::net::testing::*;
-use crate::wire::Credentials;
+use crate::wire::{Credentials, Habit};
 
 /// A packet is a line.
 struct Lines {
@@ -106,7 +106,13 @@ impl Steps {
             _ => {
                 self.left -= 1;
                 let who = Some(session_id(1));
-                Next::Ask(Ask { who, session_required: true, layer: 3, what: Ok(What::Attach) })
+                Next::Ask(Ask {
+                    who,
+                    session_required: true,
+                    layer: 3,
+                    habit: Habit::default(),
+                    what: Ok(What::Attach),
+                })
             }
         }
     }
@@ -289,7 +295,7 @@ fn what_was_lost_is_told_once_with_its_end() {
     talk(&stage, async |mut client| {
         client_attached(&stage, &mut client, 1, &seat).await;
         overflow(&seat);
-        assert_eq!(rest(&mut client).await, "GoingAway\n");
+        assert_eq!(rest(&mut client).await, "GivenUp\n");
     })
     .unwrap();
 }
@@ -337,13 +343,13 @@ fn an_unfinished_packet_and_a_nameless_connection_are_not_waited_for_long() {
     talk(&stage, async |mut client| {
         client_attached(&stage, &mut client, 1, &seat).await;
         client.write_all(b"never fini").await.unwrap();
-        assert_eq!(rest(&mut client).await, "GoingAway\n");
+        assert_eq!(rest(&mut client).await, "GivenUp\n");
     })
     .unwrap();
     let stage = Stage::new(Patience { nameless: SHORT, ..PATIENT });
     talk(&stage, async |mut client| {
         client.write_all(b"hello\n").await.unwrap();
-        assert_eq!(rest(&mut client).await, "hello\nGoingAway\n");
+        assert_eq!(rest(&mut client).await, "hello\nGivenUp\n");
     })
     .unwrap();
     // One that has a session may be silent for as long as it likes.
@@ -379,7 +385,7 @@ fn without_memory_for_what_is_half_read_or_half_written_a_connection_ends() {
     stage.leave_memory(20_000);
     talk(&stage, async |mut client| {
         client.write_all(&[b'x'; 15_000]).await.unwrap();
-        assert_eq!(rest(&mut client).await, "GoingAway\n");
+        assert_eq!(rest(&mut client).await, "GivenUp\n");
     })
     .unwrap();
     // Somebody who reads gets long answers all the same.

@@ -195,7 +195,7 @@ pub(super) fn subscriber(view: &SubscriberView, me: u64, is_group: bool) -> Opti
     let is_mine = user == me;
     Some(Subscription {
         user: Some(user),
-        online: is_group.then_some(view.watching),
+        online: is_group.then_some(view.watching || is_mine),
         updated: is_mine.then_some(view.updated).filter(|at| at.0 > 0),
         mode: view.want.and(view.given),
         read: view.read.0.into(),
