@@ -207,7 +207,10 @@ impl Runner {
                 self.adopt(designator, &new);
             }
         }
-        check_type(response)?;
+        // Tinode's answers have another one, which talks name.
+        if !rest.contains("[content-type") {
+            check_type(response)?;
+        }
         match body {
             "empty" if response.body.is_empty() => Ok(()),
             "empty" => Err("a body".into()),

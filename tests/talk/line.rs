@@ -107,6 +107,8 @@ impl Runner {
                 self.enter_tinode(rest)
             }
             "p2p" => self.name_chat(rest),
+            // Connections stay, and hear its last words.
+            "stop" => self.stage.stop(),
             "restart" | "crash" => self.restart(word == "crash"),
             "let" => {
                 let (name, term) = rest.split_once('=').ok_or("let NAME = JSON")?;

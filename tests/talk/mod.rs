@@ -22,7 +22,8 @@
 //! `x raw> 00 ff "…"`, `x frame> opcode=1 fin=0 "…"`, `x connect layer=1`, `x fetch layer=1`,
 //! `x close`, `x shut`, `x< 404 [allow: POST] [-x-type] {…}`, `x< ERROR 400 {…}`, `x< closed`,
 //! `x< close 1002`, `x ping "…"`, `x< pong "…"`, `repeat 3 i` … `end`, `let x = 5`, `pass 1500`
-//! (milliseconds: only where the passing of time is what is tested), `restart`, `crash`,
+//! (milliseconds: only where the passing of time is what is tested), `restart`, `crash`, `stop`
+//! (connections hear it),
 //! `user disable bob` (the operator), `invite 1 code`, `app-password bob phone pass` (binds),
 //! `app-password bob revoke phone`.
 //!
