@@ -40,6 +40,8 @@ pub(super) enum Step {
         want: Option<Access>,
         note: Box<str>,
     },
+    /// To want nothing, or never again: there is nothing to subscribe to for that.
+    Renounce(Access),
     KeepIfNew(Box<str>),
     Keep(Box<str>),
     /// From here on the session is attached, and is told so.
@@ -160,7 +162,9 @@ impl Dialogue {
             }
             Step::Begun | Step::Look => Command::Subscription { chat: chat()? },
             Step::Create(draft) => Command::CreateChat((**draft).clone()),
-            Step::Want(access) => Command::SetAccess { chat: chat()?, who: None, access: *access },
+            Step::Want(access) | Step::Renounce(access) => {
+                Command::SetAccess { chat: chat()?, who: None, access: *access }
+            }
             Step::Subscribe { want, note } => {
                 Command::Subscribe { chat: chat()?, want: *want, note: note.clone() }
             }
@@ -245,17 +249,12 @@ impl Dialogue {
         true
     }
 
-    fn say_attached(&mut self, fetching: bool, pending: &mut Pending, out: &mut Vec<Packet>) {
+    fn say_attached(&mut self, fetching: bool, pending: &Pending, out: &mut Vec<Packet>) {
         let real = pending.topic;
         if real == Topic::Me {
             self.on_me = true;
         } else if let Some(chat) = pending.chat.clone() {
             let mode = pending.view.as_ref().and_then(|view| view.part);
-            // Who bans themselves is not there any more.
-            if mode.is_some_and(|(want, given)| want.is_banned() || given.is_banned()) {
-                pending.steps = [Step::Say(Status::OK)].into();
-                return;
-            }
             if let Some((want, given)) = mode {
                 self.note_part(real, want.and(given));
             }
@@ -338,10 +337,17 @@ impl Dialogue {
                 pending.is_new = true;
                 pending.steps.push_front(Step::Look);
             }
-            (Step::Subscribe { want, .. }, Reply::Subscribed { subscription, is_new }) => {
-                self.note_access(pending.topic, &subscription, want);
+            (Step::Subscribe { .. }, Reply::Subscribed { subscription, is_new }) => {
+                let mode = subscription.part.map(|(want, given)| want.and(given));
+                self.note_part(pending.topic, mode.unwrap_or_default());
                 pending.view = Some(subscription);
                 pending.is_new = is_new;
+            }
+            (Step::Renounce(access), _) => {
+                if access.is_banned() {
+                    self.detach(pending.topic);
+                }
+                self.note_part(pending.topic, access);
             }
             // What was looked at before is another by now.
             (Step::Want(_) | Step::KeepIfNew(_), _) => pending.steps.push_front(Step::Look),
@@ -493,15 +499,6 @@ impl Dialogue {
                 out.push(Packet::Pres(Box::new(Pres { topic: Topic::Me, src, what })));
             }
         }
-    }
-
-    /// After a change of what somebody wants: whether they still hear, and whether they are there.
-    fn note_access(&mut self, topic: Topic, view: &SubscriptionView, want: Option<Access>) {
-        if want.is_some_and(Access::is_banned) {
-            self.detach(topic);
-        }
-        let mode = view.part.map_or(Access::NONE, |(want, given)| want.and(given));
-        self.note_part(topic, mode);
     }
 
     /// What somebody may do in a topic now: without P they hear nothing of it on `me`.
