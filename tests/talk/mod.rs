@@ -20,7 +20,7 @@
 //! `<` the first answer or the first push. See `term` for JSON, `bytes` for raw bytes. Further
 //! lines: `x> layer=1 session=none seq=7 status=9 TYPE {…}`, `x> TYPE text "{"` (not JSON),
 //! `x raw> 00 ff "…"`, `x frame> opcode=1 fin=0 "…"`, `x connect layer=1`, `x fetch layer=1`,
-//! `x close`, `x shut`, `x< 404 [allow: POST] [-x-type] {…}`, `x< ERROR 400 {…}`, `x< closed`,
+//! `x close`, `x shut`, `x< 404 [allow: POST] [-x-type] {…}` (or `empty`, `any`), `x< ERROR 400 {…}`, `x< closed`,
 //! `x< close 1002`, `x ping "…"`, `x< pong "…"`, `repeat 3 i` … `end`, `let x = 5`, `pass 1500`
 //! (milliseconds: only where the passing of time is what is tested), `restart`, `crash`, `stop`
 //! (connections hear it),
