@@ -1,6 +1,9 @@
 //! The engine from its carriers' side: questions in, answers and mail out, in one order.
 
 mod challenges;
+mod people;
+mod stage;
+mod watching;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -59,7 +62,8 @@ impl House {
     }
 
     fn ask(&self, who: Option<SessionId>, what: What) -> Answer {
-        let ask = Ask { session_required: who.is_some(), who, layer: 3, what: Ok(what) };
+        let (session_required, habit) = (who.is_some(), Habit::default());
+        let ask = Ask { who, session_required, layer: 3, habit, what: Ok(what) };
         smol::block_on(self.exchange.ask(PEER, ask))
     }
 }
@@ -70,6 +74,7 @@ impl Guest<'_> {
             who: Some(self.session),
             session_required: true,
             layer: 3,
+            habit: Habit::default(),
             what: Ok(What::Command(command)),
         };
         smol::block_on(self.exchange.ask(PEER, ask))
@@ -231,6 +236,7 @@ fn the_refusals_come_in_the_order_of_decision_18() {
         who,
         session_required: true,
         layer: 3,
+        habit: Habit::default(),
         what: Err(Refusal::BadField),
     };
     let nobody = smol::block_on(house.exchange.ask(PEER, ask(None)));
