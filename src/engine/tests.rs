@@ -62,8 +62,13 @@ impl House {
     }
 
     fn ask(&self, who: Option<SessionId>, what: What) -> Answer {
-        let (session_required, habit) = (who.is_some(), Habit::default());
-        let ask = Ask { who, session_required, layer: 3, habit, what: Ok(what) };
+        let ask = Ask {
+            session_required: who.is_some(),
+            who,
+            layer: 3,
+            habit: Habit::default(),
+            what: Ok(what),
+        };
         smol::block_on(self.exchange.ask(PEER, ask))
     }
 }
