@@ -177,11 +177,11 @@ pub(super) fn command(op: &Op) -> Command {
             Command::AnswerContact { who: address(who), accept: *accept }
         }
         Op::Block { who, on } => Command::Block { who: address(who), on: *on },
-        Op::Profile { name, note } => Command::UpdateProfile(ProfileDraft {
+        Op::Profile { name, note } => Command::UpdateProfile(Box::new(ProfileDraft {
             name: boxed(name),
             note: boxed(note),
             ..ProfileDraft::default()
-        }),
+        })),
         Op::Typing { chat, on } => Command::Typing { chat: address(chat), on: *on },
         Op::Create(plan) => Command::CreateChat(ChatDraft {
             is_channel: plan.is_channel,
