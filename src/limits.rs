@@ -73,6 +73,14 @@ pub const CARD_BYTES_MAX: usize = 8 * 1024;
 pub const SUBSCRIPTIONS_COUNT_MAX: u32 = 64;
 /// The same for those in a chat.
 pub const SUBSCRIBERS_COUNT_MAX: u32 = 64;
+/// Direct chats that somebody has taken up and in which nothing was ever said. Each stands in another
+/// person's list; who writes instead is not bound by it.
+pub const BEGUN_CHATS_MAX: usize = 128;
+/// Those who wait to be let into one group. They take places that its members may need.
+pub const ASKERS_MAX: usize = 64;
+/// Those who are asked to let somebody in, the owner before the others: each gets a copy of what
+/// was said with it.
+pub const MANAGERS_ASKED_MAX: usize = 16;
 /// Members in one answer.
 pub const MEMBERS_COUNT_MAX: u32 = 500;
 /// Members of all groups whose rosters the engine remembers: about a megabyte.

@@ -188,6 +188,7 @@ fn remove(
     let me = Caller { account: no, key: SessionKey([0; 16]) };
     member::leave_all(tx, context, &me, news)?;
     tx.remove_profile(no)?;
+    profile::remove_cards(tx, no)?;
     tx.put_account(&Account { state: AccountState::Removed, verifier: None, ..account })?;
     secret::remove_all(tx, no)?;
     session::end_all(tx, no, ended)?;

@@ -63,7 +63,7 @@ pub(in crate::domain) fn move_both(
     advance(tx, me, chat, delivered, read, news)
 }
 
-/// The same by place. What is no place of the chat, or not ahead, moves nothing.
+/// The same by place. What is no place of the chat, or gone, or not ahead, moves nothing.
 pub(in crate::domain) fn move_at(
     tx: &mut Tx<'_>,
     me: &Caller,
@@ -77,7 +77,7 @@ pub(in crate::domain) fn move_at(
         let Some(seq) = seq.filter(|seq| *seq <= readable.head.seq) else {
             return Ok::<_, StoreError>(Mark::default());
         };
-        let id = tx.message_at(readable.chat, seq)?;
+        let id = tx.message_at(readable.chat, seq)?.filter(|id| *id > readable.horizon);
         Ok(id.map_or(Mark::default(), |id| Mark { id, seq }))
     };
     let (delivered, read) = (mark(delivered)?, mark(read)?);
@@ -228,9 +228,11 @@ impl Moved {
         tx: &mut Tx<'_>,
         news: &mut Vec<News>,
     ) -> Result<(), StoreError> {
-        let other_part = tx.member(self.other, self.chat)?.unwrap_or_default();
+        let other_part = chat::other_part(tx, self.other, self.chat)?;
         let to_other = |event| News::to_one(self.other, None, event);
-        if let Some(readable) = Readable::of(tx, self.chat, other_part)? {
+        if !other_part.left
+            && let Some(readable) = Readable::of(tx, self.chat, other_part)?
+        {
             let delivered = Some(self.part.delivered).filter(|new| *new > self.old.delivered);
             let read = self.read_till;
             if read.is_some() || delivered.is_some() {

@@ -177,7 +177,7 @@ fn decide(
             member::invite(tx, context, me()?, &chat, &who, (access, &note), news)
         }
         Command::Subscribe { chat, want, note } => {
-            subscribe::subscribe(tx, context, me()?, &chat, want, &note, news)
+            subscribe::subscribe(tx, context, me()?, &chat, (want, &note), news)
         }
         Command::Subscriptions { after, count } => {
             subscription::all(tx, context, me()?, after, count)

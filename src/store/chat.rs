@@ -16,7 +16,7 @@ use crate::store::rows::{self, Named};
 use crate::store::tables::Shelf;
 use crate::store::tx::{Ids, State};
 use crate::store::window::Window;
-use crate::store::{StoreError, Tx, failure, open_or_skip, tlv};
+use crate::store::{Look, StoreError, Tx, failure, open_or_skip, tlv};
 
 impl Tx<'_> {
     /// Writes a chat that is not direct, and its address.
@@ -35,10 +35,7 @@ impl Tx<'_> {
         account: AccountNo,
         chat: ChatId,
     ) -> Result<Option<Member>, StoreError> {
-        let Some(mut member) = self.tables.members()?.row((account.0, chat.0), rows::member)?
-        else {
-            return Ok(None);
-        };
+        let Some(mut member) = self.part(account, chat)? else { return Ok(None) };
         self.state.marks.lift(account, chat, &mut member);
         let own = match self.state.chats.peek(chat) {
             Some(window) => window.own(account),

@@ -113,13 +113,32 @@ impl<B: Books> Look for B {
         let table = self.tables().members()?;
         let mut chats = Vec::new();
         for entry in table.range((account.0, 0)..=(account.0, u64::MAX))? {
-            chats.push(table.entry(entry, |key, f| Ok((ChatId(key.1), rows::member(f)?)))?);
+            let chat = table.entry(entry, |key, f| Ok((ChatId(key.1), rows::member(f)?)))?;
+            chats.extend(Some(chat).filter(|(_, member)| !member.left));
         }
         Ok(chats)
     }
 
     fn part(&self, account: AccountNo, chat: ChatId) -> Result<Option<Member>, StoreError> {
-        self.tables().members()?.row((account.0, chat.0), rows::member)
+        let row = self.tables().members()?.row((account.0, chat.0), rows::member)?;
+        Ok(row.filter(|member| !member.left))
+    }
+
+    fn left(&self, account: AccountNo, chat: ChatId) -> Result<Option<Member>, StoreError> {
+        let row = self.tables().members()?.row((account.0, chat.0), rows::member)?;
+        Ok(row.filter(|member| member.left))
+    }
+
+    fn begun(&self, account: AccountNo) -> Result<Vec<ChatId>, StoreError> {
+        let table = self.tables().members()?;
+        let mut begun = Vec::new();
+        // The numbers of groups come after those of direct chats.
+        for entry in table.range((account.0, 0)..(account.0, ChatId::FIRST_GROUP))? {
+            let (chat, member) =
+                table.entry(entry, |key, f| Ok((ChatId(key.1), rows::member(f)?)))?;
+            begun.extend(Some(chat).filter(|_| member.begun));
+        }
+        Ok(begun)
     }
 
     fn members_of(&self, chat: ChatId) -> Result<Vec<AccountNo>, StoreError> {

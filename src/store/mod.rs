@@ -496,6 +496,10 @@ pub trait Look {
     fn chats_of(&self, account: AccountNo) -> Result<Vec<(ChatId, Member)>, StoreError>;
     /// An account's part in a chat as it lies on the disk.
     fn part(&self, account: AccountNo, chat: ChatId) -> Result<Option<Member>, StoreError>;
+    /// What is kept of an account's part in a direct chat that it has left.
+    fn left(&self, account: AccountNo, chat: ChatId) -> Result<Option<Member>, StoreError>;
+    /// The direct chats that an account took up before anything was said, left ones among them.
+    fn begun(&self, account: AccountNo) -> Result<Vec<ChatId>, StoreError>;
     /// Everybody with a part in a group or a channel, ascending.
     fn members_of(&self, chat: ChatId) -> Result<Vec<AccountNo>, StoreError>;
     /// The chats of a space, its general chat first.
