@@ -14,6 +14,7 @@ use super::args::Serve;
 use super::{Done, Failure, say};
 use crate::config::{Config, TlsMode};
 use crate::limits::OPEN_FILES_BESIDE_CONNECTIONS;
+use crate::memory;
 use crate::server::{Doors, Server};
 use crate::store::Place;
 use crate::wire::msim2::LAYER_MAX;
@@ -33,6 +34,7 @@ pub(super) fn run(args: &Serve) -> Done {
     let start = if args.sample_data { Server::start_filled } else { Server::start };
     let server = start(config.clone(), place).map_err(|e| Failure::Failed(e.0))?;
     say(&greeting(&config, server.doors(), args.memory_only));
+    memory::forget_start();
     let failed = server.failed();
     let end = loop {
         match wait(&mut signals, &failed) {

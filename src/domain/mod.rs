@@ -150,7 +150,7 @@ fn decide(
             request::answer(tx, context, me()?, &who, accept, news)
         }
         Command::Block { who, on } => request::block(tx, context, me()?, &who, on, news),
-        Command::UpdateProfile(draft) => profile::update(tx, context, me()?, draft, news),
+        Command::UpdateProfile(draft) => profile::update(tx, context, me()?, *draft, news),
         Command::Keep { chat, card } => profile::keep(tx, me()?, chat.as_ref(), &card),
         Command::Typing { chat, on } => presence::typing(tx, me()?, &chat, on, news),
         Command::MarkAt { chat, delivered, read } => {

@@ -214,13 +214,13 @@ pub(super) fn command(op: &Op) -> Command {
             Command::AnswerContact { who: address(who), accept: *accept }
         }
         Op::Block { who, on } => Command::Block { who: address(who), on: *on },
-        Op::Profile(said) => Command::UpdateProfile(ProfileDraft {
+        Op::Profile(said) => Command::UpdateProfile(Box::new(ProfileDraft {
             name: boxed(&said.name),
             note: boxed(&said.note),
             card: boxed(&said.card),
             access: said.access,
             ..ProfileDraft::default()
-        }),
+        })),
         Op::Typing { chat, on } => Command::Typing { chat: address(chat), on: *on },
         Op::Create(plan) => Command::CreateChat(ChatDraft {
             is_channel: plan.is_channel,

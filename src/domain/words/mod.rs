@@ -69,7 +69,7 @@ pub enum Command {
         who: Address,
         on: bool,
     },
-    UpdateProfile(ProfileDraft),
+    UpdateProfile(Box<ProfileDraft>),
     /// Keeps something about a chat for its author alone; about themselves without a chat. Empty
     /// removes it.
     Keep {

@@ -67,7 +67,7 @@ impl Dialogue for Echo {
                 return Next::Listen;
             }
         };
-        let habit = Habit::default();
+        let habit = crate::wire::Habit::default();
         Next::Ask(Ask { who, session_required: true, layer: 3, habit, what: Ok(what) })
     }
 

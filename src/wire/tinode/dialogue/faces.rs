@@ -100,7 +100,10 @@ pub(super) fn from_public(payload: &Payload) -> (Option<Box<str>>, Option<Box<st
 /// As much of a name as the core keeps.
 fn short(name: &str) -> Box<str> {
     let name = name.trim();
-    let end = name.floor_char_boundary(PROFILE_NAME_BYTES_MAX);
+    let mut end = name.len().min(PROFILE_NAME_BYTES_MAX);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
     name[..end].into()
 }
 

@@ -187,7 +187,7 @@ impl Dialogue {
             }
             Step::Leave => Command::Leave { chat: chat()? },
             Step::Send { draft, .. } => Command::Send((**draft).clone()),
-            Step::Profile(draft) => Command::UpdateProfile((**draft).clone()),
+            Step::Profile(draft) => Command::UpdateProfile(draft.clone()),
             Step::Change(change) => {
                 Command::ChangeChat { chat: chat()?, change: (**change).clone() }
             }
