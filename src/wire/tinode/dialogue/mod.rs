@@ -41,7 +41,7 @@ use super::names::Topic;
 use super::packet::{Ctrl, Packet, Params};
 use super::reply::Status;
 use super::request::Request;
-use crate::domain::id::{Address, SessionId, Timestamp};
+use crate::domain::id::{Address, Seq, SessionId, Timestamp};
 use crate::domain::words::{Command, Refusal, Reply, SubscriptionView};
 use crate::limits::TINODE_TOPICS_MAX;
 use crate::wire::{self, Ask, Farewell, Habit, House, Next, Told, What};
@@ -89,6 +89,8 @@ struct Attached {
     chat: Address,
     /// Its last messages are being fetched, and what comes meanwhile is among them.
     fetching: bool,
+    /// The first and the last of those that were: what came meanwhile may be told after them.
+    page: Option<(Seq, Seq)>,
 }
 
 /// A message on its way.
@@ -146,7 +148,7 @@ impl Dialogue {
 
     fn attach(&mut self, topic: Topic, chat: Address, fetching: bool) {
         if !self.is_attached(topic) {
-            self.attached.push(Attached { topic, chat, fetching });
+            self.attached.push(Attached { topic, chat, fetching, page: None });
         }
     }
 
