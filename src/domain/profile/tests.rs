@@ -13,7 +13,8 @@ fn keep(world: &mut World, me: Me, chat: Option<&str>, card: &str) -> Outcome {
 
 fn show(world: &mut World, me: Me, card: &str) -> Outcome {
     let card = Some(card.into());
-    world.ask(me, Command::UpdateProfile(ProfileDraft { card, ..ProfileDraft::default() }))
+    world
+        .ask(me, Command::UpdateProfile(Box::new(ProfileDraft { card, ..ProfileDraft::default() })))
 }
 
 fn subscription(world: &mut World, me: Me, chat: &str) -> SubscriptionView {
