@@ -3,34 +3,25 @@
 # a root of its own: this machine's, with every change in memory and thrown away at the end.
 # Usage: packaging/test.sh FILE.deb; needs root. Ends with 77 where no such root can be had.
 set -euo pipefail
+# shellcheck source=packaging/scratch.sh
+. "$(dirname "$0")/scratch.sh"
 
-if [ "${MSIMD_SCRATCH:-}" = "" ]; then
-    deb=$(realpath "$1")
+if [ "${MSIMD_ROOM:-}" = "" ]; then
     room=$(mktemp -d)
-    trap 'rmdir "$room" 2> /dev/null || true' EXIT
+    trap 'rmdir "$room"' EXIT
+    unshare --mount --pid --fork --kill-child true 2> /dev/null \
+        || skip "no name spaces can be had here"
     # Its mounts go with it, and so do its processes.
-    if ! unshare --mount --pid --fork --kill-child true 2> /dev/null; then
-        echo "skipped: mounts cannot be had here" && exit 77
-    fi
-    MSIMD_SCRATCH=$room unshare --mount --pid --fork --kill-child "$0" "$deb"
+    MSIMD_ROOM=$room unshare --mount --pid --fork --kill-child "$0" "$(realpath "$1")"
     exit
 fi
 
-room=$MSIMD_SCRATCH
-mount -t tmpfs tmpfs "$room"
-mkdir "$room/upper" "$room/work" "$room/root"
-# Whatever is already there of msimd is not part of this root.
-if ! mount -t overlay overlay "$room/root" \
-    -o "lowerdir=/,upperdir=$room/upper,workdir=$room/work" 2> /dev/null; then
-    echo "skipped: no overlay can be mounted here" && exit 77
-fi
-root=$room/root
-mount -t proc proc "$root/proc"
-mount -t tmpfs tmpfs "$root/run"
-mount --bind /dev "$root/dev"
+make_root "$MSIMD_ROOM"
+root=$MSIMD_ROOM/root
 cp "$1" "$root/msimd.deb"
 
-in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 "$@"; }
+clean=(chroot "$root" /usr/bin/env -i "PATH=/usr/sbin:/usr/bin:/sbin:/bin" LC_ALL=C.UTF-8)
+in_root() { "${clean[@]}" "$@"; }
 fail() {
     echo "package: $*" >&2
     if [ -s "$root/serve.err" ]; then cat "$root/serve.err" >&2; fi
@@ -39,7 +30,8 @@ fail() {
 server=
 start() {
     : > "$root/serve.out"
-    in_root setpriv --reuid msimd --regid msimd --clear-groups \
+    # Without a shell between, which would take the signals for itself.
+    "${clean[@]}" setpriv --reuid msimd --regid msimd --clear-groups \
         /usr/bin/msimd serve --config /etc/msimd.toml > "$root/serve.out" 2> "$root/serve.err" &
     server=$!
     for _ in $(seq 100); do
@@ -53,8 +45,6 @@ stop() {
     kill -TERM "$server"
     wait "$server" || fail "the server did not stop in order"
 }
-
-if in_root dpkg -s msimd > /dev/null 2>&1; then in_root MSIMD_PURGE_DATA=yes dpkg --purge msimd; fi
 
 echo "package: installed"
 in_root dpkg --install /msimd.deb
