@@ -144,6 +144,20 @@ impl Default for Listen {
     }
 }
 
+impl Listen {
+    /// Every door by its key.
+    pub fn doors_mut(&mut self) -> [(&'static str, &mut String); 6] {
+        [
+            ("listen.tcp", &mut self.tcp),
+            ("listen.http", &mut self.http),
+            ("listen.line", &mut self.line),
+            ("listen.tags", &mut self.tags),
+            ("listen.files", &mut self.files),
+            ("listen.tinode", &mut self.tinode),
+        ]
+    }
+}
+
 impl Default for Password {
     fn default() -> Password {
         Password { memory_kib: 19_456, passes: 2 }

@@ -1,5 +1,5 @@
 //! The process's memory: what the allocator is told at the start, giving pages back, and reading
-//! how much is in use. The one module with `unsafe`, because glibc's knobs are C functions.
+//! how much is in use. `unsafe`, because glibc's knobs are C functions.
 //!
 //! Why at all: one Argon2 hash takes 19 MiB. glibc raises its mmap threshold to the size of the
 //! last large block that was freed, so that from the second hash on the block would come from the

@@ -121,6 +121,22 @@ impl Server {
         self.engine.ended()
     }
 
+    /// Whether everything goes on, for the service manager's watchdog; told how long a turn of the
+    /// engine, or a wait for it, may last.
+    pub fn vital_signs(&self) -> impl FnMut(Duration) -> Result<(), String> + Send + use<> {
+        let (exchange, pulse) = (self.exchange.clone(), self.net.pulse());
+        move |longest| {
+            let lag = exchange.lag();
+            if longest < lag {
+                return Err(format!("the engine has not gone on for {} s", lag.as_secs()));
+            }
+            if !pulse.beats(longest) {
+                return Err(format!("the carriers have not gone on for {} s", longest.as_secs()));
+            }
+            Ok(())
+        }
+    }
+
     /// Takes over what can change while running (see `Config::reloaded`) and reads the certificate
     /// again. On an error, which is the certificate's, nothing has changed.
     pub fn reload(&self, config: Config) -> Result<(), String> {

@@ -46,6 +46,11 @@ pub fn msimd() -> Command {
     command
 }
 
+/// Where a daemon's standard error goes.
+pub fn errors(stage: &Stage) -> PathBuf {
+    stage.directory.path().join("stderr")
+}
+
 /// Status, standard output and standard error of a command that ends by itself.
 pub fn run(mut command: Command) -> (ExitStatus, String, String) {
     let output = command.output().expect("the binary can be run");
@@ -56,9 +61,15 @@ pub fn run(mut command: Command) -> (ExitStatus, String, String) {
 impl Daemon {
     /// Starts it and waits until it names its doors.
     pub fn start(stage: &Stage) -> Daemon {
-        let errors = stage.directory.path().join("stderr");
-        let file = File::create(&errors).expect("a file in a directory of the test");
-        let mut child = serve(stage).stderr(file).spawn().expect("the binary can be run");
+        let file = File::create(errors(stage)).expect("a file in a directory of the test");
+        let mut command = serve(stage);
+        command.stderr(file);
+        Daemon::wait(stage, command)
+    }
+
+    /// Starts what ends up as `msimd serve` with the configuration of `stage`.
+    pub fn wait(stage: &Stage, mut command: Command) -> Daemon {
+        let mut child = command.spawn().expect("the binary can be run");
         let stdout = child.stdout.take().expect("it was asked for");
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -73,7 +84,7 @@ impl Daemon {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = told.recv_timeout(left) else {
                 let _ = child.kill();
-                let said = std::fs::read_to_string(&errors).unwrap_or_default();
+                let said = std::fs::read_to_string(errors(stage)).unwrap_or_default();
                 panic!("the server named no doors within {START:?}: {said}");
             };
             let mut words = line.split_whitespace();

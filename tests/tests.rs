@@ -15,5 +15,6 @@ mod layers;
 mod line;
 mod model;
 mod noise;
+mod service;
 mod slow;
 mod talk;

@@ -13,16 +13,23 @@ use smol::stream::StreamExt as _;
 use super::args::Serve;
 use super::{Done, Failure, say};
 use crate::config::{Config, TlsMode};
+use crate::inherited;
 use crate::limits::OPEN_FILES_BESIDE_CONNECTIONS;
 use crate::memory;
+use crate::notify::Supervisor;
 use crate::server::{Doors, Server};
 use crate::store::Place;
 use crate::wire::msim2::LAYER_MAX;
 
 pub(super) fn run(args: &Serve) -> Done {
+    // Before anything else has a descriptor.
+    let given = inherited::take().map_err(Failure::Failed)?;
     let path = Config::find(args.config.as_deref());
-    let config = Config::load(path.as_deref(), args.data.as_deref())?;
+    let mut config = Config::load(path.as_deref(), args.data.as_deref())?;
     crate::log::set_up(&config.log);
+    for strange in inherited::assign(given, &mut config.listen) {
+        warn!("{strange}");
+    }
     warn_of(&config);
     raise_open_files(config.budget()?.connections);
     // Before the start, so that a signal in its midst is kept and not deadly.
@@ -33,12 +40,23 @@ pub(super) fn run(args: &Serve) -> Done {
         if args.memory_only { Place::Memory } else { Place::Directory(config.data_dir.clone()) };
     let start = if args.sample_data { Server::start_filled } else { Server::start };
     let server = start(config.clone(), place).map_err(|e| Failure::Failed(e.0))?;
+    for door in inherited::unclaimed() {
+        warn!("a socket for {door} was handed over, and that door is not served");
+    }
     say(&greeting(&config, server.doors(), args.memory_only));
     memory::forget_start();
+    let supervisor = Supervisor::of_this_process();
+    let status = format!("serves {}", config.server_name);
+    supervisor.ready(&status);
+    let feeder = supervisor.watch(status.clone(), server.vital_signs());
     let failed = server.failed();
     let end = loop {
         match wait(&mut signals, &failed) {
-            Woken::Signal(Signal::Hup) => reload(&server, &config, args),
+            Woken::Signal(Signal::Hup) => {
+                supervisor.reloading();
+                reload(&server, &config, args);
+                supervisor.ready(&status);
+            }
             Woken::Signal(signal) => {
                 info!("stopping on {signal:?}");
                 break Ok(());
@@ -50,6 +68,8 @@ pub(super) fn run(args: &Serve) -> Done {
         }
     };
     end_on_another(signals);
+    supervisor.stopping();
+    drop(feeder);
     if !server.stop() {
         return Err(Failure::Failed("not everything stopped in order; see the log".into()));
     }
@@ -101,13 +121,14 @@ fn end_on_another(mut signals: Signals) {
 /// `started`: what the server was started with.
 fn reload(server: &Server, started: &Config, args: &Serve) {
     let path = Config::find(args.config.as_deref());
-    let new = match Config::load(path.as_deref(), args.data.as_deref()) {
+    let mut new = match Config::load(path.as_deref(), args.data.as_deref()) {
         Ok(new) => new,
         Err(problem) => {
             error!("the configuration was not read again: {problem}");
             return;
         }
     };
+    inherited::stand(&mut new.listen);
     let (new, waiting) = started.reloaded(new);
     let level = new.log.clone();
     if let Err(problem) = server.reload(new) {

@@ -296,6 +296,8 @@ fn weight(contact: &ContactView) -> usize {
 
 #[cfg(test)]
 mod tests {
+    mod places;
+
     use super::*;
     use crate::domain::id::Timestamp;
     use crate::domain::testing::{Me, World, contact, draft, ids, range, whole};
