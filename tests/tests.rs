@@ -18,3 +18,4 @@ mod noise;
 mod service;
 mod slow;
 mod talk;
+mod tinode;
