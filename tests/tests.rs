@@ -17,3 +17,4 @@ mod model;
 mod noise;
 mod slow;
 mod talk;
+mod upgrade;
