@@ -36,6 +36,21 @@ pub struct Doors {
     pub pin: Option<String>,
 }
 
+impl Doors {
+    /// Where they will be when a server starts with this configuration, for addresses that are
+    /// given away while none runs. Makes the key pair where that start would make it.
+    pub fn resting(config: &Config) -> Result<Doors, String> {
+        let door = |text: &str| text.parse().ok().filter(|door: &SocketAddr| door.port() != 0);
+        let listen = &config.listen;
+        Ok(Doors {
+            tcp: door(&listen.tcp),
+            http: door(&listen.http),
+            line: door(&listen.line),
+            pin: Tls::start(config)?.map(|tls| tls.pin()),
+        })
+    }
+}
+
 /// Why it did not start: one sentence with what to do.
 #[derive(Debug)]
 pub struct StartError(pub String);

@@ -15,6 +15,7 @@ mod layers;
 mod line;
 mod model;
 mod noise;
+mod operating;
 mod slow;
 mod talk;
 mod upgrade;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::admin::addresses::Addresses;
 use crate::config::Config;
 use crate::domain::words::{Order, Refusal, Reply, Verifier};
 use crate::engine::vault::Vault;
@@ -89,6 +90,7 @@ impl Desk for Office {
                 "line": self.doors.line.map(|a| a.to_string()),
                 "end_cert": self.doors.pin,
             },
+            "addresses": Addresses::of(&self.doors, &self.config.server_name).json(),
             "accounts": accounts,
             "sealed_passwords": {
                 "kept": kept,

@@ -5,6 +5,7 @@
 //! `/healthz` and `/metrics` are answered by the thread that takes requests, from atomics; whatever
 //! may have to wait gets one of [`ADMIN_REQUESTS_MAX`] threads.
 
+pub mod addresses;
 mod desk;
 mod routes;
 mod socket;

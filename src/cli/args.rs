@@ -45,6 +45,9 @@ pub(super) struct Serve {
     /// keep everything in memory and lose it at the end
     #[argh(switch)]
     pub(super) memory_only: bool,
+    /// show the address as a QR code, also where standard output is no terminal
+    #[argh(switch)]
+    pub(super) qr: bool,
 }
 
 /// Manage accounts. Passwords come from the terminal or standard input.
@@ -173,6 +176,9 @@ pub(super) struct Invite {
     /// how many people may register with it, 1 if not given
     #[argh(option, default = "1")]
     pub(super) uses: u32,
+    /// with a QR code, also where standard output is no terminal
+    #[argh(switch)]
+    pub(super) qr: bool,
     /// as JSON
     #[argh(switch)]
     pub(super) json: bool,
@@ -188,6 +194,9 @@ pub(super) struct Status {
     /// the directory of the database, instead of the configuration's
     #[argh(option)]
     pub(super) data: Option<PathBuf>,
+    /// with a QR code, also where standard output is no terminal
+    #[argh(switch)]
+    pub(super) qr: bool,
     /// as JSON
     #[argh(switch)]
     pub(super) json: bool,

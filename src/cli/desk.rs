@@ -12,6 +12,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
 
 use super::{Done, Failure, client};
+use crate::admin::addresses::Addresses;
 use crate::admin::{self, Answer};
 use crate::config::Config;
 use crate::domain::id::Timestamp;
@@ -19,6 +20,7 @@ use crate::domain::words::{Actor, Command, Order, Refusal, Reply, Verifier};
 use crate::domain::{self, Context};
 use crate::engine::password;
 use crate::engine::vault::Vault;
+use crate::server::Doors;
 use crate::store::{OpenError, Options, Place, Store, StoreError, Verdict};
 
 /// The database's name in its directory.
@@ -74,6 +76,22 @@ impl Desk {
         }
     }
 
+    /// The doors as addresses that people can be given.
+    pub(super) fn addresses(&self) -> Result<Addresses, Failure> {
+        match self {
+            Desk::Server(_) => {
+                let status = self.ask("GET", "/status", &Value::Null)?;
+                let address =
+                    |door: &str| status["addresses"][door].as_str().map(ToOwned::to_owned);
+                Ok(Addresses { tcp: address("tcp"), http: address("http") })
+            }
+            Desk::File(file) => {
+                let doors = Doors::resting(&file.config).map_err(Failure::Failed)?;
+                Ok(Addresses::of(&doors, &file.config.server_name))
+            }
+        }
+    }
+
     /// The body of a good answer; a sentence otherwise.
     pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
         let (status, body) = match self {
@@ -111,7 +129,7 @@ impl Desk {
         answer
     }
 
-    fn close(self) -> Done {
+    pub(super) fn close(self) -> Done {
         match self {
             Desk::Server(_) => Ok(()),
             Desk::File(file) => {

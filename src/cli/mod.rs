@@ -12,6 +12,7 @@ mod configuration;
 mod desk;
 mod invite;
 mod password;
+mod qr;
 mod serve;
 mod status;
 mod table;
