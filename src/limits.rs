@@ -189,6 +189,9 @@ pub const PROBE_MILLIS: u64 = 1000;
 pub const ADMIN_REQUESTS_MAX: usize = 4;
 /// The body of a request on the management socket: a login and a password with room to spare.
 pub const ADMIN_BODY_BYTES_MAX: usize = 16 * 1024;
+/// The first and the last file of a backup: a few lines, and a line for each file.
+pub const BACKUP_MANIFEST_BYTES_MAX: u64 = 64 * 1024;
+pub const BACKUP_SUMS_BYTES_MAX: u64 = 64 << 20;
 /// The answer to one: some hundred thousand accounts.
 pub const ADMIN_ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// What a connection to the metrics port may take to ask and to hear.

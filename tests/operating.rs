@@ -1,9 +1,11 @@
 //! What an operator does and sees, with the real binary.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json as object};
 
+use crate::client::tcp::User;
 use crate::daemon::{Daemon, home, msimd, run};
 use crate::talk::stage::Stage;
 
@@ -20,6 +22,35 @@ fn command(stage: &Stage, words: &[&str]) -> (Option<i32>, String, String) {
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e} in {text}"))
+}
+
+fn data(stage: &Stage) -> PathBuf {
+    stage.directory.path().join("data")
+}
+
+fn send(who: &mut User, chat: &str, text: &str) -> u64 {
+    let body = object!({ "chat_id": chat, "text": text });
+    let sent = who.get("MESSAGE-SEND", &body).expect("a message is sent");
+    sent["message_id"].as_u64().expect("an id")
+}
+
+fn texts(who: &mut User, chat: &str) -> Vec<String> {
+    let all = object!({ "chat_id": chat, "id_from": 0, "id_till": -1 });
+    let page = who.get("CHAT-HISTORY", &all).expect("a history");
+    let messages = page["data"].as_array().expect("messages").iter();
+    messages.map(|m| m["text"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Flips a bit in the middle of the one place where a file has these bytes.
+fn rot(file: &Path, what: &str) {
+    let mut bytes = fs::read(file).expect("the file can be read");
+    let found: Vec<usize> =
+        (0..bytes.len()).filter(|at| bytes[*at..].starts_with(what.as_bytes())).collect();
+    assert!(!found.is_empty(), "{what:?} is not in {}", file.display());
+    for at in found {
+        bytes[at + what.len() / 2] ^= 1;
+    }
+    fs::write(file, bytes).expect("the file can be written");
 }
 
 /// SHA-256 of the certificate in base64 of the URL alphabet, by hand from its file.
@@ -61,7 +92,7 @@ fn beyond_the_loopback_the_address_pins_a_key_that_was_made_and_is_shown_again()
     let (_, plain, _) = command(&stage, &["status"]);
     let (_, drawn, _) = command(&stage, &["status", "--qr"]);
     assert!(plain.contains(&end) && !plain.contains('█'), "{plain}");
-    assert!(drawn.contains("█▀▀▀"), "{drawn}");
+    assert!(drawn.contains("████ ▄▄▄▄▄ "), "{drawn}");
     drop(daemon);
     // The key pair is the same after every start.
     let daemon = Daemon::start(&stage);
@@ -79,7 +110,7 @@ fn an_invitation_is_an_address_whether_a_server_runs_or_not() {
     let address = format!("msim-tcp://127.0.0.1:4217?end-cert={pin}&invite={}", lines[0]);
     // The HTTP door has no port before it is open.
     assert_eq!(lines[1], address);
-    assert!(told.contains("█▀▀▀"), "{told}");
+    assert!(told.contains("████ ▄▄▄▄▄ "), "{told}");
 
     let mut stage = home(&[("registration", r#""invite""#)]);
     stage.set("tls.mode", r#""off""#);
@@ -90,4 +121,83 @@ fn an_invitation_is_an_address_whether_a_server_runs_or_not() {
     let invite = told["code"].as_str().expect("a code");
     let address = format!("msim-http-insecure://{}/?invite={invite}", daemon.http);
     assert_eq!(told["addresses"]["http"], address);
+}
+
+#[test]
+fn a_backup_made_while_people_talk_brings_the_whole_server_back() {
+    let keys = [("tls.mode", r#""off""#), ("registration", r#""open""#)];
+    let stage = home(&keys);
+    let daemon = Daemon::start(&stage);
+    let mut alice = User::enter(daemon.tcp, "alice").expect("alice enters");
+    let _bob = User::enter(daemon.tcp, "bob").expect("bob enters");
+    send(&mut alice, "bob", "before the backup");
+    fs::write(data(&stage).join("secrets.key"), [7; 32]).expect("a key");
+    fs::create_dir(data(&stage).join("files")).expect("a directory");
+    fs::write(data(&stage).join("files/1"), "a picture").expect("a file");
+    let backup = stage.directory.path().join("backup.tar");
+    let name = backup.to_str().expect("UTF-8");
+    let (code, told, errors) = command(&stage, &["backup", name]);
+    assert_eq!(code, Some(0), "{told}{errors}");
+    assert!(told.contains("is written and verified: 2 accounts, 1 chats, 1 messages"), "{told}");
+    let (code, _, errors) = command(&stage, &["backup", name]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("never overwrites"), "{errors}");
+    send(&mut alice, "bob", "after the backup");
+    let (code, _, errors) = command(&stage, &["restore", name]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("a server runs on this database; stop it first"), "{errors}");
+    daemon.kill();
+
+    let (code, told, errors) = command(&stage, &["verify", name]);
+    assert_eq!(code, Some(0), "{told}{errors}");
+    // Onto another machine.
+    let other = home(&keys);
+    let (code, told, errors) = command(&other, &["restore", name]);
+    assert_eq!(code, Some(0), "{told}{errors}");
+    assert!(errors.contains("msimd.toml.restored"), "{errors}");
+    assert_eq!(fs::read(data(&other).join("secrets.key")).expect("the key"), [7; 32]);
+    assert_eq!(fs::read(data(&other).join("files/1")).expect("the file"), b"a picture");
+    let daemon = Daemon::start(&other);
+    let mut alice = User::again(daemon.tcp, "alice").expect("alice logs in");
+    assert_eq!(texts(&mut alice, "bob"), ["before the backup"]);
+    drop(daemon);
+    // And in place of what is there, which is kept.
+    let (code, _, errors) = command(&stage, &["restore", name]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(errors.contains("msimd.redb.before-"), "{errors}");
+    let daemon = Daemon::start(&stage);
+    let mut alice = User::again(daemon.tcp, "alice").expect("alice logs in");
+    assert_eq!(texts(&mut alice, "bob"), ["before the backup"]);
+}
+
+#[test]
+fn verify_says_which_message_of_whose_chat() {
+    let stage = home(&[]);
+    let mut daemon = Daemon::start(&stage);
+    let mut alice = User::enter(daemon.tcp, "alice").expect("alice enters");
+    let _bob = User::enter(daemon.tcp, "bob").expect("bob enters");
+    send(&mut alice, "bob", "the first");
+    let id = send(&mut alice, "bob", "the one that rots");
+    daemon.signal(rustix::process::Signal::TERM);
+    daemon.end_within(crate::client::PATIENCE).expect("it ends");
+    rot(&data(&stage).join("msimd.redb"), "the one that rots");
+    let (code, _, errors) = command(&stage, &["verify"]);
+    assert_eq!(code, Some(1));
+    let named = format!("message {id} of chat ");
+    let what = "(alice@im.test and bob@im.test): its check does not match";
+    assert!(errors.contains(&named) && errors.contains(what), "{errors}");
+}
+
+#[test]
+fn backups_of_earlier_versions_are_restored() {
+    for (begin, end) in [("schema-", ".redb"), ("backup-", ".tar")] {
+        for file in crate::upgrade::kept(begin, end) {
+            let stage = home(&[]);
+            let (code, told, errors) = command(&stage, &["restore", file.to_str().expect("UTF-8")]);
+            assert_eq!(code, Some(0), "{}: {told}{errors}", file.display());
+            let daemon = Daemon::start(&stage);
+            let mut alice = User::again(daemon.tcp, "alice").expect("alice logs in");
+            assert_eq!(texts(&mut alice, "bob")[0], "Hi Bob");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::admin::addresses::Addresses;
+use crate::archive::{self, Contents};
 use crate::config::Config;
 use crate::domain::words::{Order, Refusal, Reply, Verifier};
 use crate::engine::vault::Vault;
@@ -28,8 +29,14 @@ pub trait Desk: Send + Sync {
     /// Where app passwords come from.
     fn vault(&self) -> &Vault;
     fn status(&self) -> Result<Value, StoreError>;
-    /// Writes a verified copy to `path`, which must not exist.
-    fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError>;
+    /// Writes a verified backup to `path`, which must not exist; with the keys or without. The
+    /// error is a sentence.
+    fn backup(
+        &self,
+        path: &Path,
+        keys: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Verdict, String>;
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError>;
     /// Prometheus text.
     fn metrics(&self) -> String;
@@ -113,8 +120,13 @@ impl Desk for Office {
         }))
     }
 
-    fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
-        self.reader.backup(path, progress)
+    fn backup(
+        &self,
+        path: &Path,
+        keys: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Verdict, String> {
+        archive::write(&self.reader, path, &Contents::of(&self.config, keys), progress)
     }
 
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {

@@ -11,7 +11,7 @@
 //! | `POST /users/app-passwords/add` | login, name or none | `{"name","password"}`, told once |
 //! | `POST /users/app-passwords/revoke` | login, name | `{}` |
 //! | `POST /invites` | uses | `{"code":…}` |
-//! | `POST /backup` | path | what was copied |
+//! | `POST /backup` | path, keys or not | what was copied |
 //! | `POST /verify` | | what was found |
 //!
 //! An error is `{"reason","message"}`, its message a sentence for the operator.
@@ -204,7 +204,9 @@ fn post(
                 let message = format!("{} exists; a backup never overwrites", path.display());
                 return Err(error(409, "exists", &message));
             }
-            let verdict = desk.backup(path, progress).map_err(|e| store(&e))?;
+            let keys = body.get("keys").and_then(Value::as_bool).unwrap_or(true);
+            let failed = |why: String| error(500, "backup", &why);
+            let verdict = desk.backup(path, keys, progress).map_err(failed)?;
             Ok(verdict_json(&verdict))
         }
         // What is left of the table in `answer`.

@@ -107,9 +107,14 @@ impl Desk for Fake {
         Ok(json!({ "running": true }))
     }
 
-    fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
+    fn backup(
+        &self,
+        path: &Path,
+        _keys: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Verdict, String> {
         progress(1);
-        std::fs::write(path, "backup").map_err(|e| StoreError::Io(e.to_string()))?;
+        std::fs::write(path, "backup").map_err(|e| e.to_string())?;
         Ok(Verdict { messages: 7, ..Verdict::default() })
     }
 

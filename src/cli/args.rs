@@ -202,7 +202,8 @@ pub(super) struct Status {
     pub(super) json: bool,
 }
 
-/// Write a verified, compact copy of the database; the server goes on meanwhile.
+/// Write everything into one verified file, keys and configuration with it; the server goes on
+/// meanwhile.
 #[derive(Debug, FromArgs)]
 #[argh(subcommand, name = "backup")]
 pub(super) struct Backup {
@@ -215,12 +216,15 @@ pub(super) struct Backup {
     /// as JSON
     #[argh(switch)]
     pub(super) json: bool,
+    /// leave the keys out: for a copy that others might get to see
+    #[argh(switch)]
+    pub(super) without_keys: bool,
     /// the file to write; must not exist
     #[argh(positional)]
     pub(super) file: PathBuf,
 }
 
-/// Put a backup in the place of the database, which is kept under another name. Stop the server
+/// Put a backup in the place of what is there, which is kept under other names. Stop the server
 /// first.
 #[derive(Debug, FromArgs)]
 #[argh(subcommand, name = "restore")]

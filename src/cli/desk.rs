@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{Done, Failure, client};
 use crate::admin::addresses::Addresses;
 use crate::admin::{self, Answer};
+use crate::archive::{self, Contents, DATABASE};
 use crate::config::Config;
 use crate::domain::id::Timestamp;
 use crate::domain::words::{Actor, Command, Order, Refusal, Reply, Verifier};
@@ -22,9 +23,6 @@ use crate::engine::password;
 use crate::engine::vault::Vault;
 use crate::server::Doors;
 use crate::store::{OpenError, Options, Place, Store, StoreError, Verdict};
-
-/// The database's name in its directory.
-pub(super) const DATABASE: &str = "msimd.redb";
 
 /// See the module.
 #[derive(Debug)]
@@ -226,8 +224,14 @@ impl admin::Desk for File {
         Ok(json!({ "running": false }))
     }
 
-    fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
-        self.store(|store| store.reader()).backup(path, progress)
+    fn backup(
+        &self,
+        path: &Path,
+        keys: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Verdict, String> {
+        let reader = self.store(|store| store.reader());
+        archive::write(&reader, path, &Contents::of(&self.config, keys), progress)
     }
 
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {

@@ -13,6 +13,8 @@ mod desk;
 mod invite;
 mod password;
 mod qr;
+mod restore;
+mod scratch;
 mod serve;
 mod status;
 mod table;
@@ -123,7 +125,7 @@ fn run(command: Command) -> ExitCode {
         Command::Invite(args) => invite::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Backup(args) => backup::back_up(&args),
-        Command::Restore(args) => backup::restore(&args),
+        Command::Restore(args) => restore::run(&args),
         Command::Verify(args) => backup::verify(&args),
         Command::Config(args) => configuration::run(&args),
         Command::Bench(args) => args.run().map_err(Failure::Failed),

@@ -103,7 +103,9 @@ fn planted_faults_are_each_named() {
     plant(&mut store, &all[10], true);
     let found = faults(&store);
     let named = |i: usize, what: &str| {
-        let begin = format!("message {} of chat {}: {what}", all[i].id.0, all[i].chat.0);
+        let (id, chat) = (all[i].id.0, all[i].chat.0);
+        let people = "bob@im.test and account 3";
+        let begin = format!("message {id} of chat {chat} ({people}): {what}");
         assert!(found.iter().any(|f| f.starts_with(&begin)), "{begin}: {found:#?}");
     };
     named(1, "its seq is 9 after 1");
