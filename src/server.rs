@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::admin::{Admin, Office};
+use crate::admin::logbook::Diary;
+use crate::admin::{Admin, Office, trouble, when};
 use crate::config::Config;
 use crate::engine::{self, Exchange, Running};
 use crate::limits::DRAIN_SECS;
@@ -24,6 +25,8 @@ pub struct Server {
     admin: Option<Admin>,
     exchange: Exchange,
     engine: Running,
+    /// Where the database lies in a directory.
+    diary: Option<Diary>,
 }
 
 /// Where its doors are, once they are open; `None` for those turned off.
@@ -71,7 +74,19 @@ impl Server {
         let budget = config.budget().map_err(|error| fail(error.to_string()))?;
         let options =
             Options { cache_bytes: budget.cache as usize, free_space: config.limits.free_space };
-        let store = Store::open(place, options).map_err(|error| fail(error.to_string()))?;
+        let directory = match &place {
+            Place::Directory(directory) => Some(directory.clone()),
+            Place::File(_) | Place::Memory | Place::Backend(_) => None,
+        };
+        if let Some(why) = directory.as_deref().and_then(trouble::waiting) {
+            return Err(fail(why));
+        }
+        let store = Store::open(place, options).map_err(|error| {
+            fail(match &directory {
+                Some(directory) => trouble::refuse(directory, &error, &when::stamp(when::now())),
+                None => trouble::sentence(&error),
+            })
+        })?;
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::default());
         let reader = store.reader();
@@ -92,6 +107,7 @@ impl Server {
             line: net.line_address(),
             pin: net.pin(),
         };
+        let counted = metrics.clone();
         let admin = match manage(&config, &doors, &exchange, reader, metrics, &net) {
             Ok(admin) => admin,
             Err(why) => {
@@ -99,7 +115,8 @@ impl Server {
                 return Err(give_up(engine, why));
             }
         };
-        Ok(Server { doors, net, admin, exchange, engine })
+        let diary = directory.map(|directory| Diary::begin(&directory, counted));
+        Ok(Server { doors, net, admin, exchange, engine, diary })
     }
 
     pub fn doors(&self) -> &Doors {
@@ -141,6 +158,9 @@ impl Server {
         }
         if let Some(admin) = self.admin {
             admin.stop();
+        }
+        if let (Some(diary), true) = (self.diary, closed.is_ok()) {
+            diary.end();
         }
         closed.is_ok() && Instant::now() <= deadline
     }

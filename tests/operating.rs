@@ -201,3 +201,157 @@ fn backups_of_earlier_versions_are_restored() {
         }
     }
 }
+
+/// A start that is refused: one sentence with what to do, and exit code 1.
+fn refused(stage: &Stage, what: &[&str]) -> String {
+    let (status, _, errors) = run(crate::daemon::serve(stage));
+    assert_eq!(status.code(), Some(1), "{errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+    let sentence = errors.lines().last().unwrap_or_default().to_owned();
+    assert!(sentence.starts_with("msimd: "), "{errors}");
+    for part in what {
+        assert!(sentence.contains(part), "{part} in {errors}");
+    }
+    sentence
+}
+
+#[test]
+fn a_damaged_message_is_shown_as_gone_and_everything_else_is_served() {
+    let stage = home(&[]);
+    let mut daemon = Daemon::start(&stage);
+    let mut alice = User::enter(daemon.tcp, "alice").expect("alice enters");
+    let mut bob = User::enter(daemon.tcp, "bob").expect("bob enters");
+    send(&mut alice, "bob", "the first");
+    let id = send(&mut alice, "bob", "the one that rots");
+    send(&mut bob, "alice", "the last");
+    daemon.signal(rustix::process::Signal::TERM);
+    daemon.end_within(crate::client::PATIENCE).expect("it ends");
+    rot(&data(&stage).join("msimd.redb"), "the one that rots");
+
+    let daemon = Daemon::start(&stage);
+    let mut bob = User::again(daemon.tcp, "bob").expect("bob logs in");
+    assert_eq!(texts(&mut bob, "alice"), ["the first", "(deleted)", "the last"]);
+    let chats = bob.get("CHATS-GET", &object!({})).expect("bob's chats");
+    assert_eq!(chats["data"].as_array().map(Vec::len), Some(1), "{chats}");
+    bob.layer = 5;
+    let all = object!({ "chat_id": "alice", "id_from": 0, "id_till": -1 });
+    let page = bob.get("CHAT-HISTORY", &all).expect("a history");
+    let shown = &page["data"][1];
+    assert_eq!(
+        (&shown["message_id"], &shown["deleted"]),
+        (&object!(id), &object!(true)),
+        "{shown}"
+    );
+    assert_eq!(page["data"][2]["previous_message_id"], id, "the chain holds");
+    let found = bob.get("CHAT-SEARCH", &object!({ "query": "last" })).expect("a search");
+    assert_eq!(found["data"].as_array().map(Vec::len), Some(1), "{found}");
+    send(&mut bob, "alice", "and on");
+    // It is named, to whoever looks after the server.
+    let (_, status, _) = command(&stage, &["status", "--json"]);
+    let named = json(&status)["quarantined"][0].as_str().expect("a name").to_owned();
+    assert!(named.starts_with(&format!("message {id} of chat ")), "{named}");
+    assert!(named.contains("(alice@im.test and bob@im.test)"), "{named}");
+    let errors = fs::read_to_string(stage.directory.path().join("stderr")).expect("its log");
+    assert_eq!(errors.matches(&named).count(), 1, "{errors}");
+}
+
+#[test]
+fn a_damaged_database_is_kept_aside_and_the_last_backup_offered_by_its_command() {
+    let stage = home(&[]);
+    let daemon = Daemon::start(&stage);
+    let mut alice = User::enter(daemon.tcp, "alice").expect("alice enters");
+    let _bob = User::enter(daemon.tcp, "bob").expect("bob enters");
+    send(&mut alice, "bob", "kept");
+    let backup = stage.directory.path().join("backup.tar");
+    let (code, _, errors) = command(&stage, &["backup", backup.to_str().expect("UTF-8")]);
+    assert_eq!(code, Some(0), "{errors}");
+    daemon.kill();
+    let database = data(&stage).join("msimd.redb");
+    let whole = fs::read(&database).expect("the database");
+    let mut headless = whole.clone();
+    for at in [100, 32 * 1024 + 100] {
+        headless[at] ^= 1;
+    }
+    let restore = format!("msimd restore --data {} {}", data(&stage).display(), backup.display());
+    for damaged in [whole[..whole.len() / 2].to_vec(), headless] {
+        fs::write(&database, &damaged).expect("a file");
+        let sentence = refused(&stage, &["msimd.redb is damaged", &restore]);
+        let aside = sentence.split("it is kept as ").nth(1).and_then(|rest| rest.split(';').next());
+        let aside = PathBuf::from(aside.expect("where it is"));
+        assert_eq!(fs::read(&aside).expect("it is there"), damaged);
+        // No empty database comes in its place, whoever starts it again.
+        refused(&stage, &["was damaged and is kept as", &restore]);
+        assert!(!database.exists());
+        fs::remove_file(aside).expect("the operator takes it away");
+    }
+    fs::write(&database, &whole[..whole.len() / 2]).expect("a file");
+    refused(&stage, &[&restore]);
+    let mut command = msimd();
+    command.args(restore.split(' ').skip(1));
+    let (status, told, errors) = run(command);
+    assert_eq!(status.code(), Some(0), "{told}{errors}");
+    let daemon = Daemon::start(&stage);
+    let mut alice = User::again(daemon.tcp, "alice").expect("alice logs in");
+    assert_eq!(texts(&mut alice, "bob"), ["kept"]);
+}
+
+#[test]
+fn every_refusal_to_start_is_a_sentence_with_what_to_do() {
+    let stage = home(&[]);
+    Daemon::start(&stage).kill();
+    let database = data(&stage).join("msimd.redb");
+    let whole = fs::read(&database).expect("the database");
+    // A file of somebody else.
+    fs::write(&database, b"SQLite format 3\0".repeat(9000)).expect("a file");
+    refused(&stage, &["is no database of msimd", "was not touched", "move it away"]);
+    // One of a later version.
+    fs::write(&database, later(&whole)).expect("a file");
+    refused(&stage, &["written by a later msimd", "start the later one"]);
+    // Something in the way.
+    fs::remove_file(&database).expect("it goes");
+    fs::create_dir(&database).expect("a directory");
+    refused(&stage, &["something else is in the way"]);
+    fs::remove_dir(&database).expect("it goes");
+    fs::write(&database, &whole).expect("a file");
+    // A door that is taken.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let door = taken.local_addr().expect("its number");
+    let mut other = home(&[]);
+    other.set("listen.tcp", &format!("\"{door}\""));
+    refused(
+        &other,
+        &["listen.tcp", &door.port().to_string(), "another program", "choose another port"],
+    );
+    // A second server.
+    let daemon = Daemon::start(&stage);
+    refused(&stage, &["in use by another process", "stop that one first"]);
+    drop(daemon);
+    // Somebody who may not.
+    if rustix::process::geteuid().is_root() {
+        eprintln!("skipped: nothing is forbidden to root");
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |mode| fs::set_permissions(&database, fs::Permissions::from_mode(mode));
+    mode(0).expect("a mode");
+    refused(&stage, &["Permission denied", "run it as that user"]);
+    mode(0o600).expect("a mode");
+}
+
+/// A database with the schema's number raised in both of its headers.
+fn later(whole: &[u8]) -> Vec<u8> {
+    let mut bytes = whole.to_vec();
+    for slot in [0, 32 * 1024] {
+        let end = slot + 340;
+        bytes[slot + 8] += 50;
+        let mut crc = u32::MAX;
+        for byte in &bytes[slot..end] {
+            crc ^= u32::from(*byte);
+            for _ in 0..8 {
+                crc = crc >> 1 ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+            }
+        }
+        bytes[end..end + 4].copy_from_slice(&(!crc).to_le_bytes());
+    }
+    bytes
+}

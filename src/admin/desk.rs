@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::admin::addresses::Addresses;
+use crate::admin::logbook::Logbook;
 use crate::archive::{self, Contents};
 use crate::config::Config;
 use crate::domain::words::{Order, Refusal, Reply, Verifier};
@@ -104,6 +105,8 @@ impl Desk for Office {
                 "readable": readable,
                 "key": vault.describe(kept, readable),
             },
+            "quarantined": self.reader.quarantined(),
+            "pid": std::process::id(),
             "sessions": m.sessions.get(),
             "connections": connections,
             "messages": m.messages.get(),
@@ -126,7 +129,10 @@ impl Desk for Office {
         keys: bool,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Verdict, String> {
-        archive::write(&self.reader, path, &Contents::of(&self.config, keys), progress)
+        let contents = Contents::of(&self.config, keys);
+        let verdict = archive::write(&self.reader, path, &contents, progress)?;
+        Logbook::note_backup(&self.config.data_dir, path);
+        Ok(verdict)
     }
 
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {

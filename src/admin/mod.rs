@@ -7,9 +7,12 @@
 
 pub mod addresses;
 mod desk;
+pub mod logbook;
 mod routes;
 mod socket;
+pub mod trouble;
 mod watch;
+pub mod when;
 
 use std::fmt;
 use std::io::Read as _;

@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::digest::{Context, SHA256};
 use serde_json::json;
 use tar::{Builder, Header};
 
 use super::{CONFIG, DATABASE, FILES, FORMAT, KEYS, MANIFEST, SUMS, TLS};
+use crate::admin::when;
 use crate::config::{Config, TlsMode};
 use crate::store::{Reader, Verdict};
 
@@ -36,14 +36,13 @@ impl Contents {
     pub fn of(config: &Config, keys: bool) -> Contents {
         let Config { tls, .. } = config;
         let own = tls.mode == TlsMode::Files;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Contents {
             server_name: config.server_name.clone(),
             data_dir: config.data_dir.clone(),
             config: config.source.clone(),
             tls: own.then(|| [tls.cert.clone(), tls.key.clone()]),
             keys,
-            now: now.as_secs(),
+            now: when::now(),
         }
     }
 }

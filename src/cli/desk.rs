@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 use super::{Done, Failure, client};
 use crate::admin::addresses::Addresses;
+use crate::admin::logbook::Logbook;
+use crate::admin::trouble;
 use crate::admin::{self, Answer};
 use crate::archive::{self, Contents, DATABASE};
 use crate::config::Config;
@@ -57,7 +59,7 @@ impl Desk {
             )));
         }
         let store = open(&config.data_dir, options(config)?)
-            .map_err(|error| Failure::Failed(open_error(&database, &error)))?;
+            .map_err(|error| Failure::Failed(trouble::sentence(&error)))?;
         let vault = Vault::of(store.directory());
         Ok(Desk::File(Box::new(File { config: config.clone(), store: Mutex::new(store), vault })))
     }
@@ -163,22 +165,6 @@ pub(super) fn options(config: &Config) -> Result<Options, Failure> {
     Ok(Options { cache_bytes, free_space: config.limits.free_space })
 }
 
-/// Why the database at `path` does not open, with what to do.
-pub(super) fn open_error(path: &Path, error: &OpenError) -> String {
-    let path = path.display();
-    match error {
-        OpenError::Busy(_) => format!("{path} is in use by another process; stop that one first"),
-        OpenError::Newer { found, known } => {
-            format!("{path} has format {found} and this msimd knows up to {known}; use a newer one")
-        }
-        OpenError::Foreign { why, .. } => {
-            format!("{path} is no database of msimd, or is damaged: {why}; nothing was changed")
-        }
-        OpenError::Io { source, .. } => format!("{path} cannot be opened: {source}"),
-        OpenError::Store(error) => format!("{path}: {error}"),
-    }
-}
-
 impl File {
     fn store<T>(&self, work: impl FnOnce(&mut Store) -> T) -> T {
         work(&mut self.store.lock().unwrap_or_else(PoisonError::into_inner))
@@ -231,7 +217,10 @@ impl admin::Desk for File {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Verdict, String> {
         let reader = self.store(|store| store.reader());
-        archive::write(&reader, path, &Contents::of(&self.config, keys), progress)
+        let contents = Contents::of(&self.config, keys);
+        let verdict = archive::write(&reader, path, &contents, progress)?;
+        Logbook::note_backup(&self.config.data_dir, path);
+        Ok(verdict)
     }
 
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {

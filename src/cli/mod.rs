@@ -19,7 +19,6 @@ mod serve;
 mod status;
 mod table;
 mod user;
-mod when;
 
 use std::io::Write as _;
 use std::path::Path;

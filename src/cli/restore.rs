@@ -8,7 +8,6 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
@@ -16,8 +15,8 @@ use super::args::Restore;
 use super::backup::{is_file, show};
 use super::desk::server_answers;
 use super::scratch::{Checked, Scratch, failed};
-use super::{Done, Failure, complain, configuration, when};
-use crate::admin::verdict_json;
+use super::{Done, Failure, complain, configuration};
+use crate::admin::{verdict_json, when};
 use crate::archive::{CONFIG, DATABASE};
 use crate::config::Config;
 
@@ -86,7 +85,7 @@ fn put_in_place(file: &Path, config: &Config) -> Result<Restored, Failure> {
     if !checked.verdict.faults.is_empty() {
         return Ok(Restored { checked, kept: Vec::new(), config: None });
     }
-    let mut swap = Swap { begun: stamp(), moves: Vec::new() };
+    let mut swap = Swap { begun: when::stamp(when::now()), moves: Vec::new() };
     let restored = swap.all(&scratch, config)?;
     sync_directory(directory)?;
     let moves = std::mem::take(&mut swap.moves);
@@ -194,11 +193,6 @@ fn is_same(new: &Path, place: &Path) -> bool {
     small(new)
         && small(place)
         && fs::read(new).is_ok_and(|one| fs::read(place).is_ok_and(|other| one == other))
-}
-
-fn stamp() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    when::stamp(now.as_secs())
 }
 
 fn sync_directory(directory: &Path) -> Done {

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::backup::Progress;
 use super::{Failure, complain, desk};
+use crate::admin::trouble;
 use crate::archive::{self, DATABASE, Manifest};
 use crate::config::Config;
-use crate::store::{Options, Verdict};
+use crate::store::{OpenError, Options, Verdict};
 
 /// See the module.
 #[derive(Debug)]
@@ -64,7 +65,8 @@ impl Scratch {
         // A disk that is nearly full is no reason not to check.
         let options = Options { free_space: 0, ..desk::options(config)? };
         let store = desk::open(&self.0, options)
-            .map_err(|error| Failure::Failed(desk::open_error(file, &error)))?;
+            // What is wrong is wrong with the original, whose copy this is.
+            .map_err(|error| Failure::Failed(trouble::sentence(&of(file, error))))?;
         let mut progress = Progress::default();
         let verdict = store.reader().verify(&mut |done| progress.hear(done));
         let closed = store.close();
@@ -92,6 +94,18 @@ fn copy_privately(from: &Path, to: &Path) -> io::Result<()> {
     let mut copy = File::options().write(true).create_new(true).mode(0o600).open(to)?;
     io::copy(&mut File::open(from)?, &mut copy)?;
     copy.sync_all()
+}
+
+/// The same about another file.
+fn of(file: &Path, error: OpenError) -> OpenError {
+    let path = file.to_owned();
+    match error {
+        OpenError::Busy(_) => OpenError::Busy(path),
+        OpenError::Foreign { why, .. } => OpenError::Foreign { path, why },
+        OpenError::Damaged { why, .. } => OpenError::Damaged { path, why },
+        OpenError::Io { source, .. } => OpenError::Io { path, source },
+        OpenError::Newer { .. } | OpenError::Store(_) => error,
+    }
 }
 
 pub(super) fn failed(path: &Path, what: &str, error: &io::Error) -> Failure {

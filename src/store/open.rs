@@ -131,6 +131,7 @@ pub(super) fn open_slots(
     }
     let disk = TwoSlots::load(disk).map_err(|unfit| match unfit {
         Unfit::Foreign(why) => OpenError::Foreign { path: path.into(), why },
+        Unfit::Damaged(why) => OpenError::Damaged { path: path.into(), why },
         Unfit::Newer(found) => OpenError::Newer { found, known: SCHEMA },
         Unfit::Io(source) => OpenError::Io { path: path.into(), source },
     })?;
@@ -166,7 +167,8 @@ impl Started {
     fn live(self, path: &Path) -> Result<Fresh, OpenError> {
         let Started { database, sealed } = self;
         let arrivals = trusting(path, || arrivals(&database))?.map_err(OpenError::Store)?;
-        Ok(Fresh { live: Live { database, arrivals: Arc::new(arrivals) }, sealed })
+        let live = Live { database, arrivals: Arc::new(arrivals), quarantine: Arc::default() };
+        Ok(Fresh { live, sealed })
     }
 }
 
@@ -178,8 +180,8 @@ fn arrivals(database: &Database) -> Result<Arrivals, StoreError> {
 /// redb trusts what a page says; a page that rotted can make it panic.
 fn trusting<T>(path: &Path, work: impl FnOnce() -> T) -> Result<T, OpenError> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|_panic| {
-        let why = "its pages are damaged: restore a backup".into();
-        OpenError::Foreign { path: path.into(), why }
+        let why = "its pages make no sense".into();
+        OpenError::Damaged { path: path.into(), why }
     })
 }
 
@@ -213,7 +215,8 @@ pub(super) fn unfit(path: &Path, error: DatabaseError) -> OpenError {
         DatabaseError::DatabaseAlreadyOpen => OpenError::Busy(path),
         DatabaseError::Storage(StorageError::Io(source)) => OpenError::Io { path, source },
         // Ours is the enum, redb's is not: whatever else there is, the file cannot be opened.
-        other => OpenError::Foreign { path, why: other.to_string() },
+        // Its header has been recognized by then.
+        other => OpenError::Damaged { path, why: other.to_string() },
     }
 }
 

@@ -303,7 +303,7 @@ impl Chain {
 }
 
 /// Which message of whose chat, and what is wrong with it.
-fn fault_of(tables: &impl Shelf, entry: &Entry<'_>, what: &str) -> String {
+pub(super) fn fault_of(tables: &impl Shelf, entry: &Entry<'_>, what: &str) -> String {
     entry.fault(&people(tables, entry.chat), what)
 }
 
