@@ -54,6 +54,11 @@ impl Doors {
     }
 }
 
+/// Whether a server with this configuration speaks TLS.
+pub fn is_encrypted(config: &Config) -> bool {
+    Tls::is_wanted(config)
+}
+
 /// Why it did not start: one sentence with what to do.
 #[derive(Debug)]
 pub struct StartError(pub String);

@@ -10,7 +10,7 @@ use crate::daemon::{Daemon, home, msimd, run};
 use crate::talk::stage::Stage;
 
 /// A command on the directory of `stage`, its configuration and all.
-fn command(stage: &Stage, words: &[&str]) -> (Option<i32>, String, String) {
+pub fn command(stage: &Stage, words: &[&str]) -> (Option<i32>, String, String) {
     let path = stage.directory.path().join("msimd.toml");
     fs::write(&path, stage.toml()).expect("a file in a directory of the test");
     let mut command = msimd();
@@ -20,21 +20,21 @@ fn command(stage: &Stage, words: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), output, errors)
 }
 
-fn json(text: &str) -> Value {
+pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e} in {text}"))
 }
 
-fn data(stage: &Stage) -> PathBuf {
+pub fn data(stage: &Stage) -> PathBuf {
     stage.directory.path().join("data")
 }
 
-fn send(who: &mut User, chat: &str, text: &str) -> u64 {
+pub fn send(who: &mut User, chat: &str, text: &str) -> u64 {
     let body = object!({ "chat_id": chat, "text": text });
     let sent = who.get("MESSAGE-SEND", &body).expect("a message is sent");
     sent["message_id"].as_u64().expect("an id")
 }
 
-fn texts(who: &mut User, chat: &str) -> Vec<String> {
+pub fn texts(who: &mut User, chat: &str) -> Vec<String> {
     let all = object!({ "chat_id": chat, "id_from": 0, "id_till": -1 });
     let page = who.get("CHAT-HISTORY", &all).expect("a history");
     let messages = page["data"].as_array().expect("messages").iter();
@@ -42,7 +42,7 @@ fn texts(who: &mut User, chat: &str) -> Vec<String> {
 }
 
 /// Flips a bit in the middle of the one place where a file has these bytes.
-fn rot(file: &Path, what: &str) {
+pub fn rot(file: &Path, what: &str) {
     let mut bytes = fs::read(file).expect("the file can be read");
     let found: Vec<usize> =
         (0..bytes.len()).filter(|at| bytes[*at..].starts_with(what.as_bytes())).collect();

@@ -28,6 +28,7 @@ pub(super) enum Command {
     Backup(Backup),
     Restore(Restore),
     Verify(Verify),
+    Doctor(Doctor),
     Config(Configuration),
     Bench(Bench),
 }
@@ -259,6 +260,25 @@ pub(super) struct Verify {
     /// a backup; the database if not given
     #[argh(positional)]
     pub(super) file: Option<PathBuf>,
+}
+
+/// Look at everything that makes trouble one day: configuration, doors, certificate, clock, disk,
+/// last stop, backups, memory. Changes nothing.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "doctor")]
+pub(super) struct Doctor {
+    /// the configuration file
+    #[argh(option)]
+    pub(super) config: Option<PathBuf>,
+    /// the directory of the database, instead of the configuration's
+    #[argh(option)]
+    pub(super) data: Option<PathBuf>,
+    /// fail for warnings, too
+    #[argh(switch)]
+    pub(super) strict: bool,
+    /// as JSON
+    #[argh(switch)]
+    pub(super) json: bool,
 }
 
 /// Check the configuration, or print every key with its default.

@@ -10,6 +10,7 @@ pub mod bench;
 mod client;
 mod configuration;
 mod desk;
+mod doctor;
 mod invite;
 mod password;
 mod qr;
@@ -126,6 +127,7 @@ fn run(command: Command) -> ExitCode {
         Command::Backup(args) => backup::back_up(&args),
         Command::Restore(args) => restore::run(&args),
         Command::Verify(args) => backup::verify(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => configuration::run(&args),
         Command::Bench(args) => args.run().map_err(Failure::Failed),
     };

@@ -32,6 +32,7 @@ fn the_commands_have_their_fixed_names() {
         "verify",
         "verify a.redb",
         "config check --json",
+        "doctor --json --strict",
         "config print",
         "bench",
     ] {
