@@ -15,6 +15,7 @@ mod kill;
 mod layers;
 mod line;
 mod model;
+mod moving;
 mod noise;
 mod operating;
 mod slow;

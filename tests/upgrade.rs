@@ -19,7 +19,7 @@ use crate::talk::stage::Stage;
 
 /// Three people, a direct chat with everything in it that a chat can have, a space, a channel, a
 /// profile, somebody who is disabled, and a password for a device.
-fn make(stage: &Stage) {
+pub fn make(stage: &Stage) {
     let door = stage.tcp();
     let enter = |login| User { layer: 5, ..User::enter(door, login).expect("they enter") };
     let (mut alice, mut bob, mut carol) = (enter("alice"), enter("bob"), enter("carol"));

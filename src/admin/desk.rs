@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 
 use crate::admin::addresses::Addresses;
 use crate::admin::logbook::Logbook;
+use crate::admin::moving::{self, ExportError};
 use crate::archive::{self, Contents};
 use crate::config::Config;
+use crate::domain::id::Login;
 use crate::domain::words::{Order, Refusal, Reply, Verifier};
 use crate::engine::vault::Vault;
 use crate::engine::{Exchange, password};
@@ -39,6 +41,10 @@ pub trait Desk: Send + Sync {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Verdict, String>;
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError>;
+    /// The next lines of an account on its way out, see `moving`.
+    fn page(&self, login: &Login, from: &Value) -> Result<Value, ExportError>;
+    /// The host of this server's addresses.
+    fn home(&self) -> &str;
     /// Prometheus text.
     fn metrics(&self) -> String;
     /// Whether the server does its work, or what does not, in a sentence.
@@ -137,6 +143,14 @@ impl Desk for Office {
 
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
         self.reader.verify(progress)
+    }
+
+    fn page(&self, login: &Login, from: &Value) -> Result<Value, ExportError> {
+        moving::page(&self.reader, self.home(), login, from)
+    }
+
+    fn home(&self) -> &str {
+        &self.config.server_name
     }
 
     fn metrics(&self) -> String {

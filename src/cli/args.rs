@@ -28,6 +28,8 @@ pub(super) enum Command {
     Backup(Backup),
     Restore(Restore),
     Verify(Verify),
+    Export(Export),
+    Import(Import),
     Doctor(Doctor),
     Config(Configuration),
     Bench(Bench),
@@ -260,6 +262,49 @@ pub(super) struct Verify {
     /// a backup; the database if not given
     #[argh(positional)]
     pub(super) file: Option<PathBuf>,
+}
+
+/// Write one account as lines of JSON, for moving to another server: profile, contacts, chats,
+/// messages, marks.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "export")]
+pub(super) struct Export {
+    /// the configuration file
+    #[argh(option)]
+    pub(super) config: Option<PathBuf>,
+    /// the directory of the database, instead of the configuration's
+    #[argh(option)]
+    pub(super) data: Option<PathBuf>,
+    /// the account
+    #[argh(positional)]
+    pub(super) account: String,
+    /// the file to write, which must not exist; standard output if not given
+    #[argh(positional)]
+    pub(super) file: Option<PathBuf>,
+}
+
+/// Take in an account that another server has exported; asks for its new password.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "import")]
+pub(super) struct Import {
+    /// the configuration file
+    #[argh(option)]
+    pub(super) config: Option<PathBuf>,
+    /// the directory of the database, instead of the configuration's
+    #[argh(option)]
+    pub(super) data: Option<PathBuf>,
+    /// everybody of the other server moves here, not this account alone
+    #[argh(switch)]
+    pub(super) all: bool,
+    /// ask for no password; the account stays disabled until it has one
+    #[argh(switch)]
+    pub(super) no_password: bool,
+    /// as JSON
+    #[argh(switch)]
+    pub(super) json: bool,
+    /// a file that `msimd export` wrote
+    #[argh(positional)]
+    pub(super) file: PathBuf,
 }
 
 /// Look at everything that makes trouble one day: configuration, doors, certificate, clock, disk,

@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 use super::{Done, Failure, client};
 use crate::admin::addresses::Addresses;
 use crate::admin::logbook::Logbook;
+use crate::admin::moving::{self, ExportError};
 use crate::admin::trouble;
 use crate::admin::{self, Answer};
 use crate::archive::{self, Contents, DATABASE};
 use crate::config::Config;
-use crate::domain::id::Timestamp;
+use crate::domain::id::{Login, Timestamp};
 use crate::domain::words::{Actor, Command, Order, Refusal, Reply, Verifier};
 use crate::domain::{self, Context};
 use crate::engine::password;
@@ -94,7 +95,22 @@ impl Desk {
 
     /// The body of a good answer; a sentence otherwise.
     pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
-        let (status, body) = match self {
+        let (status, body) = self.answer(method, path, body)?;
+        if status == 200 { Ok(body) } else { Err(refused(status, &body)) }
+    }
+
+    /// Whether it was done; false where something is there already.
+    pub(super) fn tell(&self, method: &str, path: &str, body: &Value) -> Result<bool, Failure> {
+        let (status, body) = self.answer(method, path, body)?;
+        match status {
+            200 => Ok(true),
+            409 if body["reason"] == "already-there" => Ok(false),
+            _ => Err(refused(status, &body)),
+        }
+    }
+
+    fn answer(&self, method: &str, path: &str, body: &Value) -> Result<(u16, Value), Failure> {
+        match self {
             Desk::Server(socket) => {
                 let response = client::ask(socket, method, path, body).map_err(|e| {
                     Failure::Failed(format!(
@@ -102,7 +118,7 @@ impl Desk {
                         socket.display()
                     ))
                 })?;
-                (response.status, response.body)
+                Ok((response.status, response.body))
             }
             Desk::File(file) => {
                 let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -110,15 +126,8 @@ impl Desk {
                 let hear = &mut |done| progress.hear(done);
                 let answer = admin::answer(&**file, method, path, body.as_bytes(), hear);
                 let Answer { status, body } = answer;
-                (status, body)
+                Ok((status, body))
             }
-        };
-        match status {
-            200 => Ok(body),
-            _ => Err(Failure::Failed(match body.get("message").and_then(Value::as_str) {
-                Some(message) => message.to_owned(),
-                None => format!("the server answered with status {status}"),
-            })),
         }
     }
 
@@ -138,6 +147,13 @@ impl Desk {
             }
         }
     }
+}
+
+fn refused(status: u16, body: &Value) -> Failure {
+    Failure::Failed(match body.get("message").and_then(Value::as_str) {
+        Some(message) => message.to_owned(),
+        None => format!("the server answered with status {status}"),
+    })
 }
 
 /// Whether a server listens on the socket. Not being allowed to ask is an error: the file must not
@@ -225,6 +241,15 @@ impl admin::Desk for File {
 
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
         self.store(|store| store.reader()).verify(progress)
+    }
+
+    fn page(&self, login: &Login, from: &Value) -> Result<Value, ExportError> {
+        let reader = self.store(|store| store.reader());
+        moving::page(&reader, self.home(), login, from)
+    }
+
+    fn home(&self) -> &str {
+        &self.config.server_name
     }
 
     fn metrics(&self) -> String {

@@ -11,6 +11,8 @@ mod client;
 mod configuration;
 mod desk;
 mod doctor;
+mod export;
+mod import;
 mod invite;
 mod password;
 mod qr;
@@ -127,6 +129,8 @@ fn run(command: Command) -> ExitCode {
         Command::Backup(args) => backup::back_up(&args),
         Command::Restore(args) => restore::run(&args),
         Command::Verify(args) => backup::verify(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => configuration::run(&args),
         Command::Bench(args) => args.run().map_err(Failure::Failed),

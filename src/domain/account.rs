@@ -9,7 +9,7 @@ use crate::domain::nouns::{Account, AccountState};
 use crate::domain::session::Caller;
 use crate::domain::words::{Envelope, News, Order, Refusal, Reply, UserView, Verifier};
 use crate::domain::{Context, Fault, Registration};
-use crate::domain::{member, secret, session};
+use crate::domain::{member, moving, secret, session};
 use crate::store::{Look, StoreError, Tx};
 
 /// Contacts removed at a time with their owner.
@@ -64,6 +64,7 @@ pub(in crate::domain) fn obey(
             secret::revoke(tx, context, login, &name, ended)?;
         }
         Order::Invite { uses } => return invite::create(tx, context, uses),
+        Order::Import(piece) => return moving::take(tx, context, piece),
     }
     Ok(Reply::Done)
 }

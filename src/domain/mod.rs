@@ -27,6 +27,7 @@ mod mark;
 mod member;
 mod merge;
 mod message;
+mod moving;
 mod profile;
 mod read;
 mod request;
