@@ -220,7 +220,7 @@ fn post(
         }),
         "/import" => {
             let piece = moving::piece(&body, desk.home()).map_err(|why| bad(&why))?;
-            order(desk, Order::Import(piece))
+            order(desk, Order::Import(Box::new(piece)))
         }
         // What is left of the table in `answer`.
         _ => desk.verify(progress).map(|v| verdict_json(&v)).map_err(|e| store(&e)),

@@ -64,7 +64,7 @@ pub(in crate::domain) fn obey(
             secret::revoke(tx, context, login, &name, ended)?;
         }
         Order::Invite { uses } => return invite::create(tx, context, uses),
-        Order::Import(piece) => return moving::take(tx, context, piece),
+        Order::Import(piece) => return moving::take(tx, context, *piece),
     }
     Ok(Reply::Done)
 }

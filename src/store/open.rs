@@ -4,6 +4,7 @@
 //! version it knows, and that nobody else has it open.
 
 use std::cell::Cell;
+use std::fmt;
 use std::fs::OpenOptions;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -225,4 +226,43 @@ fn schema_of(database: &Database) -> Result<u32, StoreError> {
     let schema = tables.meta()?.row("schema", rows::one)?;
     let schema = schema.ok_or_else(|| StoreError::Damaged("meta \"schema\": it is gone".into()))?;
     Ok(u32::try_from(schema).unwrap_or(u32::MAX))
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Busy(path) => {
+                write!(
+                    f,
+                    "{} is open in another process: end that one first, or give this one another \
+                     data directory",
+                    path.display()
+                )
+            }
+            OpenError::Newer { found, known } => write!(
+                f,
+                "the database was written by a later version: its schema is {found}, this version \
+                 knows up to {known}"
+            ),
+            OpenError::Foreign { path, why } => {
+                write!(f, "{} is not a database that can be opened: {why}", path.display())
+            }
+            OpenError::Damaged { path, why } => write!(f, "{} is damaged: {why}", path.display()),
+            OpenError::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            OpenError::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            OpenError::Io { source, .. } => Some(source),
+            OpenError::Store(error) => Some(error),
+            OpenError::Busy(_)
+            | OpenError::Newer { .. }
+            | OpenError::Foreign { .. }
+            | OpenError::Damaged { .. } => None,
+        }
+    }
 }

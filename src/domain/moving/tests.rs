@@ -26,7 +26,7 @@ fn text(seq: u32, from: &str, text: &str) -> MovedMessage {
 
 fn begin(world: &mut World, name: &str) -> Outcome {
     let piece = Piece::Account { login: login(name), created: Timestamp(7), profile: None };
-    world.order(Order::Import(piece))
+    world.order(Order::Import(Box::new(piece)))
 }
 
 fn direct(world: &mut World, owner: &str, other: &str) -> Outcome {
@@ -41,7 +41,7 @@ fn direct(world: &mut World, owner: &str, other: &str) -> Outcome {
         created: Timestamp(0),
         members: Vec::new(),
     };
-    world.order(Order::Import(Piece::Chat { owner: login(owner), chat: Box::new(chat) }))
+    world.order(Order::Import(Box::new(Piece::Chat { owner: login(owner), chat: Box::new(chat) })))
 }
 
 fn say(
@@ -50,12 +50,12 @@ fn say(
     base: u32,
     messages: &[MovedMessage],
 ) -> Outcome {
-    world.order(Order::Import(Piece::Messages {
+    world.order(Order::Import(Box::new(Piece::Messages {
         owner: login(owner),
         chat: address(chat),
         base: Seq(base),
         messages: messages.to_vec(),
-    }))
+    })))
 }
 
 fn told(world: &World, owner: &str, other: &str) -> Vec<(u32, String)> {
@@ -138,7 +138,10 @@ fn who_comes_second_finds_the_chat_with_the_first() {
         ];
         let (owner, chat, base) = (login(owner), address(other), Seq(0));
         assert!(
-            world.order(Order::Import(Piece::Marks { owner, chat, base, marks })).reply.is_ok()
+            world
+                .order(Order::Import(Box::new(Piece::Marks { owner, chat, base, marks })))
+                .reply
+                .is_ok()
         );
     }
     assert_eq!(told(&world, "alice", "bob").len(), 2);
@@ -178,7 +181,7 @@ fn a_group_comes_once_and_is_always_owned() {
             ],
         };
         let piece = Piece::Chat { owner: login(owner), chat: Box::new(chat) };
-        let outcome = world.order(Order::Import(piece));
+        let outcome = world.order(Order::Import(Box::new(piece)));
         (outcome, world.store.reader())
     };
     let (brought, reader) = bring("alice", 5);

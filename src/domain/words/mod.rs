@@ -200,7 +200,7 @@ pub enum Order {
         uses: u32,
     },
     /// A piece of an account that comes from another server.
-    Import(moving::Piece),
+    Import(Box<moving::Piece>),
 }
 
 /// What is only read: answered from a snapshot, off the engine's thread.
