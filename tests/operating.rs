@@ -281,6 +281,8 @@ fn a_damaged_database_is_kept_aside_and_the_last_backup_offered_by_its_command()
         assert_eq!(fs::read(&aside).expect("it is there"), damaged);
         // No empty database comes in its place, whoever starts it again.
         refused(&stage, &["was damaged and is kept as", &restore]);
+        let (code, _, errors) = self::command(&stage, &["invite"]);
+        assert!(code == Some(1) && errors.contains(&restore), "{errors}");
         assert!(!database.exists());
         fs::remove_file(aside).expect("the operator takes it away");
     }

@@ -51,6 +51,9 @@ impl Desk {
             return Ok(Desk::Server(socket));
         }
         let database = config.data_dir.join(DATABASE);
+        if let Some(why) = trouble::waiting(&config.data_dir) {
+            return Err(Failure::Failed(why));
+        }
         if !make && !database.exists() {
             return Err(Failure::Failed(format!(
                 "no server answers at {}, and there is no database {}; name the right ones with \
