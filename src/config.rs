@@ -46,6 +46,9 @@ pub struct Config {
     pub password: Password,
     pub history: History,
     pub admin: Admin,
+    /// The file that it was read from.
+    #[serde(skip)]
+    pub source: Option<PathBuf>,
 }
 
 /// One door each; an empty string turns it off.
@@ -127,6 +130,7 @@ impl Default for Config {
             password: Password::default(),
             history: History::default(),
             admin: Admin::default(),
+            source: None,
         }
     }
 }
@@ -188,6 +192,7 @@ impl Config {
         if let Some(data_dir) = data_dir {
             config.data_dir = data_dir.to_owned();
         }
+        config.source = path.and_then(|path| std::path::absolute(path).ok());
         config.check(&text).map_err(at)?;
         Ok(config)
     }

@@ -19,6 +19,8 @@ pub struct Daemon {
     child: Child,
     pub tcp: SocketAddr,
     pub http: SocketAddr,
+    /// What it said of its doors.
+    pub told: String,
 }
 
 /// A directory with a configuration that tests use, and the keys to change.
@@ -58,6 +60,12 @@ pub fn run(mut command: Command) -> (ExitStatus, String, String) {
     (output.status, text(output.stdout), text(output.stderr))
 }
 
+/// Host and port of `msim-tcp://127.0.0.1:3217?end-cert=…` and its like.
+fn door_of(address: &str) -> Option<SocketAddr> {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    rest.split(['/', '?']).next()?.parse().ok()
+}
+
 impl Daemon {
     /// Starts it and waits until it names its doors.
     pub fn start(stage: &Stage) -> Daemon {
@@ -79,6 +87,7 @@ impl Daemon {
             }
         });
         let (mut tcp, mut http) = (None, None);
+        let mut greeting = String::new();
         let deadline = Instant::now() + START;
         while tcp.is_none() || http.is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -87,15 +96,17 @@ impl Daemon {
                 let said = std::fs::read_to_string(errors(stage)).unwrap_or_default();
                 panic!("the server named no doors within {START:?}: {said}");
             };
+            greeting.push_str(&line);
+            greeting.push('\n');
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
-                (Some("TCP"), Some(address)) => tcp = address.parse().ok(),
-                (Some("HTTP"), Some(url)) => http = url.trim_start_matches("http://").parse().ok(),
+                (Some("TCP"), Some(address)) => tcp = door_of(address),
+                (Some("HTTP"), Some(address)) => http = door_of(address),
                 _ => {}
             }
         }
         let (Some(tcp), Some(http)) = (tcp, http) else { unreachable!("the loop ends with both") };
-        Daemon { child, tcp, http }
+        Daemon { child, tcp, http, told: greeting }
     }
 
     /// SIGKILL, and gone when this returns.

@@ -13,8 +13,7 @@ use crate::talk::stage::serve;
 
 const NAMES: [&str; 3] = ["alice", "bob", "carol"];
 const ROUNDS: usize = 700;
-const MODES: [&str; 10] =
-    ["RWP", "RW", "R", "RWPSD", "RWPSDO", "N", "X", "", "RWPS", "Q"];
+const MODES: [&str; 10] = ["RWP", "RW", "R", "RWPSD", "RWPSDO", "N", "X", "", "RWPS", "Q"];
 const CLEAR: &str = "\u{2421}";
 
 struct Person {
@@ -156,9 +155,8 @@ fn whatever_is_said_is_answered_and_what_is_new_comes_once() {
     let mut stage = serve(&[("limits.presence_grace", "0")]);
     let seed = Noise::seed();
     let mut noise = Noise::new(seed);
-    let mut people: Vec<Person> = (0..5)
-        .map(|n| Person::enter(stage.http(), NAMES[n % NAMES.len()], n % 2 == 1))
-        .collect();
+    let mut people: Vec<Person> =
+        (0..5).map(|n| Person::enter(stage.http(), NAMES[n % NAMES.len()], n % 2 == 1)).collect();
     let uids: Vec<String> = people.iter().map(|person| person.uid.clone()).collect();
     let mut topics: Vec<String> = ["me", "new", "nonsense"].map(String::from).to_vec();
     topics.extend(uids.iter().take(NAMES.len()).cloned());

@@ -11,7 +11,8 @@ use smol::channel::Receiver;
 use smol::stream::StreamExt as _;
 
 use super::args::Serve;
-use super::{Done, Failure, say};
+use super::{Done, Failure, qr, say};
+use crate::admin::addresses::{Addresses, shown};
 use crate::config::{Config, TlsMode};
 use crate::inherited;
 use crate::limits::OPEN_FILES_BESIDE_CONNECTIONS;
@@ -44,6 +45,7 @@ pub(super) fn run(args: &Serve) -> Done {
         warn!("a socket for {door} was handed over, and that door is not served");
     }
     say(&greeting(&config, server.doors(), args.memory_only));
+    show_code(&config, server.doors(), args.qr);
     memory::forget_start();
     let supervisor = Supervisor::of_this_process();
     let status = format!("serves {}", config.server_name);
@@ -148,6 +150,12 @@ fn warn_of(config: &Config) {
         .into_iter()
         .filter_map(|text| text.parse::<SocketAddr>().ok())
         .find(|address| !address.ip().is_loopback());
+    if let (Some(address), "localhost") = (open, config.server_name.as_str()) {
+        warn!(
+            "server_name is \"localhost\" and {address} can be reached from outside: people are \
+             called alice@localhost; choose a name before the first account"
+        );
+    }
     if let (Some(address), TlsMode::Off) = (open, config.tls.mode) {
         warn!(
             "tls.mode is \"off\" and {address} can be reached from outside: passwords travel bare"
@@ -174,6 +182,17 @@ fn raise_open_files(connections: usize) {
     }
 }
 
+/// The address for a phone's camera, where it is one that others can use.
+fn show_code(config: &Config, doors: &Doors, asked: bool) {
+    if doors.pin.is_none() && !asked {
+        return;
+    }
+    let addresses = Addresses::of(doors, &config.server_name);
+    if let Some(code) = addresses.first().and_then(|address| qr::shown(address, asked)) {
+        say(&format!("\n{code}"));
+    }
+}
+
 /// What a person reads after the start: where the doors are, and what to type next.
 fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
     let mut text = format!("msimd {} serves {}", env!("CARGO_PKG_VERSION"), config.server_name);
@@ -182,19 +201,17 @@ fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
     } else {
         text.push_str(&format!(" from {}.\n\n", config.data_dir.display()));
     }
+    let addresses = Addresses::of(doors, &config.server_name);
+    let plain = doors.pin.is_none();
     if let Some(tcp) = doors.tcp {
         let at = shown(tcp, &config.server_name);
-        text.push_str(&match &doors.pin {
-            Some(pin) => format!("  TCP        msim-tcp://{at}?end-cert={pin}\n"),
-            None => format!("  TCP        {at}\n"),
-        });
+        let address = addresses.tcp.filter(|_| !plain).unwrap_or(at);
+        text.push_str(&format!("  TCP        {address}\n"));
     }
     if let Some(http) = doors.http {
         let at = shown(http, &config.server_name);
-        text.push_str(&match &doors.pin {
-            Some(pin) => format!("  HTTP       msim-http://{at}/?end-cert={pin}\n"),
-            None => format!("  HTTP       http://{at}\n"),
-        });
+        let address = addresses.http.filter(|_| !plain).unwrap_or(format!("http://{at}"));
+        text.push_str(&format!("  HTTP       {address}\n"));
         let scheme = if doors.pin.is_some() { "wss" } else { "ws" };
         text.push_str(&format!("  WebSocket  {scheme}://{at}/v{LAYER_MAX}/ws\n"));
     }
@@ -221,15 +238,6 @@ fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
     }
     text.push_str("\nCtrl-C stops it.");
     text
-}
-
-/// An address that others can use: every address of the machine is shown as the server's name.
-fn shown(address: SocketAddr, server_name: &str) -> String {
-    if address.ip().is_unspecified() {
-        format!("{server_name}:{}", address.port())
-    } else {
-        address.to_string()
-    }
 }
 
 #[cfg(test)]

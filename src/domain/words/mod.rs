@@ -5,6 +5,7 @@
 //! A word belongs here when a second protocol could use it. Adding a variant breaks every
 //! translator at compile time, on purpose: none may say nothing by accident.
 
+pub mod moving;
 mod secret;
 pub mod text;
 pub mod view;
@@ -258,6 +259,8 @@ pub enum Order {
     Invite {
         uses: u32,
     },
+    /// A piece of an account that comes from another server.
+    Import(Box<moving::Piece>),
 }
 
 /// What is only read: answered from a snapshot, off the engine's thread.
