@@ -442,7 +442,7 @@ mod tests {
         invite(&mut world, "garden");
         let last = newest(&mut world);
         assert_eq!(rewound(&world, 9), (vec![said.0, hidden.0, last.0], false));
-        assert_eq!(rewound(&world, 2).1, true);
+        assert!(rewound(&world, 2).1);
     }
 
     #[test]
