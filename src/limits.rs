@@ -73,6 +73,14 @@ pub const CARD_BYTES_MAX: usize = 8 * 1024;
 pub const SUBSCRIPTIONS_COUNT_MAX: u32 = 64;
 /// The same for those in a chat.
 pub const SUBSCRIBERS_COUNT_MAX: u32 = 64;
+/// People in one page of the directory.
+pub const PEOPLE_COUNT_MAX: u32 = 500;
+/// What a table is called at which something is passed on.
+pub const TABLE_NAME_BYTES_MAX: usize = 64;
+/// Sessions at tables, over the whole server, each of them as often as it sits at one; and tables
+/// that one session sits at.
+pub const TABLE_SEATS_MAX: usize = 4096;
+pub const TABLES_OF_SESSION_MAX: usize = 16;
 /// Members in one answer.
 pub const MEMBERS_COUNT_MAX: u32 = 500;
 /// Members of all groups whose rosters the engine remembers: about a megabyte.

@@ -240,6 +240,8 @@ fn order(desk: &dyn Desk, order: Order) -> Result<Value, Answer> {
         | Reply::Subscriptions { .. }
         | Reply::Subscribers { .. }
         | Reply::Myself(_)
+        | Reply::People { .. }
+        | Reply::Rosters { .. }
         | Reply::Name(_)
         | Reply::LoggedIn { .. }
         | Reply::Contacts { .. }

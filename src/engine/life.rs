@@ -14,10 +14,12 @@ use std::time::{Duration, Instant};
 
 use crate::domain::Presence;
 use crate::domain::id::{AccountNo, Address};
+use crate::engine::company::Company;
 use crate::limits::{TYPING_MAX, TYPING_SECS};
 
 /// Who is here. Shared with the seats, which tell it when they are taken and let go.
 pub(super) struct Here {
+    pub(super) company: Company,
     online: RwLock<HashSet<AccountNo>>,
     moves: Mutex<Moves>,
     /// Wakes the engine up.
@@ -37,7 +39,12 @@ struct Moves {
 
 impl Here {
     pub(super) fn new(nudge: impl Fn() + Send + Sync + 'static) -> Here {
-        Here { online: RwLock::default(), moves: Mutex::default(), nudge: Box::new(nudge) }
+        Here {
+            company: Company::default(),
+            online: RwLock::default(),
+            moves: Mutex::default(),
+            nudge: Box::new(nudge),
+        }
     }
 
     /// A seat of theirs is held from now on.
@@ -124,6 +131,14 @@ impl Here {
 impl Presence for Here {
     fn is_here(&self, who: AccountNo) -> bool {
         self.online.read().unwrap_or_else(PoisonError::into_inner).contains(&who)
+    }
+
+    fn followers(&self) -> Vec<AccountNo> {
+        self.company.followers()
+    }
+
+    fn at_table(&self, table: &str) -> Vec<AccountNo> {
+        self.company.at_table(table)
     }
 }
 

@@ -8,6 +8,7 @@ mod ask;
 mod attempts;
 mod auth;
 mod challenge;
+mod company;
 mod duties;
 mod inbox;
 mod life;
@@ -337,7 +338,9 @@ impl Exchange {
             Query::Page { count, .. } | Query::Notices { count, .. } => *count <= SHORT_READ_COUNT,
             Query::Profile { .. } | Query::Name { .. } | Query::Myself => true,
             // They count members.
-            Query::Chat { .. } | Query::Spaces { .. } | Query::Search { .. } => false,
+            Query::Chat { .. } | Query::Spaces { .. } | Query::Rosters { .. } => false,
+            // Everybody is looked at, or a search goes its own way.
+            Query::People { .. } | Query::Search { .. } => false,
         };
         let config = self.core.config();
         let reader = self.core.reader.clone();

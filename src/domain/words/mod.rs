@@ -22,8 +22,8 @@ pub use secret::{Digest, Envelope, KeyId, Proof, Sealed, SessionKind, Verifier};
 pub use text::{Act, Kind, Notice, Span, SpanKind};
 pub use view::{
     AppPasswordView, Audience, Bulletin, Changed, ChatInfo, ChatView, ContactView, Event,
-    ExtraView, Face, GroupPart, MemberView, MessageView, MyselfView, News, Outcome, ProfileView,
-    SpaceView, SubscriberView, SubscriptionView, UserView,
+    ExtraView, Face, GroupPart, MemberView, MessageView, Move, MyselfView, News, Outcome,
+    PersonView, ProfileView, RosterView, SpaceView, SubscriberView, SubscriptionView, UserView,
 };
 
 /// What a client, or the operator, wants changed or told by the one thread that changes anything.
@@ -42,6 +42,10 @@ pub enum Command {
     /// Another password for the account that says it. It is hashed before this is said.
     ChangePassword {
         verifier: Verifier,
+    },
+    /// Another login for the account that says it. The one before leads to it for good.
+    ChangeLogin {
+        login: Login,
     },
     /// A salt that was never given before, for logging in by challenge.
     Challenge,
@@ -195,6 +199,17 @@ pub enum Command {
         /// The client's name for itself; empty: it has none.
         agent: Box<str>,
     },
+    /// That this session hears of everybody here: who is made, comes, goes, has another name. Or
+    /// not any more. Never stored.
+    Follow {
+        on: bool,
+    },
+    /// For everybody else who has relayed something at the same table; who does so for the first
+    /// time sits there from then on. Never stored.
+    Relay {
+        table: Box<str>,
+        text: Arc<str>,
+    },
     Leave {
         chat: Address,
     },
@@ -318,6 +333,19 @@ pub enum Query {
     Profile {
         who: Option<Address>,
     },
+    /// People by number, those after `after`: everybody here, or those whom I keep, write with and
+    /// share groups with.
+    People {
+        everybody: bool,
+        after: AccountNo,
+        count: u32,
+    },
+    /// Groups with those who are in them, those after `after`: mine and those that I am invited to,
+    /// or one of which I may know.
+    Rosters {
+        chat: Option<Address>,
+        after: Option<ChatId>,
+    },
 }
 
 /// What protocols name people and chats by that do not do it by address.
@@ -336,6 +364,8 @@ pub struct Start {
     pub profile: ProfileDraft,
     /// What it keeps about itself; see [`Command::Keep`].
     pub card: Box<str>,
+    /// It logs in at once: its coming is all that is told of it.
+    pub logs_in: bool,
 }
 
 /// A part of a chat. Both bounds are exclusive.
@@ -524,6 +554,16 @@ pub enum Reply {
     },
     Myself(Box<MyselfView>),
     Name(Name),
+    People {
+        people: Vec<PersonView>,
+        /// After whom it goes on.
+        more: Option<AccountNo>,
+    },
+    Rosters {
+        rosters: Vec<RosterView>,
+        /// After which it goes on.
+        more: Option<ChatId>,
+    },
     /// 16 random hexadecimal digits, `-`, and a number that only grows, over restarts too.
     Challenge {
         salt: Box<str>,

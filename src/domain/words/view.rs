@@ -142,6 +142,36 @@ pub struct SpaceView {
     pub chats: Vec<ChatInfo>,
 }
 
+/// Somebody in the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonView {
+    pub who: Name,
+    /// False also where it is not shared.
+    pub online: bool,
+}
+
+/// A group and those in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RosterView {
+    pub chat: Name,
+    pub name: Box<str>,
+    /// What the space is called that it belongs to.
+    pub space: Option<Box<str>>,
+    /// Nobody where the reader is not in it.
+    pub members: Vec<Name>,
+    /// Whose invitation the reader has not answered yet.
+    pub invited_by: Option<Name>,
+}
+
+/// What somebody in the directory did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// There was no such account before.
+    Appeared,
+    Came,
+    Went,
+}
+
 /// What somebody tells of themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileView {
@@ -325,6 +355,21 @@ pub enum Event {
     /// I am not in that chat any more, or it is no more.
     ChatGone {
         chat: Name,
+    },
+    /// For those who follow everybody.
+    Moved {
+        who: Name,
+        by: Move,
+    },
+    /// Somebody has another name; the old one still leads to them.
+    Renamed {
+        who: Name,
+        old: Name,
+    },
+    /// For those at the table.
+    Relayed {
+        table: Box<str>,
+        text: Arc<str>,
     },
 }
 

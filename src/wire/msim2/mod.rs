@@ -234,6 +234,8 @@ impl Dialogue {
             | Reply::Subscriptions { .. }
             | Reply::Subscribers { .. }
             | Reply::Myself(_)
+            | Reply::People { .. }
+            | Reply::Rosters { .. }
             | Reply::Name(_)
             | Reply::Users(_)
             | Reply::Invite(_)

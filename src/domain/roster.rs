@@ -1,0 +1,91 @@
+//! Groups with everybody in them at one go, for protocols that name the members with the group.
+
+use crate::domain::eyes::Eyes;
+use crate::domain::group::{Group, may_know};
+use crate::domain::id::{AccountNo, Address, ChatId, MessageId};
+use crate::domain::name::Name;
+use crate::domain::nouns::Access;
+use crate::domain::words::{Act, Range, Refusal, Reply, RosterView, Take};
+use crate::domain::{Fault, chat};
+use crate::limits::{HISTORY_COUNT_MAX, SPACES_PARTS_MAX};
+use crate::store::{Look, StoreError};
+
+/// See `Query::Rosters`. Ends with the group that passes what one answer may read.
+pub(in crate::domain) fn rosters(
+    look: &impl Look,
+    me: AccountNo,
+    address: Option<&Address>,
+    after: Option<ChatId>,
+) -> Result<Reply, Fault> {
+    if let Some(address) = address {
+        let group = Group::at(look, me, address)?;
+        if !may_know(&group) {
+            return Err(Refusal::NoSuchChat.into());
+        }
+        let rosters = vec![roster(look, me, &group)?];
+        return Ok(Reply::Rosters { rosters, more: None });
+    }
+    let mut rosters = Vec::new();
+    let mut parts = 0;
+    let mut last = after;
+    for (id, part) in look.chats_of(me)? {
+        if !id.is_group() || after.is_some_and(|after| id <= after) {
+            continue;
+        }
+        if parts >= SPACES_PARTS_MAX {
+            return Ok(Reply::Rosters { rosters, more: last });
+        }
+        last = Some(id);
+        let is_invited = part.want == Access::NONE && part.given.is_member();
+        if !part.mode().is_member() && !is_invited {
+            continue;
+        }
+        let Some(chat) = look.chat(id)?.filter(|chat| !chat.removed) else { continue };
+        let roster = roster(look, me, &Group { chat, part: Some(part) })?;
+        // What is read for a group without anybody is something, too.
+        parts += 1 + roster.members.len();
+        rosters.push(roster);
+    }
+    Ok(Reply::Rosters { rosters, more: None })
+}
+
+fn roster(look: &impl Look, me: AccountNo, group: &Group) -> Result<RosterView, StoreError> {
+    let chat = &group.chat;
+    let mut eyes = Eyes::new(look, me);
+    let space = match chat.space {
+        Some(space) => look.chat(space)?.filter(|space| !space.removed).map(|space| space.name),
+        None => None,
+    };
+    let is_in = group.mode().is_member();
+    let mut members = Vec::new();
+    for who in look.members_of(chat.id)? {
+        if is_in && look.part(who, chat.id)?.unwrap_or_default().mode().is_member() {
+            members.push(eyes.name(who)?);
+        }
+    }
+    let is_invited = !is_in && group.part.is_some_and(|part| part.given.is_member());
+    let invited_by = match is_invited {
+        true => invited_by(look, me, chat.id)?,
+        false => None,
+    };
+    Ok(RosterView { chat: chat.called(), name: chat.name.clone(), space, members, invited_by })
+}
+
+/// Who invited somebody last, as far as they were told of it lately.
+fn invited_by(look: &impl Look, me: AccountNo, chat: ChatId) -> Result<Option<Name>, StoreError> {
+    let range = Range {
+        after: MessageId(0),
+        before: MessageId::END,
+        since: None,
+        count: HISTORY_COUNT_MAX,
+        take: Take::Last,
+    };
+    let (records, _) = look.messages(ChatId::own(me), &range)?;
+    let by = records.iter().rev().find_map(|record| {
+        let extra = record.extra.as_deref()?;
+        let act = extra.notice.map(|notice| notice.act);
+        let is_it = extra.place == Some(chat) && act == Some(Act::Invited);
+        extra.person.filter(|_| is_it)
+    });
+    by.map(|by| chat::name(look, by)).transpose()
+}
