@@ -46,6 +46,26 @@ pub struct Config {
     pub password: Password,
     pub history: History,
     pub admin: Admin,
+    pub tags: Tags,
+    /// Accounts that may stop the server from this machine, by login.
+    pub operators: Vec<String>,
+}
+
+/// The numbers protocol.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tags {
+    pub directory: Directory,
+}
+
+/// Whom a client is shown unasked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Directory {
+    #[default]
+    Everyone,
+    /// Those whom its user keeps, writes with and shares groups with.
+    Contacts,
 }
 
 /// One door each; an empty string turns it off.
@@ -127,6 +147,8 @@ impl Default for Config {
             password: Password::default(),
             history: History::default(),
             admin: Admin::default(),
+            tags: Tags::default(),
+            operators: Vec::new(),
         }
     }
 }
@@ -254,7 +276,7 @@ impl Config {
                 tcp: free(),
                 http: free(),
                 line: free(),
-                tags: off(),
+                tags: free(),
                 files: off(),
                 tinode: off(),
             },

@@ -82,10 +82,12 @@ pub enum Carrier {
     Http,
     WebSocket,
     Line,
+    Tags,
 }
 
 impl Carrier {
-    pub const ALL: [Carrier; 4] = [Carrier::Tcp, Carrier::Http, Carrier::WebSocket, Carrier::Line];
+    pub const ALL: [Carrier; 5] =
+        [Carrier::Tcp, Carrier::Http, Carrier::WebSocket, Carrier::Line, Carrier::Tags];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -93,6 +95,7 @@ impl Carrier {
             Carrier::Http => "http",
             Carrier::WebSocket => "websocket",
             Carrier::Line => "line",
+            Carrier::Tags => "tags",
         }
     }
 }

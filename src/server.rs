@@ -32,6 +32,7 @@ pub struct Doors {
     pub tcp: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
     pub line: Option<SocketAddr>,
+    pub tags: Option<SocketAddr>,
     /// The pin of the certificate (`end-cert=` of an address) when TLS is on.
     pub pin: Option<String>,
 }
@@ -75,6 +76,7 @@ impl Server {
             tcp: net.tcp_address(),
             http: net.http_address(),
             line: net.line_address(),
+            tags: net.tags_address(),
             pin: net.pin(),
         };
         let admin = match manage(&config, &doors, &exchange, reader, metrics, &net) {
@@ -99,6 +101,11 @@ impl Server {
     /// non-zero exit code, for the service manager to start anew.
     pub fn failed(&self) -> smol::channel::Receiver<()> {
         self.engine.ended()
+    }
+
+    /// Hears something when an operator wants the server to stop; [`Server::stop`] does it.
+    pub fn asked_to_stop(&self) -> smol::channel::Receiver<()> {
+        self.exchange.stopping()
     }
 
     /// Takes over what can change while running (see `Config::reloaded`) and reads the certificate

@@ -32,12 +32,16 @@ pub(super) fn run(args: &Serve) -> Done {
         if args.memory_only { Place::Memory } else { Place::Directory(config.data_dir.clone()) };
     let server = Server::start(config.clone(), place).map_err(|e| Failure::Failed(e.0))?;
     say(&greeting(&config, server.doors(), args.memory_only));
-    let failed = server.failed();
+    let (failed, asked) = (server.failed(), server.asked_to_stop());
     let end = loop {
-        match wait(&mut signals, &failed) {
+        match wait(&mut signals, &failed, &asked) {
             Woken::Signal(Signal::Hup) => reload(&server, &config, args),
             Woken::Signal(signal) => {
                 info!("stopping on {signal:?}");
+                break Ok(());
+            }
+            Woken::Asked => {
+                info!("stopping because an operator wants it");
                 break Ok(());
             }
             Woken::Failed => {
@@ -57,12 +61,13 @@ pub(super) fn run(args: &Serve) -> Done {
 /// What the main thread waits for.
 enum Woken {
     Signal(Signal),
+    Asked,
     Failed,
 }
 
 /// Without a part in the reactor: it belongs to the carriers' threads, which would otherwise be
 /// woken by way of this one.
-fn wait(signals: &mut Signals, failed: &Receiver<()>) -> Woken {
+fn wait(signals: &mut Signals, failed: &Receiver<()>, asked: &Receiver<()>) -> Woken {
     let signal = async {
         loop {
             match signals.next().await {
@@ -77,7 +82,14 @@ fn wait(signals: &mut Signals, failed: &Receiver<()>) -> Woken {
         let _ = failed.recv().await;
         Woken::Failed
     };
-    smol::future::block_on(smol::future::or(signal, failure))
+    let asking = async {
+        match asked.recv().await {
+            Ok(()) => Woken::Asked,
+            // Whoever could ask is gone, which is told in another way.
+            Err(_) => smol::future::pending().await,
+        }
+    };
+    smol::future::block_on(smol::future::or(signal, smol::future::or(asking, failure)))
 }
 
 /// Whoever asks twice does not want to wait.
@@ -120,7 +132,8 @@ fn reload(server: &Server, started: &Config, args: &Serve) {
 }
 
 fn warn_of(config: &Config) {
-    let open = [&config.listen.tcp, &config.listen.http, &config.listen.line]
+    let listen = &config.listen;
+    let open = [&listen.tcp, &listen.http, &listen.line, &listen.tags]
         .into_iter()
         .filter_map(|text| text.parse::<SocketAddr>().ok())
         .find(|address| !address.ip().is_loopback());
@@ -179,6 +192,11 @@ fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
         let tls = if doors.pin.is_some() { " (TLS)" } else { "" };
         text.push_str(&format!("  line       {at}{tls}\n"));
     }
+    if let Some(tags) = doors.tags {
+        let at = shown(tags, &config.server_name);
+        let tls = if doors.pin.is_some() { " (TLS)" } else { "" };
+        text.push_str(&format!("  tags       {at}{tls}\n"));
+    }
     if config.has_admin() {
         text.push_str(&format!("  admin      {}\n", config.admin_socket().display()));
     }
@@ -212,6 +230,7 @@ mod tests {
             tcp: tcp.parse().ok(),
             http: http.parse().ok(),
             line: "127.0.0.1:3216".parse().ok(),
+            tags: "127.0.0.1:3219".parse().ok(),
             pin: pin.map(str::to_owned),
         }
     }
@@ -226,6 +245,7 @@ mod tests {
             "  HTTP       http://127.0.0.1:3218\n",
             "ws://127.0.0.1:3218/v5/ws",
             "  line       127.0.0.1:3216\n",
+            "  tags       127.0.0.1:3219\n",
             "curl -d '{}' http://127.0.0.1:3218/v5/HELLO\n",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::error::Fault;
 use super::{Config, TlsMode};
-use crate::domain::id::Address;
+use crate::domain::id::{Address, Login};
 use crate::limits::{Budget, INSTRUCTIONS_BYTES_MAX};
 
 /// `sun_path` holds 108 bytes with the zero at its end.
@@ -75,6 +75,12 @@ fn names(config: &Config) -> Result<(), Fault> {
             ));
         }
     }
+    for login in &config.operators {
+        if !Login::parse(login).is_ok_and(|parsed| parsed.as_str() == login) {
+            let problem = format!("{login:?} is no login; expected one such as \"alice\"");
+            return Err(fault("operators", problem));
+        }
+    }
     for origin in &config.http.origins {
         if !is_origin(origin) {
             return Err(fault(
@@ -134,8 +140,10 @@ fn doors(config: &Config) -> Result<(), Fault> {
             return Err(fault(key, format!("{text} is taken by {other}; expected another port")));
         }
     }
-    if listen.tcp.is_empty() && listen.http.is_empty() && listen.line.is_empty() {
-        let problem = "tcp, http and line are turned off, and no other door is served yet".into();
+    let served = [&listen.tcp, &listen.http, &listen.line, &listen.tags];
+    if served.iter().all(|door| door.is_empty()) {
+        let problem =
+            "tcp, http, line and tags are turned off, and no other door is served yet".into();
         return Err(fault("listen.tcp", problem));
     }
     Ok(())

@@ -97,7 +97,10 @@ fn values_that_cannot_work_are_refused() {
         ("memory = \"M\"", "is no size"),
         ("memory = \"16M\"", "16M is too little"),
         ("[listen]\ntcp = \"127.0.0.1:4000\"\nhttp = \"127.0.0.1:4000\"", "line 3: listen.http: "),
-        ("[listen]\ntcp = \"\"\nhttp = \"\"\nline = \"\"", "tcp, http and line are turned off"),
+        (
+            "[listen]\ntcp = \"\"\nhttp = \"\"\nline = \"\"\ntags = \"\"",
+            "line and tags are turned off",
+        ),
         ("[tls]\nmode = \"files\"", "tls.cert: it is empty"),
         ("[tls]\nmode = \"files\"\ncert = \"/no/such\"", "line 3: tls.cert: /no/such cannot be"),
         ("[tls]\ncert = \"a.pem\"", "only used with tls.mode = \"files\""),

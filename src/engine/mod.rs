@@ -96,6 +96,8 @@ struct Core {
     here: Arc<Here>,
     /// The order of the last thing that happened.
     order: AtomicU64,
+    /// An operator wants the server to stop.
+    stopping: (smol::channel::Sender<()>, smol::channel::Receiver<()>),
 }
 
 /// Starts the engine's thread on an open store.
@@ -125,6 +127,7 @@ pub fn start(
         metrics,
         mail: Arc::new(Pool::new(mail_bytes)),
         order: AtomicU64::new(0),
+        stopping: smol::channel::bounded(1),
     });
     core.look_at_secrets();
     let (tell_end, ended) = smol::channel::bounded(1);
@@ -234,6 +237,11 @@ impl Exchange {
                 let changed = Box::pin(self.change_password(peer, actor, old, new)).await;
                 (answer.reply, answer.order) = (changed.reply, changed.order);
             }
+            What::ChangeLogin { password, login } => {
+                let changed = Box::pin(self.change_login(peer, actor, password, login)).await;
+                (answer.reply, answer.order) = (changed.reply, changed.order);
+            }
+            What::Stop => answer.reply = self.stop(peer, actor),
             // What is not looked at cannot show.
             What::Challenge { login: _ } => {
                 let told = self.tell(Actor::Nobody, Command::Challenge).await;
@@ -417,24 +425,68 @@ impl Exchange {
         new: Vec<u8>,
     ) -> Told {
         let refused = |refusal| Told { reply: Err(refusal), seat: None, order: 0 };
-        let Actor::Session { account, .. } = actor else { return refused(Refusal::NoSession) };
-        let config = self.core.config();
-        if let Some(password) = old {
-            let row = match self.core.reader.read(|snapshot| snapshot.account(account)) {
-                Ok(row) => row,
-                Err(error) => return refused(unreadable(&error)),
-            };
-            let login = row.map(|row| row.address.login);
-            let credentials = Credentials { login, password };
-            let proof = self.core.auth.prove(credentials, peer, &config, &self.core.reader).await;
-            if let Err(refusal) = proof {
-                return refused(refusal);
-            }
+        if let Err(refusal) = self.prove_again(peer, actor, old).await {
+            return refused(refusal);
         }
+        let config = self.core.config();
         match self.core.auth.hash(new, &config).await {
             Ok(verifier) => self.tell(actor, Command::ChangePassword { verifier }).await,
             Err(refusal) => refused(refusal),
         }
+    }
+
+    async fn change_login(
+        &self,
+        peer: IpAddr,
+        actor: Actor,
+        password: Option<Vec<u8>>,
+        login: Login,
+    ) -> Told {
+        match self.prove_again(peer, actor, password).await {
+            Ok(()) => self.tell(actor, Command::ChangeLogin { login }).await,
+            Err(refusal) => Told { reply: Err(refusal), seat: None, order: 0 },
+        }
+    }
+
+    /// Whether the one who says it knows the account's password, where one is given.
+    async fn prove_again(
+        &self,
+        peer: IpAddr,
+        actor: Actor,
+        password: Option<Vec<u8>>,
+    ) -> Result<(), Refusal> {
+        let Actor::Session { account, .. } = actor else { return Err(Refusal::NoSession) };
+        let Some(password) = password else { return Ok(()) };
+        let login = self.login_of(account)?;
+        let config = self.core.config();
+        let credentials = Credentials { login, password };
+        let proved = self.core.auth.prove(credentials, peer, &config, &self.core.reader).await;
+        proved.map(drop)
+    }
+
+    fn login_of(&self, account: AccountNo) -> Result<Option<Login>, Refusal> {
+        match self.core.reader.read(|snapshot| snapshot.account(account)) {
+            Ok(row) => Ok(row.map(|row| row.address.login)),
+            Err(error) => Err(unreadable(&error)),
+        }
+    }
+
+    fn stop(&self, peer: IpAddr, actor: Actor) -> Result<Reply, Refusal> {
+        let Actor::Session { account, .. } = actor else { return Err(Refusal::NoSession) };
+        let login = self.login_of(account)?;
+        let config = self.core.config();
+        let may = |login: Login| config.operators.iter().any(|name| *name == login.as_str());
+        if !peer.is_loopback() || !login.is_some_and(may) {
+            return Err(Refusal::NotAllowed);
+        }
+        // Once is enough.
+        let _ = self.core.stopping.0.try_send(());
+        Ok(Reply::Done)
+    }
+
+    /// Hears something when an operator wants the server to stop.
+    pub fn stopping(&self) -> smol::channel::Receiver<()> {
+        self.core.stopping.1.clone()
     }
 
     fn admit(&self, peer: IpAddr, account: Option<AccountNo>, weight: u32) -> Result<(), Refusal> {
@@ -449,7 +501,9 @@ impl Exchange {
 /// As how many requests one counts: what goes through every account holds the engine up.
 fn weight(what: &What) -> u32 {
     match what {
-        What::Command(Command::UpdateProfile(_)) => PROFILE_UPDATE_WEIGHT,
+        What::Command(Command::UpdateProfile(_)) | What::ChangeLogin { .. } => {
+            PROFILE_UPDATE_WEIGHT
+        }
         _ => 1,
     }
 }

@@ -63,6 +63,7 @@ pub struct Net {
     tcp: Option<SocketAddr>,
     http: Option<SocketAddr>,
     line: Option<SocketAddr>,
+    tags: Option<SocketAddr>,
     /// Dropping it ends the threads.
     running: Sender<()>,
     ended: mpsc::Receiver<()>,
@@ -75,6 +76,7 @@ impl fmt::Debug for Net {
             .field("tcp", &self.tcp)
             .field("http", &self.http)
             .field("line", &self.line)
+            .field("tags", &self.tags)
             .finish()
     }
 }
@@ -123,8 +125,9 @@ impl Net {
         let tcp = door("listen.tcp", &config.listen.tcp)?;
         let http = door("listen.http", &config.listen.http)?;
         let line = door("listen.line", &config.listen.line)?;
+        let tags = door("listen.tags", &config.listen.tags)?;
         let (tcp_address, http_address) = (address(&tcp), address(&http));
-        let line_address = address(&line);
+        let (line_address, tags_address) = (address(&line), address(&tags));
 
         let present = host.present.clone();
         let executor = Arc::new(Executor::new());
@@ -148,7 +151,8 @@ impl Net {
                 })
                 .map_err(|error| format!("a thread for connections did not start: {error}"))?;
         }
-        let mut tasks: Vec<_> = [(Door::Tcp, tcp), (Door::Http, http), (Door::Line, line)]
+        let doors = [(Door::Tcp, tcp), (Door::Http, http), (Door::Line, line), (Door::Tags, tags)];
+        let mut tasks: Vec<_> = doors
             .into_iter()
             .filter_map(|(door, listener)| listener.map(|listener| (door, listener)))
             .map(|(door, listener)| {
@@ -166,6 +170,7 @@ impl Net {
             tcp: tcp_address,
             http: http_address,
             line: line_address,
+            tags: tags_address,
             running,
             ended,
             threads,
@@ -183,6 +188,10 @@ impl Net {
 
     pub fn line_address(&self) -> Option<SocketAddr> {
         self.line
+    }
+
+    pub fn tags_address(&self) -> Option<SocketAddr> {
+        self.tags
     }
 
     /// The pin of the certificate; `None` without TLS.

@@ -9,8 +9,10 @@ pub mod buffer;
 pub mod http;
 pub mod json;
 pub mod line;
+mod lines;
 pub mod msim2;
 mod said;
+pub mod tags;
 pub mod tinode;
 pub mod ws;
 
@@ -108,6 +110,12 @@ pub trait Dialogue {
     fn last_words(&mut self) -> Option<Ask> {
         None
     }
+
+    /// Called while everything said is on its way and no packet is there: what it has to say or to
+    /// ask by itself. It is called again until it says and asks nothing.
+    fn on_idle(&mut self, _out: &mut Vec<Self::Packet>) -> Next {
+        Next::Listen
+    }
 }
 
 /// What the driver does after a packet, or after the answer to what it asked.
@@ -150,6 +158,11 @@ pub enum What {
         old: Option<Vec<u8>>,
         new: Vec<u8>,
     },
+    /// Another login for the session's account; where `password` is given, it has to be right.
+    ChangeLogin {
+        password: Option<Vec<u8>>,
+        login: Login,
+    },
     /// A salt for [`What::LogInByChallenge`]: the same form at the same cost for every login,
     /// whether anybody has it or not. Answered with `Reply::Challenge`.
     Challenge {
@@ -164,6 +177,8 @@ pub enum What {
     },
     /// Nothing is asked: the packet only names its session. Answered with `Reply::Done`.
     Attach,
+    /// Ends the server in order: for an operator's session on this machine.
+    Stop,
 }
 
 impl std::fmt::Debug for What {
@@ -174,10 +189,12 @@ impl std::fmt::Debug for What {
             What::LogIn(credentials) => write!(f, "LogIn({credentials:?})"),
             What::Register { credentials, .. } => write!(f, "Register({credentials:?}, ..)"),
             What::ChangePassword { .. } => f.write_str("ChangePassword(..)"),
+            What::ChangeLogin { login, .. } => write!(f, "ChangeLogin({login:?}, ..)"),
             What::Challenge { login } => write!(f, "Challenge({login:?})"),
             // With the salt, passwords could be tried against the hash.
             What::LogInByChallenge { login, .. } => write!(f, "LogInByChallenge({login:?}, ..)"),
             What::Attach => f.write_str("Attach"),
+            What::Stop => f.write_str("Stop"),
         }
     }
 }

@@ -180,6 +180,17 @@ where
             if !self.out.is_empty() {
                 self.send().await?;
             }
+            let goes_on = match self.idle() {
+                Step::Idle => false,
+                Step::Said => true,
+                Step::Ask(ask) => {
+                    if let Some(why) = Box::pin(self.ask(ask)).await? {
+                        return Ok(End::Farewell(why));
+                    }
+                    true
+                }
+                Step::End(end) => return Ok(end),
+            };
             turns = turns.wrapping_add(1);
             if turns.is_multiple_of(TURNS) {
                 yield_now().await;
@@ -188,7 +199,16 @@ where
                 return Ok(End::Farewell(Farewell::GoingAway));
             }
             self.alarm.set([self.nameless, self.unfinished, self.beat].into_iter().flatten().min());
-            match poll_fn(|cx| self.poll_wake(cx)).await? {
+            let mut waking = poll_fn(|cx| self.poll_wake(cx));
+            let wake = match goes_on {
+                // Only a look: what it has begun by itself keeps nothing else waiting.
+                true => match poll_once(waking).await {
+                    Some(wake) => wake?,
+                    None => continue,
+                },
+                false => (&mut waking).await?,
+            };
+            match wake {
                 Wake::Bytes => {}
                 Wake::Closed => return Ok(End::Gone),
                 Wake::Mail(place, mail) => {
@@ -220,6 +240,19 @@ where
         self.encode();
         match next {
             Next::Listen => Step::Said,
+            Next::Ask(ask) => Step::Ask(Box::new(ask)),
+            Next::HangUp(why) => Step::End(End::Farewell(why)),
+        }
+    }
+
+    /// What the dialogue does by itself while nothing else is to do.
+    fn idle(&mut self) -> Step<C::Packet> {
+        let next = self.dialogue.on_idle(&mut self.said);
+        let says = !self.said.is_empty();
+        self.encode();
+        match next {
+            Next::Listen if says => Step::Said,
+            Next::Listen => Step::Idle,
             Next::Ask(ask) => Step::Ask(Box::new(ask)),
             Next::HangUp(why) => Step::End(End::Farewell(why)),
         }
