@@ -268,10 +268,11 @@ mod tests {
             let (login, verifier) = (login("alice"), verifier("v"));
             world.apply(
                 Actor::Nobody,
-                Command::Register { login, verifier, invite: None, envelope: None },
+                Command::Register { login, verifier, invite: None, envelope: None, start: None },
             )
         };
-        assert!(matches!(register(&mut world).reply, Ok(Reply::Done)));
+        let Ok(Reply::Registered { who, created }) = register(&mut world).reply else { panic!() };
+        assert_eq!((&*who, created), ("alice@im.test", world.now));
         let account = account_of(&world, "alice");
         assert_eq!((account.no, account.created), (AccountNo(1), world.now));
         assert_eq!(refused(&register(&mut world)), Refusal::LoginTaken);
@@ -288,7 +289,8 @@ mod tests {
         world.registration = Registration::Closed;
         for name in ["alice", "bob"] {
             let (login, verifier) = (login(name), verifier("v"));
-            let command = Command::Register { login, verifier, invite: None, envelope: None };
+            let command =
+                Command::Register { login, verifier, invite: None, envelope: None, start: None };
             let refusal = refused(&world.apply(Actor::Nobody, command));
             assert_eq!(refusal, Refusal::RegistrationClosed);
         }

@@ -187,15 +187,16 @@ pub(in crate::domain) fn chats(
     Ok(Reply::Chats { chats, more: all.len() > 0 })
 }
 
-/// The newest `count` unread messages over all chats, ascending.
+/// The newest `count` unread messages over all chats, ascending: those that are counted as unread.
 pub(in crate::domain) fn unread(tx: &mut Tx<'_>, me: &Caller, count: u32) -> Result<Reply, Fault> {
     let mut strands = Vec::new();
     for readable in readables(tx, me.account)? {
         let chat = readable.chat;
         let mine = tx.member(me.account, chat)?.unwrap_or_default();
-        if unread_count(&readable, &mine) > 0 {
+        let unread = unread_count(&readable, &mine);
+        if unread > 0 {
             let end = MessageId(readable.head.id.0.saturating_add(1));
-            strands.push(readable.strand(mine.read.id, end));
+            strands.push(readable.strand(mine.read.id, end).of_places(unread));
         }
     }
     let count = count.min(UNREAD_COUNT_MAX);
@@ -294,7 +295,7 @@ pub(in crate::domain) fn advanced(member: &Member, delivered: Mark, read: Mark) 
     Member { read, delivered: member.delivered.max(delivered).max(read), ..*member }
 }
 
-/// What is gone for everybody is not unread; the record that says so is.
+/// What is gone for everybody is not unread, nor is anything that has no place.
 fn unread_count(readable: &Readable, mine: &Member) -> u32 {
     if is_notes(readable.chat) {
         return 0;
@@ -320,9 +321,12 @@ pub(in crate::domain) fn last_message(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::domain::testing::{World, ids};
-    use crate::domain::words::{Command, Query, Whom};
+    use crate::domain::id::Timestamp;
+    use crate::domain::testing::{World, address, ids};
+    use crate::domain::words::{Command, Kind, Query, Whom};
 
     #[test]
     fn chats_come_newest_first_in_pages() {
@@ -396,7 +400,8 @@ mod tests {
         // What came after the clearing, whose record has no place; before it all of each chat.
         let unread: Vec<_> = world.chats(bob).iter().map(|chat| chat.unread).collect();
         assert_eq!(unread, [1, 1]);
-        assert_eq!(world.unread(bob).len(), 4);
+        let listed: Vec<_> = world.unread(bob).iter().map(|m| m.text.to_string()).collect();
+        assert_eq!(listed, ["four", "four"]);
     }
 
     #[test]
@@ -444,6 +449,42 @@ mod tests {
         assert_eq!(unread(&mut world, 200), (vec![all[6], all[9]], false));
         let sum: u32 = world.chats(alice).iter().map(|c| c.unread).sum();
         assert_eq!(sum, 2);
+    }
+
+    #[test]
+    fn what_is_listed_as_unread_is_what_is_counted() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        world.group_of("garden", &[alice, bob]);
+        // Runs shorter and longer than what is read at a time, and one at the end.
+        let mut sent = Vec::new();
+        for run in [0, 1, 2, 150, 0, 70, 3] {
+            sent.push(world.sent(alice, "garden", "x").0);
+            world.force(|tx| {
+                let chat = tx.chat_by_address(&address("garden"))?.expect("it was made");
+                for _ in 0..run {
+                    let (now, text) = (Timestamp(1), Arc::from("Garden"));
+                    tx.append(chat, alice.account, now, Kind::Renamed, &text, None)?;
+                }
+                Ok(())
+            });
+        }
+        // Another chat between them, which takes turns with it.
+        sent.push(world.sent(alice, "bob", "x").0);
+        assert_eq!(world.chats(bob).iter().map(|chat| chat.unread).sum::<u32>(), 8);
+        for count in 1..10 {
+            let listed = world.ask(bob, Command::Unread { count }).reply;
+            let Ok(Reply::Messages { messages, more }) = listed else { panic!("{listed:?}") };
+            assert_eq!(ids(&messages), sent[sent.len().saturating_sub(count as usize)..]);
+            assert_eq!(more, count < 8, "{count}");
+        }
+        // A mark at a record reads what lies before it.
+        world.mark_read(bob, None, MessageId(sent[3] + 100));
+        assert_eq!(ids(&world.unread(bob)), sent[4..]);
+        // All is read where only such records are left.
+        world.mark_read(bob, None, MessageId(sent[6]));
+        world.mark_read(bob, None, MessageId(sent[7]));
+        assert_eq!(world.chats(bob).iter().map(|chat| chat.unread).sum::<u32>(), 0);
+        assert!(world.unread(bob).is_empty());
     }
 
     #[test]

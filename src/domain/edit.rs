@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn clear(world: &mut World, me: Me, chat: &str, whom: Whom) -> Outcome {
-        world.ask(me, Command::Clear { chat: address(chat), whom })
+        world.ask(me, Command::Clear { chat: address(chat), whom, till: None })
     }
 
     fn record(outcome: &Outcome) -> MessageId {
@@ -294,7 +294,7 @@ mod tests {
         edit(&mut world, alice, "bob", secret, "another secret");
         let outcome = delete(&mut world, bob, "alice", secret, Whom::All);
         let record = record(&outcome);
-        assert_eq!(outcome.news.len(), 5, "both sides, and that bob has read");
+        assert_eq!(outcome.news.len(), 6, "both sides, and that bob has read");
         for me in [alice, bob] {
             let seen = rewound(&world, me, MessageId(0));
             assert_eq!(seen.last().unwrap().id, record);
@@ -383,11 +383,13 @@ mod tests {
         let outcome = world.clear(bob, "alice", Whom::Me);
         let heard = heard_by(&outcome, alice.account, None);
         let user: crate::domain::name::Name = "bob@im.test".into();
-        assert_eq!(*heard[0], Event::ReadTill { chat: user.clone(), id: last, user });
+        let mark = Some(Mark { id: last, seq: Seq(1) });
+        let marked = Event::Marked { chat: user.clone(), user, read: mark, delivered: mark };
+        assert_eq!(*heard[0], marked);
         assert_eq!(*heard[1], Event::ChatsChanged(world.chats(alice)));
         assert_eq!(world.chats(alice)[0].read, last);
-        // My other devices hear the mark and the record, while the chat is still there.
-        assert_eq!(heard_by(&outcome, bob.account, Some(bob.key)).len(), 2);
+        // My other devices hear the mark, in two ways, and the record, while the chat is still there.
+        assert_eq!(heard_by(&outcome, bob.account, Some(bob.key)).len(), 3);
     }
 
     #[test]

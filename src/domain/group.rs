@@ -524,6 +524,7 @@ mod tests {
             space: space.map(address),
             open: Some(true),
             default_access: None,
+            card: "".into(),
         })
     }
 
@@ -538,7 +539,7 @@ mod tests {
         assert!(world.ask(alice, kick).reply.is_ok());
         // Even declined it stays: coming back would be more than this.
         let access = Access::parse("R");
-        let invite = Command::Invite { chat: address("field"), who, access };
+        let invite = Command::Invite { chat: address("field"), who, access, note: "".into() };
         assert!(world.ask(carol, invite).reply.is_ok());
         assert!(world.ask(bob, Command::Leave { chat: address("field") }).reply.is_ok());
         assert!(world.ask(bob, draft("shed", false, None)).reply.is_ok());

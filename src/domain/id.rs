@@ -30,7 +30,8 @@ id! {
     MessageId(u64)
 }
 id! {
-    /// A message's place in its chat: from 1 without gaps. 0 stands for "before the first".
+    /// A message's place in its chat: from 1 without gaps. 0 stands for "before the first". What
+    /// only tells of the chat has no place of its own, and shares that of what came before it.
     Seq(u32)
 }
 id! {

@@ -96,6 +96,7 @@ mod tests {
             verifier: verifier("v"),
             invite,
             envelope: None,
+            start: None,
         };
         world.apply(Actor::Nobody, command)
     }

@@ -294,7 +294,7 @@ mod tests {
         let second = world.sent(alice, "bob", "two");
         let outcome = world.mark_read(bob, Some("alice"), first);
         assert!(matches!(outcome.reply, Ok(Reply::Done)));
-        assert_eq!(outcome.news.len(), 3);
+        assert_eq!(outcome.news.len(), 4);
         let bobs: Name = "bob@im.test".into();
         let theirs = ChatView {
             chat: bobs.clone(),
@@ -306,7 +306,9 @@ mod tests {
             group: None,
         };
         let heard = heard_by(&outcome, alice.account, None);
-        assert_eq!(*heard[0], Event::ReadTill { chat: bobs.clone(), id: first, user: bobs });
+        let mark = Some(Mark { id: first, seq: Seq(1) });
+        let marked = Event::Marked { chat: bobs.clone(), user: bobs, read: mark, delivered: mark };
+        assert_eq!(*heard[0], marked);
         assert_eq!(*heard[1], Event::ChatsChanged(vec![theirs]));
         let mine = ChatView {
             chat: "alice@im.test".into(),
@@ -318,7 +320,9 @@ mod tests {
             group: None,
         };
         let heard = heard_by(&outcome, bob.account, Some(bob.key));
-        assert_eq!(*heard[0], Event::ChatsChanged(vec![mine]));
+        let chat = mine.chat.clone();
+        assert_eq!(*heard[0], Event::MyMarks { chat, read: mark, delivered: mark });
+        assert_eq!(*heard[1], Event::ChatsChanged(vec![mine]));
     }
 
     #[test]
@@ -326,9 +330,14 @@ mod tests {
         let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
         let id = world.sent(alice, "bob", "one");
         let outcome = world.mark_delivered(bob, None, id);
-        assert_eq!(outcome.news.len(), 2);
-        let changed = |news: &News| matches!(&**news.event, Event::ChatsChanged(_));
-        assert!(outcome.news.iter().all(changed));
+        let (user, mark): (Name, _) = ("bob@im.test".into(), Some(Mark { id, seq: Seq(1) }));
+        let chat = user.clone();
+        let marked = Event::Marked { chat, user, read: None, delivered: mark };
+        let heard = heard_by(&outcome, alice.account, None);
+        assert_eq!((&**heard[0], heard.len()), (&marked, 2));
+        let mine = Event::MyMarks { chat: "alice@im.test".into(), read: None, delivered: mark };
+        let heard = heard_by(&outcome, bob.account, Some(bob.key));
+        assert_eq!((&**heard[0], heard.len()), (&mine, 2));
         let chat = &world.chats(alice)[0];
         assert_eq!((chat.delivered, chat.read), (id, MessageId(0)));
         assert_eq!(world.chats(bob)[0].unread, 1);
@@ -377,7 +386,7 @@ mod tests {
         world.clear(bob, "alice", Whom::Me);
         let outcome = world.mark_read(alice, None, first);
         assert!(heard_by(&outcome, bob.account, None).is_empty(), "{outcome:?}");
-        assert_eq!(heard_by(&outcome, alice.account, Some(alice.key)).len(), 1);
+        assert_eq!(heard_by(&outcome, alice.account, Some(alice.key)).len(), 2);
 
         world.group_of("garden", &[alice, bob, carol]);
         world.give(alice, "garden", "carol", "W");
@@ -456,7 +465,7 @@ mod tests {
             let read = world.mark_read(bob, Some("garden"), id);
             let typing = Command::Typing { chat: address("garden"), on: true };
             let typing = world.ask(bob, typing);
-            let is_read = |news: &News| matches!(**news.event, Event::ReadTill { .. });
+            let is_read = |news: &News| matches!(**news.event, Event::Marked { read: Some(_), .. });
             (read.news.iter().any(is_read), !typing.news.is_empty())
         };
         assert_eq!(told(&mut world), (true, true));

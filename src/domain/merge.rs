@@ -29,6 +29,8 @@ pub(in crate::domain) struct Strand {
     since: Option<Timestamp>,
     /// How many messages in a row this chat is expected to give.
     run: u32,
+    /// So many that have a place are still to come, and nothing else; `None`: all there is.
+    places: Option<u32>,
     /// Once it is needed.
     window: Option<Window>,
 }
@@ -41,11 +43,36 @@ impl Strand {
         before: MessageId,
     ) -> Strand {
         let after = after.max(horizon);
-        Strand { chat, horizon, after, before, since: None, run: 1, window: None }
+        Strand { chat, horizon, after, before, since: None, run: 1, places: None, window: None }
     }
 
     pub(in crate::domain) fn since(self, since: Option<Timestamp>) -> Strand {
         Strand { since, ..self }
+    }
+
+    /// Only the messages that have a place, of which so many lie in it: once they are given, nothing
+    /// is left to come.
+    pub(in crate::domain) fn of_places(self, places: u32) -> Strand {
+        Strand { places: Some(places), ..self }
+    }
+
+    /// Whether a message of the strand is one that its reader wants, which makes one less to come.
+    fn gives(&mut self, message: &Message) -> bool {
+        let Some(places) = &mut self.places else { return true };
+        let has_place = message.kind.has_place();
+        *places = places.saturating_sub(u32::from(has_place));
+        has_place
+    }
+
+    /// After a run in which nothing had a place: whoever goes back goes on at the message whose
+    /// place the last of them has, however many came after it.
+    fn skip(&mut self, look: &impl Look, take: Take, last: &Message) -> Result<(), StoreError> {
+        if take == Take::Last
+            && let Some(placed) = look.message_at(self.chat, last.seq)?
+        {
+            self.before = self.before.min(MessageId(placed.0.saturating_add(1)));
+        }
+        Ok(())
     }
 
     /// The nearest id that can come next.
@@ -138,21 +165,29 @@ pub(in crate::domain) fn merge(
         let (messages, more) = strand.read(look, take, wanted.min(RUN_MAX))?;
         let window = strand.window(look, me)?;
         let gone = hidden(look, me, strand.chat, &messages)?;
-        let mut cut = false;
+        let (mut cut, mut is_idle) = (false, true);
         for message in &messages {
             if page.room() == 0 || limit.is_some_and(|limit| rank(message.id) < limit) {
                 strand.wind_to(message.id, take);
                 cut = true;
                 break;
             }
-            let is_gone = gone.binary_search(&message.id).is_ok();
-            page.push(eyes.see(message, &window, is_gone)?);
             strand.wind_past(message.id, take);
+            if strand.gives(message) {
+                let is_gone = gone.binary_search(&message.id).is_ok();
+                page.push(eyes.see(message, &window, is_gone)?);
+                is_idle = false;
+            }
+        }
+        if (is_idle && more && !cut)
+            && let Some(last) = messages.last()
+        {
+            strand.skip(look, take, last)?;
         }
         // Two where chats alternate: the one that comes and the one after it, which says where
         // this chat goes on.
         strand.run = if cut { 2 } else { (strand.run * 2).min(RUN_MAX) };
-        if cut || more {
+        if (cut || more) && strand.places != Some(0) {
             queue.push((rank(strand.next(take)), Reverse(i)));
         }
     }

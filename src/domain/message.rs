@@ -186,7 +186,8 @@ pub(in crate::domain) fn post(
     }
     tell(tx, &message, me, room, unheard, news)?;
     // mSIM 2, decision 9: sending implies having read, and is announced only where that passes a
-    // message of somebody else; all that lies above the read mark is theirs.
+    // message of somebody else; all that lies above the read mark is theirs. What has no place was
+    // nobody's to read.
     if let Some(part) = part
         && part.read.seq < before.seq
         && !chat::is_notes(chat)
@@ -389,6 +390,25 @@ mod tests {
     }
 
     #[test]
+    fn who_writes_after_what_nobody_has_to_read_has_passed_nothing() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        // Alice has made it, and bob has come.
+        world.group_of("garden", &[alice, bob]);
+        let told = |outcome: &Outcome| {
+            let all = outcome.news.iter().map(|news| &**news.event);
+            all.filter(|event| matches!(event, Event::Marked { .. } | Event::ChatsChanged(_)))
+                .count()
+        };
+        assert_eq!(told(&send(&mut world, alice, "garden", "one", "c1")), 0);
+        // Bob passes it, and what is told then is for everybody.
+        let outcome = send(&mut world, bob, "garden", "two", "c2");
+        let heard = heard_by(&outcome, alice.account, None);
+        assert!(matches!(&**heard[1], Event::Marked { user, .. } if &**user == "bob@im.test"));
+        assert!(told(&outcome) > 1);
+        assert_eq!(told(&send(&mut world, bob, "garden", "three", "c3")), 0);
+    }
+
+    #[test]
     fn each_side_hears_a_message_in_its_own_words() {
         let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
         let outcome = send(&mut world, alice, "bob", "hi", "c1");
@@ -551,13 +571,16 @@ mod tests {
         assert_eq!(message(&heard[0]).id, id);
         // The mark that is told is the last message of the other side, not one's own.
         let user: Name = "bob@im.test".into();
-        assert_eq!(*heard[1], Event::ReadTill { chat: user.clone(), id: theirs, user });
+        let Event::Marked { chat, user: who, read, delivered } = &**heard[1] else { panic!() };
+        assert_eq!((chat, who, *read), (&user, &user, Some(Mark { id: theirs, seq: Seq(2) })));
+        assert_eq!(*delivered, Some(Mark { id, seq: Seq(3) }));
         let Event::ChatsChanged(chats) = &**heard[2] else { panic!() };
         assert_eq!(*chats, world.chats(alice));
         assert_eq!((chats[0].unread, chats[0].last, chats[0].read), (1, id, id));
         let heard = heard_by(&outcome, bob.account, Some(bob.key));
-        assert_eq!(heard.len(), 2);
-        assert_eq!(*heard[1], Event::ChatsChanged(world.chats(bob)));
+        assert_eq!(heard.len(), 3);
+        assert!(matches!(**heard[1], Event::MyMarks { .. }));
+        assert_eq!(*heard[2], Event::ChatsChanged(world.chats(bob)));
         assert_eq!(world.chats(bob)[0].unread, 0);
         // Nothing of the other side's is passed: the message is all there is to hear.
         assert_eq!(world.send(bob, "alice", "four").news.len(), 2);

@@ -277,7 +277,7 @@ mod tests {
         world.ask(alice, delete(c, Whom::Me));
         assert!(search(&world, alice, "apple").is_empty());
         assert_eq!(search(&world, bob, "apple"), [c.0]);
-        world.ask(alice, Command::Clear { chat: chat(), whom: Whom::All });
+        world.ask(alice, Command::Clear { chat: chat(), whom: Whom::All, till: None });
         assert!(search(&world, bob, "apple").is_empty() && search(&world, bob, "pear").is_empty());
     }
 

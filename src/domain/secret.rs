@@ -157,6 +157,7 @@ mod tests {
                 verifier: verifier("v"),
                 invite: None,
                 envelope: Some(envelope()),
+                start: None,
             },
         );
         assert!(outcome.reply.is_ok(), "{outcome:?}");
@@ -243,7 +244,7 @@ mod tests {
         let (mut world, [_]) = World::of(["alice"]);
         let (login, verifier) = (login("alice"), verifier("v"));
         let envelope = Some(envelope());
-        let command = Command::Register { login, verifier, invite: None, envelope };
+        let command = Command::Register { login, verifier, invite: None, envelope, start: None };
         assert_eq!(refused(&world.apply(Actor::Nobody, command)), Refusal::LoginTaken);
         assert_eq!(names(&world), []);
     }

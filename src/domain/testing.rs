@@ -117,7 +117,7 @@ impl World {
     pub(in crate::domain) fn log_in(&mut self, login: &str) -> Me {
         let account = self.account(login);
         let outcome = self.try_log_in(account);
-        let Ok(Reply::LoggedIn { session, account }) = outcome.reply else {
+        let Ok(Reply::LoggedIn { session, account, who: _ }) = outcome.reply else {
             panic!("{:?}", outcome.reply)
         };
         Me { account, key: session.key() }
@@ -185,7 +185,7 @@ impl World {
     }
 
     pub(in crate::domain) fn clear(&mut self, me: Me, chat: &str, whom: Whom) -> Outcome {
-        let outcome = self.ask(me, Command::Clear { chat: address(chat), whom });
+        let outcome = self.ask(me, Command::Clear { chat: address(chat), whom, till: None });
         assert!(outcome.reply.is_ok(), "{outcome:?}");
         outcome
     }
@@ -271,6 +271,7 @@ pub(in crate::domain) fn group_draft(name: &str) -> ChatDraft {
         space: None,
         open: None,
         default_access: None,
+        card: "".into(),
     }
 }
 

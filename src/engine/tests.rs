@@ -45,9 +45,9 @@ impl House {
 
     fn register(&self, login: &str) {
         let credentials = credentials(login, "pw");
-        let what = What::Register { credentials, invite: None, sealed: false };
+        let what = What::Register { credentials, invite: None, sealed: false, start: None };
         let answer = self.ask(None, what);
-        assert!(matches!(answer.reply, Ok(Reply::Done)), "{:?}", answer.reply);
+        assert!(matches!(answer.reply, Ok(Reply::Registered { .. })), "{:?}", answer.reply);
     }
 
     fn log_in(&self, login: &str) -> Guest<'_> {

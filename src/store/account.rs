@@ -35,10 +35,11 @@ impl Tx<'_> {
         self.put_name(&account.address.to_string(), Named::Account(account.no))
     }
 
-    /// Makes a random number name something, unless it does already.
+    /// Makes a random number name something, unless it does already. 0 is the number of what was
+    /// made before there were any.
     pub(super) fn put_public(&mut self, id: u64, named: Named) -> Result<(), StoreError> {
         let table = self.tables.public_mut()?;
-        if table.row(id, rows::name)? == Some(named) {
+        if id == 0 || table.row(id, rows::name)? == Some(named) {
             return Ok(());
         }
         table.put(id, rows::NAME_TAGS, |out| rows::put_name(named, out))

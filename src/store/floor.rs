@@ -17,7 +17,8 @@ pub(super) fn of(tables: &impl Shelf, chat: ChatId) -> Result<Option<Mark>, Stor
 }
 
 impl Tx<'_> {
-    /// Everything before `floor` is gone for everybody from now on.
+    /// Everything before `floor` is gone for everybody from now on. Its seq is the first place that
+    /// is left, which may be still to come.
     pub fn put_floor(&mut self, chat: ChatId, floor: Mark) -> Result<(), StoreError> {
         self.begin()?;
         self.state.swept = false;

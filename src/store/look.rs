@@ -237,10 +237,10 @@ impl<B: Books> Look for B {
     fn message_at(&self, chat: ChatId, seq: Seq) -> Result<Option<MessageId>, StoreError> {
         let history = History::of(self, chat)?;
         let low = first_where(&history, |line| line.seq >= seq)?;
-        match first_from(&history, low, |id, line| (id, line.seq))? {
-            Some((id, found)) if found == seq => Ok(Some(id)),
-            Some(_) | None => Ok(None),
-        }
+        // What shares a place comes after the message whose it is, and stays where that is gone.
+        let is_it =
+            |line: &Line<'_>| line.seq == seq && line::kind(line.kind).is_ok_and(Kind::has_place);
+        Ok(first_from(&history, low, |id, line| is_it(line).then_some(id))?.flatten())
     }
 
     fn messages(&self, chat: ChatId, range: &Range) -> Result<(Vec<Message>, bool), StoreError> {

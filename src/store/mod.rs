@@ -502,7 +502,7 @@ pub trait Look {
     fn members_of(&self, chat: ChatId) -> Result<Vec<AccountNo>, StoreError>;
     /// The chats of a space, its general chat first.
     fn chats_in(&self, space: ChatId) -> Result<Vec<ChatId>, StoreError>;
-    /// What lies before it is gone for everybody.
+    /// What lies before it is gone for everybody. Its seq is the first place that is left.
     fn floor(&self, chat: ChatId) -> Result<Option<Mark>, StoreError>;
     /// Which messages between two ids, both exclusive, are gone for this account alone; ascending.
     fn hidden(
@@ -531,7 +531,7 @@ pub trait Look {
     fn agent(&self, who: AccountNo) -> Result<Box<str>, StoreError>;
     fn head(&self, chat: ChatId) -> Result<Head, StoreError>;
     fn message(&self, chat: ChatId, id: MessageId) -> Result<Option<Message>, StoreError>;
-    /// The message at a place in its chat.
+    /// The message at a place in its chat; nothing that only shares the place.
     fn message_at(&self, chat: ChatId, seq: Seq) -> Result<Option<MessageId>, StoreError>;
     /// The messages of a range, ascending, and whether the range holds more than were taken. An
     /// answer ends early with the message whose text passes `ANSWER_BYTES_MAX`.

@@ -482,6 +482,7 @@ mod tests {
             space: Some(ChatId(ChatId::FIRST_GROUP)),
             removed: true,
             created: Timestamp(7),
+            changed: Timestamp(8),
             public_id: u64::MAX,
         };
         assert_eq!(round(|o| put_chat(&chat, o), |f| super::chat(chat.id, f)), chat);

@@ -14,7 +14,7 @@ use crate::store::history::History;
 use crate::store::look::head_of;
 use crate::store::{StoreError, open_or_skip};
 
-/// An author's own last message implies a read mark. Written only once it is so many messages
+/// An author's own last message implies a read mark. Written only once it is so many records
 /// behind the head: half the window, so that it never leaves the window unwritten.
 pub(super) const IMPLIED_MAX: u32 = COOKIE_WINDOW / 2;
 /// What a generation of remembered chats may weigh, in units of four bytes: 1 MiB, the full windows

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use msimd::domain::access::Access;
-use msimd::domain::id::MessageId;
+use msimd::domain::id::{MessageId, Seq};
+use msimd::domain::nouns::Mark;
 use msimd::domain::words::{ChatView, Event, GroupPart, Range, Refusal, Reply, Take};
 
 use super::groups::Group;
@@ -48,6 +49,11 @@ impl Part {
         Access(self.want.0 & self.given.0)
     }
 
+    /// Whether they want more than they are given.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.mode().is_banned() && self.want.without(self.given) != Access::NONE
+    }
+
     pub(super) fn is_in(&self) -> bool {
         self.mode() != Access::BANNED && self.mode() != Access::NONE
     }
@@ -59,6 +65,8 @@ pub(super) fn letter(letter: char) -> Access {
 
 /// How far somebody is: read, received.
 type Marks = (u64, u64);
+/// How far somebody is, and for every reader how far the others are.
+type Standing = (Marks, BTreeMap<u32, Marks>);
 
 impl Model {
     pub(super) fn direct(&self, a: u32, b: u32) -> Option<usize> {
@@ -160,7 +168,7 @@ impl Model {
     fn unread(&self, me: u32, chat: usize) -> Vec<&Record> {
         let (read, _) = self.marks(me, chat);
         let mut unread = self.visible(me, chat);
-        unread.retain(|record| record.id > read && !self.is_notes(chat));
+        unread.retain(|record| record.counts() && record.id > read && !self.is_notes(chat));
         unread
     }
 
@@ -255,8 +263,14 @@ impl Model {
         let after = self.marks(me.no, chat);
         if before != after {
             let read_till = Some(after.0).filter(|read| *read != before.0);
-            self.tell_marks(me, chat, &others, read_till);
+            self.tell_marks(me, chat, &(before, others), read_till);
         }
+    }
+
+    /// A mark at a record.
+    fn mark(&self, chat: usize, id: u64) -> Mark {
+        let seq = self.chats[chat].records.iter().find(|record| record.id == id);
+        Mark { id: MessageId(id), seq: Seq(seq.map_or(0, |record| record.seq)) }
     }
 
     /// Tells of marks that were moved: to those for whom something is another than before.
@@ -264,18 +278,22 @@ impl Model {
         &mut self,
         me: Me,
         chat: usize,
-        before: &BTreeMap<u32, Marks>,
+        (mine, before): &Standing,
         read_till: Option<u64>,
     ) {
         let user = named(self.address(me.no));
         let after = self.others(chat);
+        let moved = |old: u64, new: u64| (new > old).then(|| self.mark(chat, new));
+        let (my_read, my_delivered) = self.marks(me.no, chat);
+        let (my_read, delivered) = (moved(mine.0, my_read), moved(mine.1, my_delivered));
+        let read = read_till.map(|id| self.mark(chat, id));
         for who in self.readers(chat) {
             if who == me.no || !self.is_there(who, chat) {
                 continue;
             }
-            if let Some(id) = read_till {
+            if read.is_some() || delivered.is_some() {
                 let (chat, user) = (named(self.chat_name(who, chat)), user.clone());
-                self.tell(who, None, Event::ReadTill { chat, id: MessageId(id), user });
+                self.tell(who, None, Event::Marked { chat, user, read, delivered });
             }
             if before.get(&who) != after.get(&who) {
                 let view = self.chat_view(who, chat);
@@ -284,13 +302,15 @@ impl Model {
         }
         if self.is_there(me.no, chat) {
             let view = self.chat_view(me.no, chat);
+            let chat = view.chat.clone();
+            self.tell_my_others(me, Event::MyMarks { chat, read: my_read, delivered });
             self.tell_my_others(me, Event::ChatsChanged(vec![view]));
         }
     }
 
     /// For `tell_marks`, before anything moves.
-    pub(super) fn standing(&self, chat: usize) -> BTreeMap<u32, Marks> {
-        self.others(chat)
+    pub(super) fn standing(&self, me: u32, chat: usize) -> Standing {
+        (self.marks(me, chat), self.others(chat))
     }
 
     pub(super) fn part(&self, who: u32, chat: usize) -> Part {

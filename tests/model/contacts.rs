@@ -307,7 +307,8 @@ impl Model {
         let sees = |viewer: &u32| may && *viewer != who && self.shows_presence(who, *viewer);
         assert_eq!(heard, self.numbers().filter(sees).collect::<Vec<_>>(), "of {who}");
         let at = Timestamp(self.person(who).seen.unwrap_or(now).min(now));
-        let event = Event::Presence { who: named(self.address(who)), online, at };
+        let agent = "".into();
+        let event = Event::Presence { who: named(self.address(who)), online, at, agent };
         assert!(news.iter().all(|news| **news.event == event), "{news:?} {event:?}");
     }
 

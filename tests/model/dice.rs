@@ -258,7 +258,7 @@ impl Dice {
             6 => Op::Remove { chat, is_space: self.once_in(3) },
             7..=11 => {
                 let access = self.once_in(2).then(|| self.some_letters());
-                Op::Invite { chat, who, access }
+                Op::Invite { chat, who, access, note: self.some_words(256).unwrap_or_default() }
             }
             12..=17 => Op::Join(chat),
             18 | 19 => Op::Leave(chat),

@@ -169,7 +169,9 @@ impl Model {
             self.post(me, chat, Record { text: name, ..Record::of(Kind::Renamed) });
         }
         for reader in self.readers(chat) {
-            let event = Event::ChatChanged(Box::new(self.facts(chat, None)));
+            let changed_by = Some(named(self.address(me.no)));
+            let facts = ChatInfo { changed_by, ..self.facts(chat, None) };
+            let event = Event::ChatChanged(Box::new(facts));
             self.tell(reader, Some(me.key), event);
         }
         Ok(Reply::Done)
@@ -230,6 +232,7 @@ impl Model {
             public_id: group.public_id,
             online: None,
             last_seen: None,
+            changed_by: None,
         }
     }
 
@@ -262,6 +265,7 @@ impl Model {
             public_id: 0,
             online: self.shows_presence(other, me).then_some(false),
             last_seen: self.seen_by(other, me),
+            changed_by: None,
         })))
     }
 

@@ -2,7 +2,7 @@
 
 use msimd::domain::access::Access;
 use msimd::domain::id::MessageId;
-use msimd::domain::words::{Event, Kind, MemberView, Refusal, Reply};
+use msimd::domain::words::{Act, Event, Kind, MemberView, Refusal, Reply};
 
 use super::chats::{Part, letter};
 use super::naive::{Model, named};
@@ -65,7 +65,7 @@ impl Model {
         me: Me,
         address: &str,
         who: &str,
-        access: Option<Access>,
+        (access, note): (Option<Access>, &str),
     ) -> Result<Reply, Refusal> {
         let chat = self.my_group(me.no, address)?;
         self.needs(me.no, chat, 'S')?;
@@ -92,7 +92,9 @@ impl Model {
             self.has_room_for_a_chat(other)?;
         }
         // It is theirs once they join.
-        self.put_part(other, chat, Part { want: Access::NONE, given: access, ..part });
+        let invited = Part { want: Access::NONE, given: access, ..part };
+        self.put_part(other, chat, invited);
+        self.leave_notice(me, other, (Act::Invited, chat, invited), note);
         let direct = self.open_chat(me.no, who);
         let (place, access) = (Some(chat), Some(access));
         self.post(me, direct, Record { place, access, ..Record::of(Kind::Invited) });
@@ -202,8 +204,12 @@ impl Model {
         }
         let part = self.part(other, chat);
         self.may_give(me.no, chat, part.given, access)?;
-        self.may_come(other, part, Part { given: access, ..part })?;
+        let new = Part { given: access, ..part };
+        self.may_come(other, part, new)?;
         self.settle(me, chat, other, part.want, access);
+        if part.is_waiting() && new.is_in() && !new.is_waiting() {
+            self.leave_notice(me, other, (Act::Admitted, chat, new), "");
+        }
         Ok(Reply::Done)
     }
 

@@ -97,7 +97,11 @@ impl Model {
         outcome: &Outcome,
     ) -> Result<Reply, Refusal> {
         let me = match (op, who) {
-            (Op::Register(login), _) => return self.add_user(login),
+            (Op::Register(login), _) => {
+                self.add_user(login)?;
+                let (who, created) = (named(at_home(login)), Timestamp(self.now));
+                return Ok(Reply::Registered { who, created });
+            }
             (Op::Order(order), Who::Operator) => return self.order(order),
             (Op::Order(_), Who::Nobody | Who::Person(_)) => return Err(Refusal::NotAllowed),
             (_, _) => caller?,
@@ -131,7 +135,7 @@ impl Model {
             Op::Members { chat, after, count } => {
                 self.list_members(me.no, chat, after.as_deref(), *count as usize)
             }
-            Op::Invite { chat, who, access } => self.invite(me, chat, who, *access),
+            Op::Invite { chat, who, access, note } => self.invite(me, chat, who, (*access, note)),
             Op::Join(chat) => self.join(me, chat),
             Op::Leave(chat) => self.leave(me, chat),
             Op::Kick { chat, who, ban } => self.kick(me, chat, who, *ban),
@@ -165,6 +169,9 @@ impl Model {
             Query::Search { text, chat, before, count } => {
                 let chat = chat.as_ref().map(|chat| chat.to_string());
                 return self.check_search(me, text, chat.as_deref(), (before.0, *count), answer);
+            }
+            Query::Page { .. } | Query::Notices { .. } | Query::Name { .. } | Query::Myself => {
+                unreachable!("not asked")
             }
         };
         let mut found = answer.clone().map(tidy_reply);

@@ -8,6 +8,7 @@ use msimd::domain::words::{
     UserView,
 };
 
+use super::chats::letter;
 use super::naive::{Model, at_home, is_at_home, named};
 use super::words::{Key, Me, Order};
 
@@ -205,6 +206,9 @@ impl Model {
         }
         person.changed = now;
         let mine = self.address(me.no);
+        if changed.name.is_some() {
+            self.tell_face(me);
+        }
         let event = Event::ProfileChanged { who: named(&mine), changed: Box::new(changed) };
         self.tell_my_others(me, event.clone());
         // Those who have me in their contacts, and none whom a block lies between.
@@ -217,6 +221,19 @@ impl Model {
             }
         }
         Ok(Reply::Done)
+    }
+
+    /// Those who have a direct chat with me and want to hear of me there see another face.
+    fn tell_face(&mut self, me: Me) {
+        let event = Event::FaceChanged { who: named(self.address(me.no)) };
+        self.tell_my_others(me, event.clone());
+        for other in self.numbers().filter(|other| *other != me.no) {
+            let Some(chat) = self.direct(me.no, other) else { continue };
+            let hears = self.part(other, chat).mode().has(letter('P'));
+            if hears && !self.blocks(me.no, other) && !self.blocks(other, me.no) {
+                self.tell(other, None, event.clone());
+            }
+        }
     }
 
     pub(super) fn look_up_profile(&self, me: u32, who: Option<&str>) -> Result<Reply, Refusal> {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use msimd::domain::access::Access;
 use msimd::domain::id::{MessageId, Seq, Timestamp};
-use msimd::domain::words::{Event, ExtraView, Kind, MessageView, Range, Refusal, Reply, Take};
+use msimd::domain::words::{
+    Act, Event, ExtraView, Kind, MessageView, Notice, Range, Refusal, Reply, Take,
+};
 
 use super::chats::{Chat, Part, letter};
 use super::naive::{Model, is_at_home, named, tidy_reply};
@@ -14,7 +16,7 @@ use super::words::{Letter, Me, bold_spans};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
     pub(super) id: u64,
-    /// The one before it in its chat, and how many there are with it.
+    /// The one before it in its chat, and how many that count there are with it.
     pub(super) previous: u64,
     pub(super) seq: u32,
     pub(super) from: u32,
@@ -29,12 +31,23 @@ pub(super) struct Record {
     pub(super) access: Option<Access>,
     pub(super) edited: u64,
     pub(super) deleted: bool,
+    /// Of a clearing: the last place that went.
+    pub(super) reach: u32,
+    pub(super) notice: Option<Notice>,
 }
 
 impl Record {
     /// One that tells of something.
     pub(super) fn of(kind: Kind) -> Record {
         Record { kind, ..Record::default() }
+    }
+
+    /// Whether it counts: what people write, change and take back, and invite to. Nobody has to
+    /// read what the chat is called and who comes and goes.
+    pub(super) fn counts(&self) -> bool {
+        self.is_message() || {
+            matches!(self.kind, Kind::Edited | Kind::Deleted | Kind::Invited | Kind::Notice)
+        }
     }
 
     pub(super) fn is_message(&self) -> bool {
@@ -138,7 +151,7 @@ impl Model {
         let record = Record {
             id,
             previous: last.map_or(0, |last| last.id),
-            seq: last.map_or(0, |last| last.seq) + 1,
+            seq: last.map_or(0, |last| last.seq) + u32::from(record.counts()),
             from,
             time: last.map_or(0, |last| last.time).max(self.now),
             ..record
@@ -149,9 +162,11 @@ impl Model {
 
     /// The same, and everybody who reads the chat hears it.
     pub(super) fn post(&mut self, me: Me, chat: usize, record: Record) -> Record {
-        let others = self.standing(chat);
-        let (read, _) = self.marks(me.no, chat);
-        let last = self.chats[chat].records.last().map_or(0, |last| last.id);
+        let before = self.standing(me.no, chat);
+        let (read, _) = before.0;
+        let all = &self.chats[chat].records;
+        let last = all.last().map_or(0, |last| last.id);
+        let passes = all.iter().any(|record| record.counts() && record.id > read);
         let record = self.add(me.no, chat, record);
         if record.kind == Kind::Cleared {
             self.chats[chat].floor = record.id;
@@ -166,21 +181,48 @@ impl Model {
         self.tell_my_others(me, event);
         // Who writes has read; that is told where it passes something of somebody else's.
         let reads = self.readers(chat).contains(&me.no);
-        if read < last && reads && !self.is_notes(chat) {
-            self.tell_marks(me, chat, &others, Some(last));
+        if passes && reads && !self.is_notes(chat) {
+            self.tell_marks(me, chat, &before, Some(last));
         }
         record
     }
 
+    /// What concerns somebody alone.
+    fn own_chain(&mut self, no: u32) -> usize {
+        let is_own = |chat: &Chat| chat.own == Some(no);
+        self.chats.iter().position(is_own).unwrap_or_else(|| {
+            let part = Part { want: Access::DIRECT, given: Access::DIRECT, ..Part::default() };
+            let parts = BTreeMap::from([(no, part)]);
+            self.chats.push(Chat { own: Some(no), parts, ..Chat::default() });
+            self.chats.len() - 1
+        })
+    }
+
+    /// What somebody has done about a part in a chat, in the own chain of who is to know.
+    pub(super) fn leave_notice(
+        &mut self,
+        me: Me,
+        to: u32,
+        (act, chat, part): (Act, usize, Part),
+        note: &str,
+    ) {
+        let own = self.own_chain(to);
+        let record = Record {
+            text: note.into(),
+            person: Some(me.no),
+            place: Some(chat),
+            access: Some(part.want),
+            notice: Some(Notice { act, given: part.given }),
+            ..Record::of(Kind::Notice)
+        };
+        let record = self.add(to, own, record);
+        let event = Event::Message(self.see(to, own, &record));
+        self.tell(to, None, event);
+    }
+
     /// A record for one's own other devices.
     fn note(&mut self, me: Me, record: Record) -> Result<Reply, Refusal> {
-        let is_own = |chat: &Chat| chat.own == Some(me.no);
-        let own = self.chats.iter().position(is_own).unwrap_or_else(|| {
-            let part = Part { want: Access::DIRECT, given: Access::DIRECT, ..Part::default() };
-            let parts = BTreeMap::from([(me.no, part)]);
-            self.chats.push(Chat { own: Some(me.no), parts, ..Chat::default() });
-            self.chats.len() - 1
-        });
+        let own = self.own_chain(me.no);
         let record = self.add(me.no, own, record);
         let event = Event::Message(self.see(me.no, own, &record));
         self.tell_my_others(me, event);
@@ -265,19 +307,24 @@ impl Model {
 
     pub(super) fn clear_for_me(&mut self, me: Me, address: &str) -> Result<Reply, Refusal> {
         let chat = self.my_chat(me.no, address)?;
-        let last = self.chats[chat].records.last().map_or(0, |last| last.id);
+        let (target, reach) = self.end(chat);
         // What is gone is not unread.
-        self.move_marks(me, chat, (last, last));
-        self.chats[chat].parts.get_mut(&me.no).expect("it is theirs").cleared = last;
-        self.note(me, Record { target: last, place: Some(chat), ..Record::of(Kind::Cleared) })
+        self.move_marks(me, chat, (target, target));
+        self.chats[chat].parts.get_mut(&me.no).expect("it is theirs").cleared = target;
+        self.note(me, Record { target, reach, place: Some(chat), ..Record::of(Kind::Cleared) })
     }
 
     pub(super) fn clear_for_all(&mut self, me: Me, address: &str) -> Result<Reply, Refusal> {
         let chat = self.my_chat(me.no, address)?;
         self.needs(me.no, chat, 'D')?;
-        let last = self.chats[chat].records.last().map_or(0, |last| last.id);
-        let record = self.post(me, chat, Record { target: last, ..Record::of(Kind::Cleared) });
+        let (target, reach) = self.end(chat);
+        let record = self.post(me, chat, Record { target, reach, ..Record::of(Kind::Cleared) });
         Ok(recorded(&record))
+    }
+
+    /// The last record of a chat, and its place.
+    fn end(&self, chat: usize) -> (u64, u32) {
+        self.chats[chat].records.last().map_or((0, 0), |last| (last.id, last.seq))
     }
 
     // What somebody sees.
@@ -336,6 +383,8 @@ impl Model {
             mime: (shown.kind == Kind::Blob && !shown.deleted).then(|| "image/png".into()),
             edited: Timestamp(shown.edited),
             deleted: shown.deleted,
+            reach: Seq(record.reach),
+            notice: record.notice,
             private: is_own,
         };
         MessageView {

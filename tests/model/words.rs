@@ -49,7 +49,7 @@ pub(super) enum Op {
     Change { chat: String, facts: Facts },
     Remove { chat: String, is_space: bool },
     Members { chat: String, after: Option<String>, count: u32 },
-    Invite { chat: String, who: String, access: Option<Access> },
+    Invite { chat: String, who: String, access: Option<Access>, note: String },
     Join(String),
     Leave(String),
     Kick { chat: String, who: String, ban: bool },
@@ -164,7 +164,9 @@ pub(super) fn command(op: &Op) -> Command {
         Op::Delete { chat, id, for_all } => {
             Command::Delete { chat: address(chat), id: MessageId(*id), whom: whom(*for_all) }
         }
-        Op::Clear { chat, for_all } => Command::Clear { chat: address(chat), whom: whom(*for_all) },
+        Op::Clear { chat, for_all } => {
+            Command::Clear { chat: address(chat), whom: whom(*for_all), till: None }
+        }
         Op::AddContact(slip) => Command::AddContact(contact(slip)),
         Op::ChangeContact(slip) => Command::ChangeContact(contact(slip)),
         Op::RemoveContact(who) => Command::RemoveContact { who: address(who) },
@@ -190,11 +192,12 @@ pub(super) fn command(op: &Op) -> Command {
             space: plan.space.as_deref().map(address),
             open: plan.open,
             default_access: plan.default,
+            card: "".into(),
         }),
         Op::Change { chat, facts } => {
             let (name, about) = (boxed(&facts.name), boxed(&facts.about));
-            let change =
-                ChatChange { name, about, open: facts.open, default_access: facts.default };
+            let (open, default_access, card) = (facts.open, facts.default, None);
+            let change = ChatChange { name, about, open, default_access, card };
             Command::ChangeChat { chat: address(chat), change }
         }
         Op::Remove { chat, is_space } => {
@@ -204,8 +207,9 @@ pub(super) fn command(op: &Op) -> Command {
             let after = after.as_deref().map(address);
             Command::Members { chat: address(chat), after, count: *count }
         }
-        Op::Invite { chat, who, access } => {
-            Command::Invite { chat: address(chat), who: address(who), access: *access }
+        Op::Invite { chat, who, access, note } => {
+            let (chat, who, note) = (address(chat), address(who), note.as_str().into());
+            Command::Invite { chat, who, access: *access, note }
         }
         Op::Join(chat) => Command::Join { chat: address(chat) },
         Op::Leave(chat) => Command::Leave { chat: address(chat) },
@@ -219,7 +223,7 @@ pub(super) fn command(op: &Op) -> Command {
         Op::LogOut => Command::LogOut,
         Op::Register(name) => {
             let (login, verifier) = (login(name), verifier());
-            Command::Register { login, verifier, invite: None, envelope: None }
+            Command::Register { login, verifier, invite: None, envelope: None, start: None }
         }
         Op::Order(order) => Command::Operator(order_of(order)),
     }

@@ -17,7 +17,7 @@ impl House {
     /// Registers with a password that can be read back.
     fn register_sealed(&self, login: &str) {
         let credentials = credentials(login, "pw");
-        let what = What::Register { credentials, invite: None, sealed: true };
+        let what = What::Register { credentials, invite: None, sealed: true, start: None };
         assert!(self.ask(None, what).reply.is_ok());
     }
 
@@ -244,7 +244,8 @@ fn without_a_good_key_file_nobody_registers_for_challenges() {
     fs::write(home.path().join("secrets.key"), b"no key").expect("it can be written");
     let house = House::at_home(home.path());
     let register = |sealed| {
-        let what = What::Register { credentials: credentials("alice", "pw"), invite: None, sealed };
+        let credentials = credentials("alice", "pw");
+        let what = What::Register { credentials, invite: None, sealed, start: None };
         house.ask(None, what).reply.map(drop)
     };
     assert_eq!(register(true), Err(Refusal::Unavailable));

@@ -137,7 +137,7 @@ fn clear(tx: &mut Tx<'_>, chat: ChatId) -> Result<(), StoreError> {
         }
     }
     let record = tx.append(chat, low, Timestamp(1), Kind::Cleared, &Arc::from(""), None)?;
-    tx.put_floor(chat, mark(&record))
+    tx.put_floor(chat, Mark { seq: Seq(record.seq.0 + 1), ..mark(&record) })
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod changing;
 mod chats;
+mod counting;
 mod cuts;
 mod gone;
 mod groups;
@@ -14,8 +15,8 @@ mod secrets;
 use std::sync::Arc;
 
 use super::*;
-use crate::domain::nouns::Mark;
-use crate::domain::words::Kind;
+use crate::domain::nouns::{Access, AccountState, ChatKind, Mark};
+use crate::domain::words::{Kind, Verifier};
 
 const OPTIONS: Options = Options { cache_bytes: 1 << 20, free_space: 0 };
 const ALICE: AccountNo = AccountNo(1);
@@ -31,6 +32,38 @@ fn at(directory: &tempfile::TempDir) -> Store {
 
 fn chat() -> ChatId {
     ChatId::direct(ALICE, BOB)
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text, "im.test").unwrap()
+}
+
+fn account(no: AccountNo, name: &str) -> Account {
+    Account {
+        no,
+        address: address(name),
+        verifier: Some(Verifier("hash".into())),
+        state: AccountState::Active,
+        created: Timestamp(5),
+        public_id: 77,
+    }
+}
+
+fn room() -> Chat {
+    Chat {
+        id: ChatId(ChatId::FIRST_GROUP + 1),
+        kind: ChatKind::Group,
+        address: address("room"),
+        name: "Room".into(),
+        about: "".into(),
+        default_access: Access::DIRECT,
+        open: false,
+        space: None,
+        removed: false,
+        created: Timestamp(0),
+        changed: Timestamp(0),
+        public_id: 78,
+    }
 }
 
 fn join(store: &mut Store) {

@@ -1,23 +1,8 @@
 //! Accounts, sessions, contacts, groups, invitations.
 
 use super::*;
-use crate::domain::nouns::{AccountState, ChatKind, ContactState};
-use crate::domain::words::{SessionKind, Verifier};
-
-fn address(text: &str) -> Address {
-    Address::parse(text, "im.test").unwrap()
-}
-
-fn account(no: AccountNo, name: &str) -> Account {
-    Account {
-        no,
-        address: address(name),
-        verifier: Some(Verifier("hash".into())),
-        state: AccountState::Active,
-        created: Timestamp(5),
-        public_id: 77,
-    }
-}
+use crate::domain::nouns::ContactState;
+use crate::domain::words::SessionKind;
 
 #[test]
 fn account_numbers_are_given_once() {
@@ -58,19 +43,7 @@ fn an_account_is_found_by_number_and_by_address() {
 #[test]
 fn groups_share_the_name_space_of_accounts() {
     let mut store = memory();
-    let room = Chat {
-        id: ChatId(ChatId::FIRST_GROUP + 1),
-        kind: ChatKind::Group,
-        address: address("room"),
-        name: "Room".into(),
-        about: "".into(),
-        default_access: crate::domain::nouns::Access::DIRECT,
-        open: false,
-        space: None,
-        removed: false,
-        created: Timestamp(0),
-        public_id: 0,
-    };
+    let room = room();
     store.write(|tx| tx.put_chat(&room)).unwrap();
     store
         .reader()

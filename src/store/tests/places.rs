@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::store::backend::SCHEMA;
 use crate::store::rows;
-use crate::store::tables::RECENT;
+use crate::store::tables::{CARDS, PUBLIC, RECENT};
 
 fn file(home: &tempfile::TempDir) -> PathBuf {
     home.path().join("msimd.redb")
@@ -97,7 +97,7 @@ fn read_schemas(bytes: &[u8]) -> [u32; 2] {
 }
 
 #[test]
-fn a_database_of_schema_1_only_gets_the_new_table() {
+fn a_database_of_schema_1_only_gets_the_new_tables() {
     let home = tempfile::tempdir().unwrap();
     made(&home);
     let mut store = at(&home);
@@ -114,14 +114,11 @@ fn a_database_of_schema_1_only_gets_the_new_table() {
     assert!(right.iter().all(Option::is_some));
     let back = |tx: &mut Tx<'_>| {
         tx.drop_table(RECENT)?;
-        tx.tables.meta_mut()?.put("schema", rows::NUMBER_TAGS, |out| rows::put_one(1, out))
+        tx.drop_table(PUBLIC)?;
+        tx.drop_table(CARDS)
     };
     store.write(back).unwrap();
-    store.close().unwrap();
-    let mut bytes = fs::read(file(&home)).unwrap();
-    write_schema(&mut bytes, 1);
-    fs::write(file(&home), &bytes).unwrap();
-    assert_eq!(read_schemas(&bytes), [1, 1]);
+    let bytes = as_of(store, &home, 1);
 
     let mut store = at(&home);
     assert!(!store.is_unsealed(), "it stays quick to open");
@@ -129,9 +126,9 @@ fn a_database_of_schema_1_only_gets_the_new_table() {
     assert!(written < 50_000 && bytes.len() > 500_000, "{written} of {}", bytes.len());
     assert_eq!(all(&store), right);
     let schema = |here: &Snapshot| here.tables.meta()?.row("schema", rows::one);
-    assert_eq!(store.reader().read(schema).unwrap(), Some(2));
+    assert_eq!(store.reader().read(schema).unwrap(), Some(3));
     // An earlier version looks here first, and refuses before anything can be missing for it.
-    assert_eq!(read_schemas(&fs::read(file(&home)).unwrap()), [2, 2]);
+    assert_eq!(read_schemas(&fs::read(file(&home)).unwrap()), [3, 3]);
     let next = send(&mut store, BOB, "goes on");
     assert_eq!((next.previous, next.seq), (MessageId(200), Seq(201)));
     let verdict = store.reader().verify(&mut |_| {}).unwrap();
@@ -139,6 +136,68 @@ fn a_database_of_schema_1_only_gets_the_new_table() {
     store.close().unwrap();
     let store = at(&home);
     assert_eq!(store.reader().read(|here| here.message(chat(), next.id)).unwrap(), Some(next));
+}
+
+/// Closes a database as an earlier version would have left it.
+fn as_of(mut store: Store, home: &tempfile::TempDir, schema: u32) -> Vec<u8> {
+    let mark = |tx: &mut Tx<'_>| {
+        tx.begin()?;
+        let meta = tx.tables.meta_mut()?;
+        meta.put("schema", rows::NUMBER_TAGS, |out| rows::put_one(u64::from(schema), out))
+    };
+    store.write(mark).unwrap();
+    store.close().unwrap();
+    let mut bytes = fs::read(file(home)).unwrap();
+    write_schema(&mut bytes, schema);
+    fs::write(file(home), &bytes).unwrap();
+    assert_eq!(read_schemas(&bytes), [schema, schema]);
+    bytes
+}
+
+#[test]
+fn a_database_of_schema_2_finds_by_public_number_afterwards() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = at(&home);
+    let room = room();
+    // From before there were any.
+    let id = ChatId(room.id.0 + 1);
+    let old = Chat { id, address: address("old"), public_id: 0, ..room.clone() };
+    let alice = Account { public_id: 77, ..account(ALICE, "alice") };
+    let make = |tx: &mut Tx<'_>| {
+        tx.put_account(&alice)?;
+        tx.put_account(&Account { public_id: 0, ..account(BOB, "bob") })?;
+        tx.put_chat(&room)?;
+        tx.put_chat(&old)
+    };
+    store.write(make).unwrap();
+    let back = |tx: &mut Tx<'_>| {
+        tx.drop_table(PUBLIC)?;
+        tx.drop_table(CARDS)
+    };
+    store.write(back).unwrap();
+    as_of(store, &home, 2);
+
+    let mut store = at(&home);
+    let found = |store: &Store| {
+        let found = |here: &Snapshot| {
+            let one =
+                |id| Ok::<_, StoreError>((here.account_by_public(id)?, here.chat_by_public(id)?));
+            Ok([one(77)?, one(room.public_id)?, one(0)?])
+        };
+        store.reader().read(found).unwrap()
+    };
+    let expected = [(Some(ALICE), None), (None, Some(room.id)), (None, None)];
+    assert_eq!(found(&store), expected);
+    // What has no number gets none by being changed.
+    let change = |tx: &mut Tx<'_>| {
+        tx.put_card(ALICE, old.id, "kept")?;
+        tx.put_chat(&Chat { open: true, ..old.clone() })
+    };
+    store.write(change).unwrap();
+    assert_eq!(found(&store), expected);
+    let card = store.reader().read(|here| here.card(ALICE, old.id)).unwrap();
+    assert_eq!(card.as_deref(), Some("kept"));
+    assert!(store.reader().verify(&mut |_| {}).unwrap().faults.is_empty());
 }
 
 #[test]

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::Config;
 use crate::domain::id::{AccountNo, MessageId, Seq, Timestamp};
+use crate::domain::nouns::Mark;
 use crate::domain::words::{
     Bulletin, Changed, ContactState, ContactView, Event, Kind, MessageView, ProfileDraft, Query,
 };
@@ -72,7 +73,7 @@ fn logged_in(talk: &mut Dialogue) {
 fn log_in(talk: &mut Dialogue, session: SessionId) {
     ask(talk, &format!("CONNECT-CONTINUE hash={}", "aB".repeat(32)));
     assert!(talk.on_seat(&session));
-    let reply = Reply::LoggedIn { session, account: AccountNo(1) };
+    let reply = Reply::LoggedIn { session, account: AccountNo(1), who: "alice@im.test".into() };
     assert_eq!(answer(talk, Ok(reply)), ["CONNECT-OK"]);
 }
 
@@ -347,7 +348,8 @@ fn life_is_told_in_the_drafts_own_words() {
     assert_eq!(told(&mut talk, typing(true)), ["TYPING-STARTED from=bob@im.test"]);
     assert_eq!(told(&mut talk, typing(false)), ["TYPING-END from=bob@im.test"]);
     let at = Timestamp::from_secs(968_509_351);
-    let presence = Event::Presence { who: "bob@im.test".into(), online: true, at };
+    let presence =
+        Event::Presence { who: "bob@im.test".into(), online: true, at, agent: "".into() };
     let expected = ["UPDATE-LAST-SEEN id=bob@im.test at=2000-09-09T14:22:31+0000"];
     assert_eq!(told(&mut talk, presence), expected);
     // What it has no words for it is told in words.
@@ -425,8 +427,15 @@ fn the_draft_hears_what_it_has_a_word_for() {
         ["MESSAGE from=bob@im.test id=789 text=\"two words\" time=2018-09-09T14:22:31+0000"]
     );
     assert_eq!(told(&mut talk, message("alice@im.test")), none);
-    let read = Event::ReadTill { chat: "b@c".into(), id: MessageId(9), user: "b@c".into() };
-    assert_eq!(told(&mut talk, read), ["MESSAGE-READ id=9"]);
+    let mark = Some(Mark { id: MessageId(9), seq: Seq(4) });
+    let marked = |read, delivered| {
+        let (chat, user) = ("b@c".into(), "b@c".into());
+        Event::Marked { chat, user, read, delivered }
+    };
+    assert_eq!(told(&mut talk, marked(mark, mark)), ["MESSAGE-READ id=9"]);
+    assert_eq!(told(&mut talk, marked(None, mark)), none);
+    let mine = Event::MyMarks { chat: "b@c".into(), read: mark, delivered: mark };
+    assert_eq!(told(&mut talk, mine), none);
     let note = Changed { note: true, ..Changed::default() };
     let updated = |contact, changed| Event::ContactUpdated { contact, changed };
     assert_eq!(
@@ -509,7 +518,8 @@ fn a_packet_belongs_to_the_session_it_names_or_else_to_the_connections() {
     let Ok(What::LogIn(credentials)) = asked.what else { panic!("{:?}", asked.what) };
     assert_eq!(credentials.password, b"a");
     talk.on_seat(&other());
-    let reply = Reply::LoggedIn { session: other(), account: AccountNo(2) };
+    let reply =
+        Reply::LoggedIn { session: other(), account: AccountNo(2), who: "bob@im.test".into() };
     assert_eq!(
         answer(&mut talk, Ok(reply)),
         [format!("200 AUTH-PLAIN sessid={}", "a2".repeat(32))]

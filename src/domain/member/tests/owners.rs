@@ -95,7 +95,7 @@ impl Town {
             }
             11..14 => {
                 let access = if dice.one_in(2) { None } else { Some(dice.access()) };
-                Command::Invite { chat, who, access }
+                Command::Invite { chat, who, access, note: "".into() }
             }
             14..17 => Command::Join { chat },
             17 => Command::Leave { chat },

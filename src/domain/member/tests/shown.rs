@@ -3,7 +3,7 @@
 use crate::domain::id::{AccountNo, MessageId, SessionKey};
 use crate::domain::nouns::Access;
 use crate::domain::testing::{Me, World, address, heard_by, login, refused, whole};
-use crate::domain::words::{ChatChange, Command, Event, Order, Outcome, Refusal};
+use crate::domain::words::{ChatChange, Command, Event, Kind, Order, Outcome, Refusal};
 
 /// Who owns the chat by what somebody was shown.
 fn owner_shown(outcome: &Outcome, to: AccountNo, except: Option<SessionKey>) -> String {
@@ -21,7 +21,7 @@ fn who_was_here_before_is_invited_and_not_in_at_once() {
     world.group_of("garden", &[alice, bob]);
     world.give(alice, "garden", "bob", "N");
     let (chat, who) = (address("garden"), address("bob"));
-    let invite = Command::Invite { chat: chat.clone(), who, access: None };
+    let invite = Command::Invite { chat: chat.clone(), who, access: None, note: "".into() };
     assert!(world.ask(alice, invite).reply.is_ok());
     assert_eq!(refused(&world.send(bob, "garden", "x")), Refusal::NoSuchChat);
     assert!(world.ask(bob, Command::Join { chat }).reply.is_ok());
@@ -59,7 +59,7 @@ fn who_is_not_in_it_has_read_nothing_there() {
 
 fn invite(world: &mut World, me: Me, who: &str) -> Outcome {
     let (chat, who) = (address("garden"), address(who));
-    world.ask(me, Command::Invite { chat, who, access: None })
+    world.ask(me, Command::Invite { chat, who, access: None, note: "".into() })
 }
 
 fn kick(world: &mut World, me: Me, who: &str, ban: bool) {
@@ -81,10 +81,13 @@ fn who_may_not_know_a_chat_is_not_shown_it() {
     assert!(heard_by(&outcome, bob.account, None).is_empty(), "{outcome:?}");
     let outcome = world.want(bob, "garden", "R");
     assert!(outcome.reply.is_ok() && outcome.news.is_empty(), "{outcome:?}");
-    // An invitation that becomes another one is shown.
+    // What he wanted he has now: he is shown the chat, and told so.
     let outcome = world.give(alice, "garden", "bob", "R");
     let heard = heard_by(&outcome, bob.account, None);
-    assert!(matches!(&***heard.last().unwrap(), Event::ChatChanged(_)), "{heard:?}");
+    let [joined, shown, notice] = &heard[..] else { panic!("{heard:?}") };
+    assert!(matches!(&***joined, Event::Message(view) if view.kind == Kind::Joined), "{joined:?}");
+    assert!(matches!(&***shown, Event::ChatChanged(_)), "{shown:?}");
+    assert!(matches!(&***notice, Event::Message(view) if view.kind == Kind::Notice), "{notice:?}");
 }
 
 #[test]

@@ -137,9 +137,14 @@ impl Scene {
         }
     }
 
+    fn clear(&mut self, whom: Whom) -> char {
+        self.ask(Command::Clear { chat: address(CHAT), whom, till: None })
+    }
+
     fn invite(&mut self, mode: Option<&str>) -> char {
         let access = mode.map(|mode| Access::parse(mode).unwrap());
-        self.ask(Command::Invite { chat: address(CHAT), who: address("ian"), access })
+        let (chat, who) = (address(CHAT), address("ian"));
+        self.ask(Command::Invite { chat, who, access, note: "".into() })
     }
 
     fn give(&mut self, who: &str, mode: &str) -> char {
@@ -234,8 +239,8 @@ impl Scene {
             "delete mine for all" => self.delete(mine, Whom::All),
             "delete theirs for me" => self.delete(theirs, Whom::Me),
             "delete theirs for all" => self.delete(theirs, Whom::All),
-            "clear for me" => self.ask(Command::Clear { chat: chat(), whom: Whom::Me }),
-            "clear for all" => self.ask(Command::Clear { chat: chat(), whom: Whom::All }),
+            "clear for me" => self.clear(Whom::Me),
+            "clear for all" => self.clear(Whom::All),
             "invite" => self.invite(None),
             "invite, with S" => self.invite(Some("RWPS")),
             "invite, with D" => self.invite(Some("RWPD")),

@@ -140,7 +140,9 @@ fn logging_in_answers_in_the_name_of_the_new_session() {
     let mut dialogue = dialogue(Carrier::Tcp);
     let packet = request(9, "AUTH-PLAIN", r#"{"login":"alice","password":"YQ"}"#);
     let (_, mut out) = say(&mut dialogue, packet);
-    dialogue.on_reply(Ok(Reply::LoggedIn { session: bob(), account: AccountNo(1) }), &mut out);
+    let who = "alice@im.test".into();
+    let reply = Reply::LoggedIn { session: bob(), account: AccountNo(1), who };
+    dialogue.on_reply(Ok(reply), &mut out);
     assert_eq!((out[0].status, out[0].session, out[0].layer), (200, Some(bob()), LAYER_MAX));
     assert_eq!(body_of(&out[0]), json!({"sessid": "b0".repeat(32)}));
 }
@@ -240,7 +242,9 @@ fn a_websocket_packet_without_a_session_is_its_sockets() {
     let log_in = |dialogue: &mut Dialogue| {
         let packet = request(3, "AUTH-PLAIN", r#"{"login":"bob","password":"YQ"}"#);
         let (_, mut out) = say(dialogue, packet);
-        dialogue.on_reply(Ok(Reply::LoggedIn { session: bob(), account: AccountNo(2) }), &mut out);
+        let who = "bob@im.test".into();
+        let reply = Reply::LoggedIn { session: bob(), account: AccountNo(2), who };
+        dialogue.on_reply(Ok(reply), &mut out);
     };
     let mut fresh = Dialogue::new(house.clone(), Carrier::WebSocket);
     assert_eq!(nameless(&mut fresh), None);

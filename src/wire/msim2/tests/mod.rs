@@ -9,6 +9,7 @@ use super::*;
 use crate::config::Config;
 use crate::domain::Registration;
 use crate::domain::id::{AccountNo, MessageId, Seq, Timestamp};
+use crate::domain::nouns::Mark;
 use crate::domain::words::{
     Bulletin, Changed, ChatView, Command, ContactState, ContactView, Event, Kind, MessageView,
     Query, Range,
@@ -168,10 +169,12 @@ fn message_json(id: u64, text: &str) -> Value {
 fn pushes_are_told_up_to_the_sessions_layer_only() {
     let message = Bulletin::new(Event::Message(message_view(9, "hi")));
     let chats = Bulletin::new(Event::ChatsChanged(vec![chat_view()]));
-    let read = Bulletin::new(Event::ReadTill {
+    let mark = Some(Mark { id: MessageId(5), seq: Seq(5) });
+    let read = Bulletin::new(Event::Marked {
         chat: "a@b".into(),
-        id: MessageId(5),
         user: "bob@im.test".into(),
+        read: mark,
+        delivered: mark,
     });
     let created = Bulletin::new(Event::ContactCreated(contact_view(None)));
     let updated =
