@@ -12,6 +12,7 @@ pub mod memory;
 pub mod metrics;
 pub mod net;
 pub mod pool;
+mod sample;
 pub mod server;
 pub mod store;
 pub mod wire;

@@ -94,6 +94,18 @@ pub const SWEEP_RECORDS: usize = 1024;
 pub const TYPING_SECS: u64 = 10;
 /// People who are typing at the same moment, over the whole server; more are not told of.
 pub const TYPING_MAX: usize = 4096;
+/// Groups that one session has open: more tabs than anybody has.
+pub const WATCHES_PER_SESSION_MAX: usize = 128;
+/// The same over all sessions: what is remembered of each takes up to 128 bytes.
+pub const WATCHES_MAX: usize = 8192;
+/// A group that nobody has open any more is told to sleep after so long: who turns a page, or whose
+/// connection breaks for a moment, wakes nobody (Tinode 0.5, «{pres}»: "after some delay").
+pub const AWAKE_SECS: u64 = 5;
+/// What a client calls itself; longer names are cut. Browsers' are half as long.
+pub const AGENT_BYTES_MAX: usize = 256;
+/// That somebody goes on with another client is told at most this often (Tinode 0.5, «User Agent and
+/// Presence Notifications»: once a minute).
+pub const AGENT_EVERY_SECS: u64 = 60;
 /// A packet's type (mSIM 2, TCP frame).
 pub const TYPE_BYTES_MAX: usize = 64;
 /// How deep JSON may nest: packets use three levels, free JSON of other protocols some more.
@@ -110,6 +122,9 @@ pub const TINODE_PACKET_BYTES_MAX: usize = 1 << 15;
 pub const TINODE_WORD_BYTES_MAX: usize = 128;
 /// What a client says of itself. Browsers have more to say every year, so that the rest is left off.
 pub const TINODE_UA_BYTES_MAX: usize = 256;
+/// Topics that one session is attached to: more than a household has, and few enough to be looked
+/// through for every update.
+pub const TINODE_TOPICS_MAX: usize = 128;
 /// Tinode over WebSocket: a ping this often, closed without a pong for so long. The server of 2016
 /// pinged every 49.5 seconds.
 pub const TINODE_PING_SECS: u64 = 49;
@@ -133,6 +148,8 @@ pub const SEATS_PER_CONNECTION_MAX: usize = 64;
 /// The request line, and all headers together, of an HTTP request.
 pub const HTTP_HEAD_BYTES_MAX: usize = 8 * 1024;
 pub const HTTP_HEADERS_MAX: usize = 64;
+/// One value of a query or a form: a key, a secret, or what a client calls its request.
+pub const FORM_VALUE_BYTES_MAX: usize = 1024;
 /// What is still read and thrown away after the last packet of a broken connection, so that the
 /// kernel does not answer unread bytes with a reset that destroys that packet on its way.
 pub const LINGER_BYTES_MAX: usize = 64 * 1024;
@@ -143,6 +160,16 @@ pub const UNFINISHED_SECS: u64 = 30;
 pub const NAMELESS_SECS: u64 = 60;
 /// A peer that takes nothing of what is written to it.
 pub const STUCK_WRITE_SECS: u64 = 30;
+/// How long Tinode's long poll is held: what its clients are used to (its server pinged as often).
+pub const TINODE_POLL_MILLIS: u64 = 49_500;
+/// A long-poll session of Tinode ends after so long without a request: its client polls again as
+/// soon as it has an answer, and may lose a network for a moment.
+pub const TINODE_SESSION_SECS: u64 = 70;
+/// Packets that wait for the polls of one such session. A session with so many waits like a
+/// connection whose peer reads too slowly, and its updates wait in their mailbox.
+pub const TINODE_WAITING_MAX: usize = 64;
+/// Their bytes, with which the same happens: what the kernel keeps for a connection.
+pub const TINODE_WAITING_BYTES_MAX: usize = 128 * 1024;
 /// WebSocket: a ping this often, closed without a pong for twice as long.
 pub const PING_SECS: u64 = 30;
 /// Commands in one turn of the engine: past this a batch saves nothing more and only adds delay.
@@ -231,9 +258,10 @@ pub const INSTRUCTIONS_BYTES_MAX: usize = 4096;
 const PROCESS_BYTES: u64 = 8 << 20;
 /// The pages of one turn's transaction and the words it carries, with room for redb's bookkeeping.
 const TURN_BYTES: u64 = 8 * BATCH_BYTES_MAX as u64;
-/// The remembered rates and failed logins, who is typing, and the rosters.
-const TABLES_BYTES: u64 =
-    128 * (RATES_KEPT + LOGIN_FAILURES_KEPT + TYPING_MAX) as u64 + 64 * ROSTER_PARTS_MAX as u64;
+/// The remembered rates and failed logins, who is typing, what is open, and the rosters.
+const TABLES_BYTES: u64 = 128
+    * (RATES_KEPT + LOGIN_FAILURES_KEPT + TYPING_MAX + WATCHES_MAX) as u64
+    + 64 * ROSTER_PARTS_MAX as u64;
 /// An idle connection with its session: 2 KiB plain, 13 KiB with TLS.
 const CONNECTION_BYTES: u64 = 16 * 1024;
 /// One connection at its limits: a packet in, an answer out, twice for the copy being made.

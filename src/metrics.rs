@@ -83,11 +83,22 @@ pub enum Carrier {
     WebSocket,
     Line,
     Tags,
+    /// Tinode over WebSocket.
+    Tinode,
+    /// A long-poll session of Tinode; the connections that poll for it are HTTP's.
+    TinodePoll,
 }
 
 impl Carrier {
-    pub const ALL: [Carrier; 5] =
-        [Carrier::Tcp, Carrier::Http, Carrier::WebSocket, Carrier::Line, Carrier::Tags];
+    pub const ALL: [Carrier; 7] = [
+        Carrier::Tcp,
+        Carrier::Http,
+        Carrier::WebSocket,
+        Carrier::Line,
+        Carrier::Tags,
+        Carrier::Tinode,
+        Carrier::TinodePoll,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -96,6 +107,8 @@ impl Carrier {
             Carrier::WebSocket => "websocket",
             Carrier::Line => "line",
             Carrier::Tags => "tags",
+            Carrier::Tinode => "tinode",
+            Carrier::TinodePoll => "tinode-poll",
         }
     }
 }

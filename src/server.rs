@@ -12,6 +12,7 @@ use crate::engine::{self, Exchange, Running};
 use crate::limits::DRAIN_SECS;
 use crate::metrics::Metrics;
 use crate::net::{Net, Tls};
+use crate::sample;
 use crate::store::{Options, Place, Reader, Store};
 use crate::wire::House;
 
@@ -33,6 +34,8 @@ pub struct Doors {
     pub http: Option<SocketAddr>,
     pub line: Option<SocketAddr>,
     pub tags: Option<SocketAddr>,
+    /// A second HTTP door.
+    pub tinode: Option<SocketAddr>,
     /// The pin of the certificate (`end-cert=` of an address) when TLS is on.
     pub pin: Option<String>,
 }
@@ -53,6 +56,19 @@ impl Server {
     /// Opens the database (in memory for `Place::Memory`), starts every thread, binds every door.
     /// The database comes first: whoever does not get it has disturbed nobody.
     pub fn start(config: Config, place: Place) -> Result<Server, StartError> {
+        Server::start_with(config, place, |_, _| Ok(()))
+    }
+
+    /// The same, with the sample data in it before anybody comes in. See [`sample`].
+    pub fn start_filled(config: Config, place: Place) -> Result<Server, StartError> {
+        Server::start_with(config, place, sample::fill)
+    }
+
+    fn start_with(
+        config: Config,
+        place: Place,
+        fill: impl FnOnce(&Exchange, &Config) -> Result<(), String>,
+    ) -> Result<Server, StartError> {
         let fail = |why: String| StartError(why);
         let budget = config.budget().map_err(|error| fail(error.to_string()))?;
         let options =
@@ -65,6 +81,9 @@ impl Server {
         let (exchange, engine) = engine::start(store, config.clone(), metrics.clone(), mail)
             .map_err(|error| fail(format!("the engine's thread did not start: {error}")))?;
 
+        if let Err(why) = fill(&exchange, &config) {
+            return Err(give_up(engine, why));
+        }
         let house = house(&config);
         let opened = Tls::start(&config)
             .and_then(|tls| Net::start(house, exchange.clone(), tls, metrics.clone()));
@@ -77,6 +96,7 @@ impl Server {
             http: net.http_address(),
             line: net.line_address(),
             tags: net.tags_address(),
+            tinode: net.tinode_address(),
             pin: net.pin(),
         };
         let admin = match manage(&config, &doors, &exchange, reader, metrics, &net) {

@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "domain::access",
             "domain::calendar",
             "domain::id",
+            "domain::name",
             "domain::words",
             "domain::Registration",
             "config",

@@ -88,6 +88,7 @@ impl Desk for Office {
                 "http": self.doors.http.map(|a| a.to_string()),
                 "line": self.doors.line.map(|a| a.to_string()),
                 "tags": self.doors.tags.map(|a| a.to_string()),
+                "tinode": self.doors.tinode.map(|a| a.to_string()),
                 "end_cert": self.doors.pin,
             },
             "accounts": accounts,

@@ -4,6 +4,8 @@
 //! The sessions are made by a first run of the server and found again by a second one, so that what
 //! logging in leaves behind (database pages, freed hash memory) is not counted as a connection's.
 
+mod tinode;
+
 use std::cell::Cell;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -43,6 +45,8 @@ pub(super) enum Carrier {
     Line,
     /// A parked `GET /v3/fetch`.
     Poll,
+    /// Tinode over WebSocket, attached to `me`.
+    Tinode,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,25 +65,29 @@ pub(super) fn measure(parent: &Path, carrier: Carrier, count: usize) -> Result<H
     let connector = tls.then(tls::connector).transpose()?;
     let (mut server, _) = Server::start(parent, tls)?;
     let executor = LocalExecutor::new();
-    let making = sessions(&executor, server.tcp, connector.clone(), count + VISITORS);
-    let mut sessions = crowd::run(&executor, DEADLINE, making)?;
+    let crowd = Crowd::new();
+    let making = sessions(&executor, &crowd, server.tcp, connector.clone(), count + VISITORS);
+    let mut people = crowd::run(&executor, DEADLINE, making)?;
     server.restart(false, tls)?;
-    let visitors = sessions.split_off(count);
-    let holding = hold(&executor, &server, carrier, connector, sessions, visitors);
+    let visitors = people.split_off(count);
+    let holding = hold(&executor, &server, carrier, connector, people, visitors);
     crowd::run(&executor, DEADLINE, holding)
 }
+
+/// A login, and a session of its account.
+type Person = (String, [u8; 32]);
 
 async fn hold(
     executor: &LocalExecutor<'static>,
     server: &Server,
     carrier: Carrier,
     connector: Option<TlsConnector>,
-    sessions: Vec<[u8; 32]>,
-    visitors: Vec<[u8; 32]>,
+    people: Vec<Person>,
+    visitors: Vec<Person>,
 ) -> Result<Held, String> {
     drop(connect(executor, server, carrier, connector.clone(), visitors).await?);
     let before = rest(server).await?;
-    let idlers = connect(executor, server, carrier, connector, sessions).await?;
+    let idlers = connect(executor, server, carrier, connector, people).await?;
     let holding = rest(server).await?;
     for idler in &idlers {
         if idler.is_finished() {
@@ -94,11 +102,11 @@ async fn hold(
 /// Makes sessions of a few accounts.
 async fn sessions(
     executor: &LocalExecutor<'static>,
+    crowd: &Crowd,
     door: SocketAddr,
     connector: Option<TlsConnector>,
     count: usize,
-) -> Result<Vec<[u8; 32]>, String> {
-    let crowd = Crowd::new();
+) -> Result<Vec<Person>, String> {
     let links = count.div_ceil(SESSIONS_PER_LINK);
     let made = crowd::together(executor, links, |index| {
         let (connector, login) = (connector.clone(), crowd.sender(index));
@@ -108,7 +116,7 @@ async fn sessions(
             let mut made = Vec::with_capacity(SESSIONS_PER_LINK);
             for _ in 0..SESSIONS_PER_LINK {
                 link.log_in(&login).await?;
-                made.push(link.session);
+                made.push((login.clone(), link.session));
             }
             Ok(made)
         }
@@ -123,8 +131,14 @@ async fn connect(
     server: &Server,
     carrier: Carrier,
     connector: Option<TlsConnector>,
-    sessions: Vec<[u8; 32]>,
+    people: Vec<Person>,
 ) -> Result<Vec<Idler>, String> {
+    if carrier == Carrier::Tinode {
+        let door = server.http.ok_or("the server has no HTTP door")?;
+        let logins: Vec<String> = people.into_iter().map(|(login, _)| login).collect();
+        return tinode::connect(executor, door, &logins).await;
+    }
+    let sessions: Vec<[u8; 32]> = people.into_iter().map(|(_, session)| session).collect();
     if carrier == Carrier::Poll {
         let door = server.http.ok_or("the server has no HTTP door")?;
         return park(executor, door, sessions).await;
@@ -360,7 +374,8 @@ mod tests {
         let toy = crate::bench::toy::Toy::start();
         let server = Server::running(toy.door, Some(std::process::id()), None);
         let executor = LocalExecutor::new();
-        let making = sessions(&executor, toy.door, None, 70);
+        let crowd = Crowd::new();
+        let making = sessions(&executor, &crowd, toy.door, None, 70);
         let sessions = crowd::run(&executor, DEADLINE, making).unwrap();
         assert_eq!(sessions.len(), 70);
         let connecting = connect(&executor, &server, Carrier::Tcp, None, sessions);

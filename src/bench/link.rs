@@ -18,7 +18,9 @@ const READ_BYTES: usize = 32 * 1024;
 const ATTEMPTS_MAX: u32 = 100;
 /// The pause after a 429.
 const PAUSE: Duration = Duration::from_millis(200);
-/// `benchmark` in base64: what every account of a bench has as its password.
+/// What every account of a bench has as its password.
+pub(super) const PASSWORD_TEXT: &str = "benchmark";
+/// The same in base64.
 const PASSWORD: &str = "YmVuY2htYXJr";
 
 /// A stream that a link may run over.

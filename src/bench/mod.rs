@@ -178,6 +178,8 @@ impl Bench<'_> {
             Row::Tcp => hold(self.plan, row, Carrier::Tcp, 2.0, report),
             Row::Line => hold(self.plan, row, Carrier::Line, 2.0, report),
             Row::Poll => hold(self.plan, row, Carrier::Poll, 2.5, report),
+            // Whoever is here by Tinode has a codec of frames beside what the others have.
+            Row::Tinode => hold(self.plan, row, Carrier::Tinode, 4.0, report),
             Row::Tls => hold(self.plan, row, Carrier::Tls, 13.0, report),
             Row::History => history(self.plan, self.past(report)?, report),
             Row::Search => search(self.plan, self.past(report)?, report),

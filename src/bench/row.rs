@@ -17,6 +17,7 @@ pub enum Row {
     Tcp,
     Line,
     Poll,
+    Tinode,
     Tls,
     /// Pages of history, and starts with that history on the disk.
     History,
@@ -26,7 +27,7 @@ pub enum Row {
 
 impl Row {
     /// In the order of measuring: from the quiet to the loud.
-    pub const ALL: [Row; 15] = [
+    pub const ALL: [Row; 16] = [
         Row::Disk,
         Row::Start,
         Row::Idle,
@@ -39,6 +40,7 @@ impl Row {
         Row::Tcp,
         Row::Line,
         Row::Poll,
+        Row::Tinode,
         Row::Tls,
         Row::History,
         Row::Search,
@@ -54,6 +56,7 @@ impl Row {
             Row::Tcp => "tcp".into(),
             Row::Line => "line".into(),
             Row::Poll => "poll".into(),
+            Row::Tinode => "tinode".into(),
             Row::Tls => "tls".into(),
             Row::History => "history".into(),
             Row::Search => "search".into(),
@@ -76,6 +79,7 @@ impl Row {
             | Row::Tcp
             | Row::Line
             | Row::Poll
+            | Row::Tinode
             | Row::Tls
             | Row::History
             | Row::Search => true,

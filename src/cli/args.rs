@@ -45,6 +45,10 @@ pub(super) struct Serve {
     /// keep everything in memory and lose it at the end
     #[argh(switch)]
     pub(super) memory_only: bool,
+    /// fill an empty database with the users of Tinode's documentation (alice, bob, carol, dave,
+    /// eve, frank; password alice123 and so on) and two groups
+    #[argh(switch)]
+    pub(super) sample_data: bool,
 }
 
 /// Manage accounts. Passwords come from the terminal or standard input.

@@ -30,7 +30,8 @@ pub(super) fn run(args: &Serve) -> Done {
 
     let place =
         if args.memory_only { Place::Memory } else { Place::Directory(config.data_dir.clone()) };
-    let server = Server::start(config.clone(), place).map_err(|e| Failure::Failed(e.0))?;
+    let start = if args.sample_data { Server::start_filled } else { Server::start };
+    let server = start(config.clone(), place).map_err(|e| Failure::Failed(e.0))?;
     say(&greeting(&config, server.doors(), args.memory_only));
     let (failed, asked) = (server.failed(), server.asked_to_stop());
     let end = loop {
@@ -197,6 +198,11 @@ fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
         let tls = if doors.pin.is_some() { " (TLS)" } else { "" };
         text.push_str(&format!("  tags       {at}{tls}\n"));
     }
+    if let Some(tinode) = doors.tinode {
+        let at = shown(tinode, &config.server_name);
+        let scheme = if doors.pin.is_some() { "https" } else { "http" };
+        text.push_str(&format!("  Tinode     {scheme}://{at}\n"));
+    }
     if config.has_admin() {
         text.push_str(&format!("  admin      {}\n", config.admin_socket().display()));
     }
@@ -231,6 +237,7 @@ mod tests {
             http: http.parse().ok(),
             line: "127.0.0.1:3216".parse().ok(),
             tags: "127.0.0.1:3219".parse().ok(),
+            tinode: "127.0.0.1:6060".parse().ok(),
             pin: pin.map(str::to_owned),
         }
     }
@@ -246,6 +253,7 @@ mod tests {
             "ws://127.0.0.1:3218/v5/ws",
             "  line       127.0.0.1:3216\n",
             "  tags       127.0.0.1:3219\n",
+            "  Tinode     http://127.0.0.1:6060\n",
             "curl -d '{}' http://127.0.0.1:3218/v5/HELLO\n",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");

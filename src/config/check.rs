@@ -140,10 +140,11 @@ fn doors(config: &Config) -> Result<(), Fault> {
             return Err(fault(key, format!("{text} is taken by {other}; expected another port")));
         }
     }
-    let served = [&listen.tcp, &listen.http, &listen.line, &listen.tags];
+    let served = [&listen.tcp, &listen.http, &listen.line, &listen.tags, &listen.tinode];
     if served.iter().all(|door| door.is_empty()) {
-        let problem =
-            "tcp, http, line and tags are turned off, and no other door is served yet".into();
+        let problem = "tcp, http, line, tags and tinode are turned off, and no other door is \
+                       served yet"
+            .into();
         return Err(fault("listen.tcp", problem));
     }
     Ok(())

@@ -99,7 +99,7 @@ fn values_that_cannot_work_are_refused() {
         ("[listen]\ntcp = \"127.0.0.1:4000\"\nhttp = \"127.0.0.1:4000\"", "line 3: listen.http: "),
         (
             "[listen]\ntcp = \"\"\nhttp = \"\"\nline = \"\"\ntags = \"\"",
-            "line and tags are turned off",
+            "line, tags and tinode are turned off",
         ),
         ("[tls]\nmode = \"files\"", "tls.cert: it is empty"),
         ("[tls]\nmode = \"files\"\ncert = \"/no/such\"", "line 3: tls.cert: /no/such cannot be"),

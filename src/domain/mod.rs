@@ -51,7 +51,9 @@ use crate::domain::words::{Actor, Command, Outcome, Refusal, Reply};
 use crate::limits::Limits;
 use crate::store::{StoreError, Tx};
 
-pub use crate::domain::presence::{NobodyHere, Presence, Scene, announce, stop_typing};
+pub use crate::domain::presence::{
+    NobodyHere, Presence, Scene, announce, stop_typing, tell_agent, tell_awake, tell_watching,
+};
 pub use crate::domain::read::{read, search};
 pub use crate::domain::session::session_is_live;
 

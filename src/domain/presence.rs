@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::domain::eyes::name;
 use crate::domain::id::{AccountNo, Address, ChatId, Timestamp};
-use crate::domain::nouns::{Access, Account, AccountState, ContactState};
+use crate::domain::nouns::{Access, Account, AccountState, ContactState, Member};
 use crate::domain::session::Caller;
 use crate::domain::words::{Audience, Event, Move, News, Refusal, Reply};
 use crate::domain::{Fault, account, chat, contact, people};
@@ -41,6 +41,11 @@ pub trait Presence: fmt::Debug {
     /// Those who have a group open.
     fn watchers(&self, _chat: ChatId) -> Vec<AccountNo> {
         Vec::new()
+    }
+
+    /// Whether somebody has a group open, or had until a moment ago.
+    fn is_awake(&self, _chat: ChatId) -> bool {
+        false
     }
 }
 
@@ -127,6 +132,59 @@ pub fn announce(
     let by = if online { Move::Came } else { Move::Went };
     people::tell(look, scene.here, who, by, &mut news)?;
     Ok(news)
+}
+
+/// Tells the same people that somebody who is here goes on with another client.
+pub fn tell_agent(
+    look: &impl Look,
+    home: &str,
+    who: AccountNo,
+    agent: Box<str>,
+) -> Result<Vec<News>, StoreError> {
+    let row = account::row(look, who)?;
+    let event = Event::AgentChanged { who: row.called(), agent };
+    let all = viewers(look, home, who, &row.address)?;
+    Ok(vec![News::new(Audience::Many { all, but: None }, None, event)])
+}
+
+/// Tells those who have a group open, as far as they have P there, that somebody has it open too,
+/// or not any more. Whoever comes hears it as well: that is how they know that they count.
+///
+/// Not across a block. Where more than `READERS_TOLD_MAX` have it open nobody else is told.
+pub fn tell_watching(
+    tx: &mut Tx<'_>,
+    scene: &Scene<'_>,
+    chat: ChatId,
+    who: AccountNo,
+    on: bool,
+) -> Result<Vec<News>, StoreError> {
+    let Some(row) = tx.chat(chat)?.filter(|chat| !chat.removed) else { return Ok(Vec::new()) };
+    let mut watchers = scene.here.watchers(chat);
+    if watchers.len() > READERS_TOLD_MAX {
+        watchers.retain(|watcher| *watcher == who);
+    }
+    let roster = tx.roster(chat)?;
+    let hears = |who| roster.part(who).is_some_and(|part| part.mode().has(Access::PRESENCE));
+    watchers.retain(|watcher| hears(*watcher));
+    let mine = account::row(tx, who)?;
+    let mut told = Vec::with_capacity(watchers.len());
+    for watcher in watchers {
+        if watcher == who || !are_apart(tx, (who, &mine.address), watcher)? {
+            told.push(watcher);
+        }
+    }
+    let event = Event::Watching { chat: row.called(), who: mine.called(), on };
+    Ok(vec![News::new(Audience::Many { all: told.into(), but: None }, None, event)])
+}
+
+/// Tells the members of a group who have P there that the first of them has it open, or that
+/// nobody has any more.
+pub fn tell_awake(tx: &mut Tx<'_>, chat: ChatId, on: bool) -> Result<Vec<News>, StoreError> {
+    let Some(row) = tx.chat(chat)?.filter(|chat| !chat.removed) else { return Ok(Vec::new()) };
+    let hears = |(_, part): &&(AccountNo, Member)| part.mode().has(Access::PRESENCE);
+    let all = tx.roster(chat)?.members().filter(hears).map(|(who, _)| *who).collect();
+    let event = Event::Awake { chat: row.called(), on };
+    Ok(vec![News::new(Audience::Many { all, but: None }, None, event)])
 }
 
 fn viewers(

@@ -148,7 +148,7 @@ fn group(
         cleared: Seq(0),
         face: Face { card: tx.card(EVERYBODY, id)?, name: chat.name },
         card: None,
-        online: !context.here.watchers(id).is_empty(),
+        online: context.here.is_awake(id),
         last_seen: None,
     }))
 }

@@ -1,5 +1,6 @@
 //! One command of a turn, and what has to be known of commands beside their rules: which of them
-//! say that somebody types, which need room on the disk, which need random bytes.
+//! say that somebody types, which say something of their session alone, which need room on the disk,
+//! which need random bytes.
 
 use std::mem;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use crate::engine::Core;
 use crate::engine::duties::USE_NOTED;
 use crate::engine::life::Typing;
 use crate::engine::turn::Input;
-use crate::limits::TABLE_NAME_BYTES_MAX;
+use crate::limits::{AGENT_BYTES_MAX, TABLE_NAME_BYTES_MAX};
 use crate::store::{Look, StoreError, Tx};
 
 /// What the commands of one turn have in common.
@@ -23,6 +24,39 @@ pub(super) struct Turn<'t> {
     /// On the disk.
     pub(super) room: bool,
     pub(super) started: Instant,
+}
+
+/// What a command says of its session, which the engine alone keeps: it counts once the turn is
+/// durable and the rules had nothing against it.
+#[derive(Debug)]
+pub(super) enum Aside {
+    Watch { on: bool },
+    Appear { on: bool, agent: Box<str> },
+}
+
+impl Aside {
+    /// Most commands say nothing of the kind.
+    pub(super) fn of(command: &mut Command) -> Option<Aside> {
+        match command {
+            Command::Watch { chat: _, on } => Some(Aside::Watch { on: *on }),
+            Command::Appear { on, agent } => {
+                Some(Aside::Appear { on: *on, agent: cut(mem::take(agent)) })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A client's name as far as it is kept.
+fn cut(agent: Box<str>) -> Box<str> {
+    if agent.len() <= AGENT_BYTES_MAX {
+        return agent;
+    }
+    let mut end = AGENT_BYTES_MAX;
+    while !agent.is_char_boundary(end) {
+        end -= 1;
+    }
+    agent.get(..end).unwrap_or_default().into()
 }
 
 impl Turn<'_> {

@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::domain::{self, Scene};
 use crate::engine::turn::Engine;
 use crate::limits::{MARK_FLUSH_SECS, REOPEN_MAX, SEAL_EVERY_SECS, SEAL_IDLE_SECS};
 use crate::store::{Look, StoreError};
@@ -38,7 +37,7 @@ impl Engine {
         let arrival = self.core.here.has_arrivals().then(Instant::now);
         let departure = self.core.here.next_departure(self.grace());
         let lapse = self.typing.next_end();
-        let duties = [self.flush_at, sweep, later, arrival, departure, lapse];
+        let duties = [self.flush_at, sweep, later, arrival, departure, lapse, self.next_news()];
         duties.into_iter().flatten().min()
     }
 
@@ -99,56 +98,8 @@ impl Engine {
         self.removal_at.max(self.changed_at + REMOVAL_IDLE)
     }
 
-    fn grace(&self) -> Duration {
+    pub(super) fn grace(&self) -> Duration {
         Duration::from_secs(self.core.config().limits.presence_grace)
-    }
-
-    /// Tells of those who came, who went, and who have stopped typing.
-    pub(super) fn look_after_people(&mut self, now: Instant) -> Result<(), String> {
-        let came = self.core.here.arrivals();
-        let held = |who| {
-            let seats = self.by_account.get(&who);
-            seats.is_some_and(|seats| seats.iter().any(|seat| seat.is_held()))
-        };
-        let left = self.core.here.departures(self.grace(), held);
-        let mut silent = self.typing.lapse(now);
-        for who in &left {
-            silent.extend(self.typing.end_all(*who));
-        }
-        if came.is_empty() && left.is_empty() && silent.is_empty() {
-            return Ok(());
-        }
-        let config = self.core.config();
-        let now = self.core.now();
-        let Engine { core, store, .. } = self;
-        let scene = Scene { now, home: &config.server_name, here: &*core.here };
-        let told = store.write(|tx| {
-            let mut news = Vec::new();
-            for (who, chat) in &silent {
-                news.extend(domain::stop_typing(tx, *who, chat)?);
-            }
-            for (who, online) in
-                came.iter().map(|w| (w, true)).chain(left.iter().map(|w| (w, false)))
-            {
-                tx.touch_last_seen(*who, now)?;
-                news.extend(domain::announce(tx, &scene, *who, online)?);
-            }
-            Ok(news)
-        });
-        match told {
-            Ok(news) => {
-                let order = self.core.next_order();
-                self.announce(order, &news, &config);
-                self.flush_soon();
-                Ok(())
-            }
-            // Nobody hears of it, and nothing is lost by that.
-            Err(StoreError::Damaged(what)) => {
-                log::error!("who is here was not told because of a damaged record: {what}");
-                Ok(())
-            }
-            Err(error) => self.settle(Err(error)),
-        }
     }
 
     pub(super) fn flush_soon(&mut self) {

@@ -1,20 +1,22 @@
 //! Who is here, and who is typing: what changes while nothing is written.
 //!
-//! Somebody is here while a connection or a parked fetch holds one of their seats, and for
-//! `presence_grace` seconds after the last one went: a long poll lets go of its seat with every
-//! answer, and a phone changes networks. **Seats tell of themselves only when it may matter:** the
+//! Somebody is here while a connection or a parked fetch holds one of their seats that shows, and
+//! for `presence_grace` seconds after the last one went: a long poll lets go of its seat with every
+//! answer, and a phone changes networks. Who says that they go is gone at once. **Seats tell of themselves only when it may matter:** the
 //! first one that is held wakes the engine, and after that at most one wake-up in so many seconds
 //! looks after those that were let go, however many polls there are in between.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use crate::domain::Presence;
-use crate::domain::id::{AccountNo, Address};
+use crate::domain::id::{AccountNo, Address, ChatId, SessionKey};
+use crate::engine::agent::Agents;
 use crate::engine::company::Company;
+use crate::engine::watch::Watches;
 use crate::limits::{TYPING_MAX, TYPING_SECS};
 
 /// Who is here. Shared with the seats, which tell it when they are taken and let go.
@@ -22,6 +24,8 @@ pub(super) struct Here {
     pub(super) company: Company,
     online: RwLock<HashSet<AccountNo>>,
     moves: Mutex<Moves>,
+    agents: Mutex<Agents>,
+    watches: RwLock<Watches>,
     /// Wakes the engine up.
     nudge: Box<dyn Fn() + Send + Sync>,
 }
@@ -35,6 +39,8 @@ struct Moves {
     /// None of them left before that, and the engine knows that it will have to look. `None` while
     /// nobody has left.
     since: Option<Instant>,
+    /// Sessions that had chats open and whose conversation is over.
+    over: Vec<SessionKey>,
 }
 
 impl Here {
@@ -43,11 +49,13 @@ impl Here {
             company: Company::default(),
             online: RwLock::default(),
             moves: Mutex::default(),
+            agents: Mutex::default(),
+            watches: RwLock::default(),
             nudge: Box::new(nudge),
         }
     }
 
-    /// A seat of theirs is held from now on.
+    /// A seat of theirs is held and shows from now on.
     pub(super) fn came(&self, who: AccountNo) {
         if self.is_here(who) {
             return;
@@ -56,7 +64,7 @@ impl Here {
         (self.nudge)();
     }
 
-    /// A seat of theirs is held no more.
+    /// No such seat is, any more.
     pub(super) fn left(&self, who: AccountNo) {
         let now = Instant::now();
         let mut moves = self.lock();
@@ -65,6 +73,24 @@ impl Here {
         moves.since.get_or_insert(now);
         drop(moves);
         if is_news {
+            (self.nudge)();
+        }
+    }
+
+    /// A session's conversation is over, or another one goes on with it: it has nothing open.
+    pub(super) fn let_go(&self, key: SessionKey) {
+        self.lock().over.push(key);
+        (self.nudge)();
+    }
+
+    /// Those sessions.
+    pub(super) fn take_over(&self) -> Vec<SessionKey> {
+        mem::take(&mut self.lock().over)
+    }
+
+    /// A session whose client has a name did something.
+    pub(super) fn act(&self, who: AccountNo, key: SessionKey, agent: &str) {
+        if self.agents().act(who, key, agent) {
             (self.nudge)();
         }
     }
@@ -83,18 +109,20 @@ impl Here {
     /// count as here any more.
     pub(super) fn departures(
         &self,
+        now: Instant,
         grace: Duration,
         is_held: impl Fn(AccountNo) -> bool,
     ) -> Vec<AccountNo> {
         let mut gone = Vec::new();
         let mut moves = self.lock();
-        if moves.since.is_none_or(|since| since.elapsed() < grace) {
+        let lasts = |at: Instant| now.saturating_duration_since(at) < grace;
+        if moves.since.is_none_or(lasts) {
             // Too early for anybody. Looking now would forget those who are back, and be told of
             // them again with their next poll.
             return gone;
         }
         moves.left.retain(|who, at| {
-            let is_due = at.elapsed() >= grace;
+            let is_due = !lasts(*at);
             if is_due && !is_held(*who) {
                 gone.push(*who);
             }
@@ -102,10 +130,21 @@ impl Here {
         });
         moves.since = moves.left.values().min().copied();
         drop(moves);
-        if !gone.is_empty() {
-            let mut online = self.online.write().unwrap_or_else(PoisonError::into_inner);
-            gone.retain(|who| online.remove(who));
+        self.dismiss(gone, is_held)
+    }
+
+    /// Counts people out; those of them who were here.
+    pub(super) fn dismiss(
+        &self,
+        mut gone: Vec<AccountNo>,
+        is_held: impl Fn(AccountNo) -> bool,
+    ) -> Vec<AccountNo> {
+        if gone.is_empty() {
+            return gone;
         }
+        let mut online = self.online.write().unwrap_or_else(PoisonError::into_inner);
+        gone.retain(|who| online.remove(who));
+        drop(online);
         // Who took a seat after we had asked was here then, so that nobody spoke of their coming.
         let back = gone.iter().copied().filter(|who| is_held(*who));
         self.lock().came.extend(back);
@@ -120,6 +159,19 @@ impl Here {
     /// Whether somebody came whom the engine has not looked at.
     pub(super) fn has_arrivals(&self) -> bool {
         !self.lock().came.is_empty()
+    }
+
+    pub(super) fn agents(&self) -> MutexGuard<'_, Agents> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn watches(&self) -> RwLockReadGuard<'_, Watches> {
+        self.watches.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For the engine alone.
+    pub(super) fn watches_mut(&self) -> RwLockWriteGuard<'_, Watches> {
+        self.watches.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Moves> {
@@ -139,6 +191,18 @@ impl Presence for Here {
 
     fn at_table(&self, table: &str) -> Vec<AccountNo> {
         self.company.at_table(table)
+    }
+
+    fn agent(&self, who: AccountNo) -> Box<str> {
+        self.agents().of(who).into()
+    }
+
+    fn watchers(&self, chat: ChatId) -> Vec<AccountNo> {
+        self.watches().watchers(chat)
+    }
+
+    fn is_awake(&self, chat: ChatId) -> bool {
+        self.watches().is_awake(chat)
     }
 }
 
@@ -230,6 +294,7 @@ mod tests {
     fn seats_that_come_and_go_wake_the_engine_seldom() {
         let nudges = Arc::new(AtomicUsize::new(0));
         let counted = nudges.clone();
+        let start = Instant::now();
         let here = Here::new(move || {
             counted.fetch_add(1, Ordering::Relaxed);
         });
@@ -242,18 +307,24 @@ mod tests {
             here.left(ALICE);
             here.came(ALICE);
             // With every message to her the engine is awake and might look.
-            assert!(here.departures(Duration::from_secs(60), |_| true).is_empty());
+            assert!(here.departures(start, Duration::from_secs(60), |_| true).is_empty());
         }
         assert_eq!(nudges.load(Ordering::Relaxed), 2, "once for coming, once for going");
         assert!(here.next_departure(Duration::ZERO).is_some());
-        assert!(here.departures(Duration::ZERO, |_| true).is_empty(), "a seat is held");
+        assert!(
+            here.departures(Instant::now(), Duration::ZERO, |_| true).is_empty(),
+            "a seat is held"
+        );
         assert!(here.is_here(ALICE) && here.next_departure(Duration::ZERO).is_none());
         here.left(ALICE);
-        assert!(here.departures(Duration::from_secs(60), |_| false).is_empty(), "not yet");
-        assert_eq!(here.departures(Duration::ZERO, |_| false), [ALICE]);
+        assert!(here.departures(start, Duration::from_secs(60), |_| false).is_empty(), "not yet");
+        assert_eq!(here.departures(Instant::now(), Duration::ZERO, |_| false), [ALICE]);
         assert!(!here.is_here(ALICE));
         here.left(ALICE);
-        assert!(here.departures(Duration::ZERO, |_| false).is_empty(), "it was gone already");
+        assert!(
+            here.departures(Instant::now(), Duration::ZERO, |_| false).is_empty(),
+            "it was gone already"
+        );
     }
 
     #[test]
@@ -270,7 +341,7 @@ mod tests {
             }
             was_held
         };
-        assert_eq!(here.departures(Duration::ZERO, took_it_after_this), [ALICE]);
+        assert_eq!(here.departures(Instant::now(), Duration::ZERO, took_it_after_this), [ALICE]);
         assert_eq!(here.arrivals(), [ALICE]);
         assert!(here.is_here(ALICE));
     }

@@ -4,6 +4,7 @@
 //! then answers and announces. Carriers wait for the engine, the engine waits for the disk, nobody
 //! waits for a client: a full mailbox loses its updates and its session repairs from history.
 
+mod agent;
 mod ask;
 mod attempts;
 mod auth;
@@ -11,8 +12,10 @@ mod challenge;
 mod company;
 mod duties;
 mod inbox;
+mod letter;
 mod life;
 pub mod password;
+mod people;
 mod rate;
 pub mod seat;
 mod slot;
@@ -20,6 +23,7 @@ mod slot;
 mod tests;
 mod turn;
 pub mod vault;
+mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -47,7 +51,7 @@ use crate::limits::{LONG_READS_MAX, PROFILE_UPDATE_WEIGHT, SHORT_READ_COUNT};
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::store::{Look, Reader, Store, StoreError};
-use crate::wire::{Ask, Credentials, What};
+use crate::wire::{Ask, Credentials, Habit, What};
 
 pub use seat::{Holder, Mail, Seat};
 
@@ -109,26 +113,7 @@ pub fn start(
     metrics: Arc<Metrics>,
     mail_bytes: usize,
 ) -> std::io::Result<(Exchange, Running)> {
-    let inbox = Arc::new(Inbox::new());
-    let here = Arc::new(Here::new({
-        let inbox = inbox.clone();
-        move || inbox.nudge()
-    }));
-    let core = Arc::new(Core {
-        auth: Auth::new(&config, Vault::of(store.directory())),
-        config: RwLock::new(config),
-        inbox,
-        here,
-        seats: RwLock::new(HashMap::new()),
-        rates: Rates::default(),
-        long_reads: Semaphore::new(LONG_READS_MAX),
-        searches: Semaphore::new(searches_at_once()),
-        reader: store.reader(),
-        metrics,
-        mail: Arc::new(Pool::new(mail_bytes)),
-        order: AtomicU64::new(0),
-        stopping: smol::channel::bounded(1),
-    });
+    let core = Arc::new(Core::new(&store, config, metrics, mail_bytes));
     core.look_at_secrets();
     let (tell_end, ended) = smol::channel::bounded(1);
     let thread = std::thread::Builder::new().name("engine".into()).spawn({
@@ -179,7 +164,7 @@ impl Exchange {
     pub async fn ask(&self, peer: IpAddr, ask: Ask) -> Answer {
         let mut answer = Answer { reply: Ok(Reply::Done), seat: None, order: 0 };
         if let Some(session) = ask.who {
-            match self.seat(session, ask.layer).await {
+            match self.seat_like(session, ask.layer, ask.habit).await {
                 Ok(seat) => answer.seat = Some((session, seat)),
                 Err(refusal) if ask.session_required => {
                     answer.reply = Err(refusal);
@@ -200,6 +185,9 @@ impl Exchange {
         {
             answer.reply = Err(refusal);
             return answer;
+        }
+        if let Some((_, seat)) = &answer.seat {
+            seat.act();
         }
         let what = match ask.what {
             Ok(what) => what,
@@ -227,7 +215,7 @@ impl Exchange {
             }
             What::LogIn(credentials) => {
                 let told = Box::pin(self.log_in(peer, credentials)).await;
-                answer.log_in(told, ask.layer);
+                answer.log_in(told, ask.layer, ask.habit);
             }
             What::Register { credentials, invite, sealed, start } => {
                 let registered = self.register(peer, credentials, invite, sealed, start);
@@ -253,21 +241,31 @@ impl Exchange {
                 let login = login.as_ref();
                 let proof = auth.prove_by_challenge(login, &salt, &hash, peer, &config, reader);
                 let told = self.begin_session(proof).await;
-                answer.log_in(told, ask.layer);
+                answer.log_in(told, ask.layer, ask.habit);
             }
         }
         answer
     }
 
-    /// The seat of a session that is only to be listened at (an HTTP fetch); its layer becomes
-    /// `layer`. A session that had no seat gets one that has lost its updates.
+    /// The seat of a session of mSIM 2 that is only to be listened at (an HTTP fetch); its layer
+    /// becomes `layer`. A session that had no seat gets one that has lost its updates.
     pub async fn seat(&self, session: SessionId, layer: u32) -> Result<Arc<Seat>, Refusal> {
+        self.seat_like(session, layer, Habit::default()).await
+    }
+
+    async fn seat_like(
+        &self,
+        session: SessionId,
+        layer: u32,
+        habit: Habit,
+    ) -> Result<Arc<Seat>, Refusal> {
         let key = session.key();
         let seat = match self.core.seat_of(&key) {
             Some(seat) => seat,
             None => Box::pin(self.join(key)).await?,
         };
         seat.set_layer(layer);
+        seat.set_habit(habit);
         Ok(seat)
     }
 
@@ -509,9 +507,11 @@ fn weight(what: &What) -> u32 {
 }
 
 impl Answer {
-    fn log_in(&mut self, told: Told, layer: u32) {
+    /// Nobody holds the new seat yet, so nobody hears of a hidden one.
+    fn log_in(&mut self, told: Told, layer: u32, habit: Habit) {
         if let (Ok(Reply::LoggedIn { session, .. }), Some(seat)) = (&told.reply, &told.seat) {
             seat.set_layer(layer);
+            seat.set_habit(habit);
             self.seat = Some((*session, seat.clone()));
         }
         (self.reply, self.order) = (told.reply, told.order);
@@ -519,6 +519,29 @@ impl Answer {
 }
 
 impl Core {
+    fn new(store: &Store, config: Arc<Config>, metrics: Arc<Metrics>, mail_bytes: usize) -> Core {
+        let inbox = Arc::new(Inbox::new());
+        let here = Arc::new(Here::new({
+            let inbox = inbox.clone();
+            move || inbox.nudge()
+        }));
+        Core {
+            auth: Auth::new(&config, Vault::of(store.directory())),
+            config: RwLock::new(config),
+            inbox,
+            here,
+            seats: RwLock::new(HashMap::new()),
+            rates: Rates::default(),
+            long_reads: Semaphore::new(LONG_READS_MAX),
+            searches: Semaphore::new(searches_at_once()),
+            reader: store.reader(),
+            metrics,
+            mail: Arc::new(Pool::new(mail_bytes)),
+            order: AtomicU64::new(0),
+            stopping: smol::channel::bounded(1),
+        }
+    }
+
     /// Says so where passwords are sealed that cannot be read.
     fn look_at_secrets(&self) {
         let vault = self.auth.vault();

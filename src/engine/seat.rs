@@ -2,15 +2,19 @@
 //! pushes go to. Lost with the process, made again from the session's row.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::domain::id::{AccountNo, SessionKey, Timestamp};
-use crate::domain::words::{Bulletin, Event, MessageView, ProfileDraft};
+use crate::domain::words::Bulletin;
+use crate::engine::letter::weight;
 use crate::engine::life::Here;
 use crate::pool::Pool;
+use crate::wire::Habit;
+
+pub(crate) use crate::engine::letter::Letter;
 
 /// A connection, or one parked fetch, as the holder of seats. Unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,13 @@ pub struct Seat {
     pub key: SessionKey,
     /// When its use was last written to its row, milliseconds since 1970.
     noted: AtomicU64,
+    /// See [`Habit`]: the last packet's. Changed with the state locked.
+    hidden: AtomicBool,
+    fine: AtomicBool,
+    /// Whether its client has a name, so that those that have none are spared the lock.
+    is_named: AtomicBool,
+    /// Whether it has chats open.
+    watches: AtomicBool,
     /// What all mailboxes together may hold.
     pool: Arc<Pool>,
     /// Who is told when somebody takes it, and when nobody has it.
@@ -49,6 +60,14 @@ struct State {
     ended: bool,
     layer: u32,
     holder: Option<(Holder, Waker)>,
+    /// Who holds it or was the last to. A hidden session shows itself to each of them anew.
+    last: Option<Holder>,
+    /// Its user is here while it is held.
+    shown: bool,
+    /// The client's name for itself.
+    agent: Box<str>,
+    /// When nobody held it any more.
+    let_go: Option<Instant>,
     used: Instant,
 }
 
@@ -59,14 +78,6 @@ struct State {
 struct Queue {
     first: Option<(u64, Arc<Bulletin>)>,
     rest: VecDeque<(u64, Arc<Bulletin>)>,
-}
-
-/// An update on its way into mailboxes: what it weighs is the same for all of them.
-#[derive(Debug)]
-pub(crate) struct Letter<'a> {
-    order: u64,
-    event: &'a Arc<Bulletin>,
-    weight: usize,
 }
 
 /// What waits for a holder.
@@ -99,9 +110,24 @@ impl Seat {
             ended: false,
             layer: 0,
             holder: None,
+            last: None,
+            shown: true,
+            agent: "".into(),
+            let_go: None,
             used: Instant::now(),
         };
-        Seat { account, key, noted: AtomicU64::new(0), pool, here, state: Mutex::new(state) }
+        Seat {
+            account,
+            key,
+            noted: AtomicU64::new(0),
+            hidden: AtomicBool::new(false),
+            fine: AtomicBool::new(false),
+            is_named: AtomicBool::new(false),
+            watches: AtomicBool::new(false),
+            pool,
+            here,
+            state: Mutex::new(state),
+        }
     }
 
     /// A seat without an engine, for tests of its holders.
@@ -120,17 +146,24 @@ impl Seat {
             return;
         }
         state.used = Instant::now();
-        let mut is_first = false;
+        let was_present = state.is_present();
         match &mut state.holder {
             Some((old, old_waker)) if *old == holder => old_waker.clone_from(waker),
-            slot => match slot.replace((holder, waker.clone())) {
-                Some((_, old_waker)) => old_waker.wake(),
-                None => is_first = true,
-            },
+            slot => {
+                if let Some((_, old_waker)) = slot.replace((holder, waker.clone())) {
+                    old_waker.wake();
+                }
+            }
         }
-        drop(state);
-        if is_first {
-            self.here.came(self.account);
+        let before = state.last.replace(holder);
+        let is_another = before.is_some_and(|before| before != holder);
+        if is_another && self.hidden.load(Ordering::Relaxed) {
+            state.shown = false;
+            self.rename(&mut state, "".into());
+        }
+        self.settle(state, was_present);
+        if is_another {
+            self.open_nothing();
         }
     }
 
@@ -138,15 +171,98 @@ impl Seat {
     pub fn release(&self, holder: Holder) {
         let mut state = self.lock();
         if state.holder.as_ref().is_some_and(|(h, _)| *h == holder) {
+            let was_present = state.is_present();
+            let now = Instant::now();
             state.holder = None;
-            state.used = Instant::now();
-            drop(state);
-            self.here.left(self.account);
+            state.let_go = Some(now);
+            state.used = now;
+            self.settle(state, was_present);
+            self.open_nothing();
         }
     }
 
-    pub(in crate::engine) fn is_held(&self) -> bool {
-        self.lock().holder.is_some()
+    /// Whether its user is here with it.
+    pub(in crate::engine) fn is_present(&self) -> bool {
+        self.lock().is_present()
+    }
+
+    /// Whether its user was, until nobody held it, and may be back before it matters.
+    pub(in crate::engine) fn lingers(&self, now: Instant, grace: Duration) -> bool {
+        let state = self.lock();
+        let is_free = state.shown && state.holder.is_none();
+        is_free && state.let_go.is_some_and(|at| now.saturating_duration_since(at) < grace)
+    }
+
+    /// Its client says whether its user is here. True: they were here with it and are not now.
+    pub(in crate::engine) fn appear(&self, on: bool, agent: Box<str>) -> bool {
+        let mut state = self.lock();
+        if state.ended {
+            return false;
+        }
+        let was_present = state.is_present();
+        state.shown = on;
+        if on {
+            self.rename(&mut state, agent);
+        }
+        let is_gone = was_present && !on;
+        if is_gone && !state.agent.is_empty() {
+            self.here.agents().leave(self.account, &state.agent);
+        }
+        if !is_gone {
+            self.settle(state, was_present);
+            self.act();
+        }
+        is_gone
+    }
+
+    /// Its client did something.
+    pub(in crate::engine) fn act(&self) {
+        if !self.is_named.load(Ordering::Relaxed) {
+            return;
+        }
+        let state = self.lock();
+        if state.is_present() && !state.agent.is_empty() {
+            self.here.act(self.account, self.key, &state.agent);
+        }
+    }
+
+    fn rename(&self, state: &mut State, agent: Box<str>) {
+        self.is_named.store(!agent.is_empty(), Ordering::Relaxed);
+        state.agent = agent;
+    }
+
+    /// Tells who has to know that its user came with it, or left.
+    fn settle(&self, state: MutexGuard<'_, State>, was_present: bool) {
+        let is_present = state.is_present();
+        if is_present == was_present {
+            return;
+        }
+        match is_present {
+            // First, so that their coming tells it.
+            true if !state.agent.is_empty() => {
+                self.here.act(self.account, self.key, &state.agent);
+            }
+            false if !state.agent.is_empty() => {
+                self.here.agents().leave(self.account, &state.agent);
+            }
+            true | false => {}
+        }
+        drop(state);
+        match is_present {
+            true => self.here.came(self.account),
+            false => self.here.left(self.account),
+        }
+    }
+
+    /// From now on somebody has to know when its conversation is over.
+    pub(in crate::engine) fn note_watching(&self) {
+        self.watches.store(true, Ordering::Relaxed);
+    }
+
+    fn open_nothing(&self) {
+        if self.watches.swap(false, Ordering::Relaxed) {
+            self.here.let_go(self.key);
+        }
     }
 
     /// The next thing for `holder`, if there is any.
@@ -191,6 +307,26 @@ impl Seat {
         state.used = Instant::now();
     }
 
+    /// What sessions of the last packet's protocol are like.
+    pub(in crate::engine) fn set_habit(&self, habit: Habit) {
+        let Habit { hidden, fine } = habit;
+        if self.is_fine() == fine && self.hidden.load(Ordering::Relaxed) == hidden {
+            return;
+        }
+        let mut state = self.lock();
+        self.fine.store(fine, Ordering::Relaxed);
+        if self.hidden.swap(hidden, Ordering::Relaxed) != hidden {
+            let was_present = state.is_present();
+            state.shown = !hidden;
+            self.settle(state, was_present);
+        }
+    }
+
+    /// Whether it hears what is not for all.
+    pub(in crate::engine) fn is_fine(&self) -> bool {
+        self.fine.load(Ordering::Relaxed)
+    }
+
     /// Puts an update into the mailbox and wakes the holder, unless it was woken and has not taken
     /// everything yet: no holder waits before there is nothing left to take. Over a limit
     /// everything waiting is dropped instead (`false`): waiting for this session would cost
@@ -223,12 +359,13 @@ impl Seat {
 
     pub(crate) fn end(&self) {
         let mut state = self.lock();
+        let was_present = state.is_present();
         state.ended = true;
         self.empty(&mut state);
-        if let Some((_, waker)) = state.holder.take() {
-            drop(state);
+        let holder = state.holder.take();
+        self.settle(state, was_present);
+        if let Some((_, waker)) = holder {
             waker.wake();
-            self.here.left(self.account);
         }
     }
 
@@ -262,6 +399,12 @@ impl Seat {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while it was held left no half-done change worth losing the session for.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_present(&self) -> bool {
+        self.shown && self.holder.is_some()
     }
 }
 
@@ -300,74 +443,10 @@ impl Queue {
     }
 }
 
-impl<'a> Letter<'a> {
-    pub(crate) fn new(order: u64, event: &'a Arc<Bulletin>) -> Letter<'a> {
-        Letter { order, event, weight: weight(event) }
-    }
-}
-
-/// About what an update costs in memory while it waits; an `Arc` shared by several sessions counts
-/// for each of them, which errs on the safe side.
-fn weight(event: &Event) -> usize {
-    const FIXED: usize = 128;
-    FIXED
-        + match event {
-            Event::Message(m) => message_weight(m),
-            Event::ContactCreated(c) | Event::ContactUpdated { contact: c, .. } => {
-                c.who.len()
-                    + c.name.len()
-                    + c.note.as_ref().map_or(0, |n| n.len())
-                    + c.group.iter().map(|g| g.len()).sum::<usize>()
-            }
-            Event::ContactRemoved { who } => who.len(),
-            Event::ChatsChanged(chats) => chats.len() * 96,
-            Event::Marked { chat, user, .. } => chat.len() + user.len(),
-            Event::MyMarks { chat, .. } | Event::Awake { chat, .. } => chat.len(),
-            Event::Watching { chat, who, .. } => chat.len() + who.len(),
-            Event::FaceChanged { who } => who.len(),
-            Event::AgentChanged { who, agent } => who.len() + agent.len(),
-            Event::Typing { chat, from, .. } => chat.len() + from.len(),
-            Event::Presence { who, agent, .. } => who.len() + agent.len(),
-            Event::ContactAnswered { who, .. } | Event::ContactBlocked { who, .. } => who.len(),
-            Event::ProfileChanged { who, changed } => who.len() + profile_weight(changed),
-            Event::ContactRequested { who, note } => who.len() + note.len(),
-            Event::ChatChanged(info) => {
-                size_of_val(&**info) + info.chat.len() + info.name.len() + info.about.len()
-            }
-            Event::ChatGone { chat } => chat.len(),
-            Event::Moved { who, .. } => who.len(),
-            Event::Renamed { who, old } => who.len() + old.len(),
-            Event::Relayed { table, text } => table.len() + text.len(),
-        }
-}
-
-fn message_weight(message: &MessageView) -> usize {
-    let extra = message.extra.as_deref().map_or(0, |extra| {
-        let values = extra.spans.iter().map(|s| s.value.as_ref().map_or(0, |value| value.len()));
-        size_of_val(extra) + size_of_val(&*extra.spans) + values.sum::<usize>()
-    });
-    // Told to many it also holds its spelling, which is its text once more.
-    2 * message.text.len() + message.chat.len() + message.from.len() + extra
-}
-
-fn profile_weight(changed: &ProfileDraft) -> usize {
-    let texts = [
-        &changed.name,
-        &changed.short_name,
-        &changed.full_name,
-        &changed.note,
-        &changed.photo,
-        &changed.birthday,
-    ];
-    let lists = [&changed.gallery, &changed.contacts];
-    let listed = lists.into_iter().flatten().flatten().map(|text| text.len());
-    let single = texts.into_iter().flatten().map(|text| text.len());
-    size_of_val(changed) + single.chain(listed).sum::<usize>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::words::Event;
     use std::time::Duration;
 
     /// Counts how often it is woken.

@@ -14,12 +14,13 @@ use crate::config::Config;
 use crate::domain::Context;
 use crate::domain::id::{AccountNo, SessionKey};
 use crate::domain::words::{Actor, Command, News, Outcome, Refusal, Reply};
-use crate::engine::ask::{Turn, chance, join, weight};
+use crate::engine::ask::{Aside, Turn, chance, join, weight};
 use crate::engine::duties::{REMOVAL_IDLE, SWEEP};
 use crate::engine::inbox::Woken;
 use crate::engine::life::Typing;
 use crate::engine::seat::Letter;
 use crate::engine::slot::Answering;
+use crate::engine::watch::Shift;
 use crate::engine::{Core, Seat};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, MERGE_CALM_COMMANDS, MERGE_QUIET_MILLIS};
 use crate::store::Store;
@@ -62,6 +63,10 @@ pub(super) struct Engine {
     pub(super) random: SystemRandom,
     pub(super) by_account: HashMap<AccountNo, Vec<Arc<Seat>>>,
     pub(super) typing: Typing,
+    /// Who opened and closed groups, and what of them woke up: told before the next turn.
+    pub(super) shifts: Vec<Shift>,
+    /// Who said that they go: looked at then, too.
+    pub(super) going: Vec<AccountNo>,
     /// Marks are flushed then.
     pub(super) flush_at: Option<Instant>,
     /// The last change, and the last seal.
@@ -89,6 +94,8 @@ impl Engine {
             random: SystemRandom::new(),
             by_account: HashMap::new(),
             typing: Typing::default(),
+            shifts: Vec::new(),
+            going: Vec::new(),
             removal_at: now + REMOVAL_IDLE,
             flush_at: None,
             changed_at: now,
@@ -157,7 +164,8 @@ impl Engine {
                             here: &*core.here,
                         };
                         let turn = Turn { core, context: &context, room, started };
-                        Done::Outcome(turn.ask(tx, typing, *actor, command)?)
+                        let aside = Aside::of(command);
+                        Done::Outcome(turn.ask(tx, typing, *actor, command)?, aside)
                     }
                     Input::Join { key, .. } => Done::Join(join(core, tx, *key, now, room)?),
                 });
@@ -197,13 +205,20 @@ impl Engine {
     /// session hears of the world in the order in which it changed.
     fn tell(&mut self, input: Input, done: Done) {
         match (input, done) {
-            (Input::Ask { answer, .. }, Done::Outcome(outcome)) => {
-                let Outcome { reply, news, ended } = outcome;
+            (Input::Ask { actor, answer, .. }, Done::Outcome(outcome, aside)) => {
+                let Outcome { mut reply, news, ended } = outcome;
                 let order = self.core.next_order();
                 let config = self.core.config();
                 self.announce(order, &news, &config);
+                self.close_gone(&news);
                 for key in ended {
                     self.end(key);
+                }
+                if let Some(aside) = aside
+                    && let Ok(said) = &reply
+                    && let Err(refusal) = self.take_aside(actor, aside, said)
+                {
+                    reply = Err(refusal);
                 }
                 self.core.count(&reply);
                 let seat = match &reply {
@@ -221,7 +236,7 @@ impl Engine {
                     None => self.sit(account, key, true),
                 }));
             }
-            (Input::Ask { .. }, Done::Join(_)) | (Input::Join { .. }, Done::Outcome(_)) => {
+            (Input::Ask { .. }, Done::Join(_)) | (Input::Join { .. }, Done::Outcome(..)) => {
                 unreachable!("outcomes are made in the order of their inputs")
             }
         }
@@ -232,10 +247,14 @@ impl Engine {
         let limits = &config.limits;
         for news in news {
             let letter = Letter::new(order, &news.event);
+            let is_for_all = news.event.is_for_all();
             let mut posted = 0;
             for account in news.to.accounts() {
                 let Some(seats) = self.by_account.get(&account) else { continue };
-                for seat in seats.iter().filter(|s| Some(s.key) != news.except) {
+                for seat in seats {
+                    if Some(seat.key) == news.except || !(is_for_all || seat.is_fine()) {
+                        continue;
+                    }
                     if !seat.post(&letter, limits.mailbox, limits.mailbox_bytes) {
                         self.core.metrics.overflows.add(1);
                     }
@@ -265,6 +284,7 @@ impl Engine {
         let seat = self.core.seats_mut().remove(&key)?;
         self.core.here.company.leave(key);
         self.core.metrics.sessions.subtract(1);
+        self.close_all(&seat);
         if let Some(seats) = self.by_account.get_mut(&seat.account) {
             seats.retain(|s| s.key != key);
             if seats.is_empty() {
@@ -277,7 +297,7 @@ impl Engine {
 
 /// What became of one input, told only after the commit.
 enum Done {
-    Outcome(Outcome),
+    Outcome(Outcome, Option<Aside>),
     Join(Result<AccountNo, Refusal>),
 }
 

@@ -161,6 +161,16 @@ impl Guest {
         self.guests.is_leaving()
     }
 
+    /// Lets something in that counts as one more connection of the same address.
+    pub(super) fn bring(&self, carrier: Carrier) -> Result<Guest, Full> {
+        self.guests.admit(self.peer, carrier)
+    }
+
+    /// Whether all are to go, for those who are asked without being a connection.
+    pub(super) fn guests(&self) -> Arc<Guests> {
+        self.guests.clone()
+    }
+
     /// From now on it is counted as `carrier` (an upgraded HTTP connection).
     pub(super) fn becomes(&mut self, carrier: Carrier) {
         self.guests.metrics.connections(self.carrier).subtract(1);

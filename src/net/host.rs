@@ -8,13 +8,21 @@ use std::time::Duration;
 use crate::domain::id::SessionId;
 use crate::domain::words::Refusal;
 use crate::engine::{Answer, Exchange, Seat};
-use crate::limits::{LINGER_SECS, Limits, NAMELESS_SECS, STUCK_WRITE_SECS, UNFINISHED_SECS};
+use crate::limits::{
+    LINGER_SECS, Limits, NAMELESS_SECS, STUCK_WRITE_SECS, TINODE_POLL_MILLIS, TINODE_SESSION_SECS,
+    UNFINISHED_SECS,
+};
 use crate::metrics::Metrics;
+use crate::net::poll::Polls;
+use crate::net::tinode::{self, Tongue};
 use crate::pool::Pool;
 use crate::wire::{Ask, House};
 
 /// The engine as connections see it; a trait so that they can be tried without one.
 pub(super) trait Core: Send + Sync + 'static {
+    /// What is spoken on Tinode's paths.
+    type Tinode: Tongue;
+
     fn ask(&self, peer: IpAddr, ask: Ask) -> impl Future<Output = Answer> + Send;
     fn seat(
         &self,
@@ -25,6 +33,8 @@ pub(super) trait Core: Send + Sync + 'static {
 }
 
 impl Core for Exchange {
+    type Tinode = tinode::Tinode;
+
     fn ask(&self, peer: IpAddr, ask: Ask) -> impl Future<Output = Answer> + Send {
         Exchange::ask(self, peer, ask)
     }
@@ -51,7 +61,8 @@ pub(super) struct Host<X> {
     pub(super) metrics: Arc<Metrics>,
     pub(super) patience: Patience,
     /// What is half read and half written, over all connections, beyond [`SMALL_BYTES`] of each.
-    pub(super) buffers: Pool,
+    pub(super) buffers: Arc<Pool>,
+    pub(super) polls: Polls,
 }
 
 /// What a connection may hold of its peer's bytes without asking for it: an ordinary packet. The
@@ -89,8 +100,12 @@ pub(super) struct Patience {
     pub(super) stuck: Duration,
     /// What the peer still sends after this side has ended.
     pub(super) linger: Duration,
-    /// A long poll.
+    /// A fetch of mSIM 2.
     pub(super) hold: Duration,
+    /// A long poll of Tinode.
+    pub(super) poll: Duration,
+    /// The next request for a long-poll session of Tinode.
+    pub(super) absent: Duration,
 }
 
 impl Patience {
@@ -101,6 +116,8 @@ impl Patience {
             stuck: Duration::from_secs(STUCK_WRITE_SECS),
             linger: Duration::from_secs(LINGER_SECS),
             hold: Duration::from_secs(limits.fetch_hold),
+            poll: Duration::from_millis(TINODE_POLL_MILLIS),
+            absent: Duration::from_secs(TINODE_SESSION_SECS),
         }
     }
 }

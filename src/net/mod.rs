@@ -10,6 +10,7 @@ mod converse;
 mod guest;
 mod host;
 mod http;
+mod poll;
 mod seats;
 pub mod signal;
 mod stream;
@@ -17,7 +18,10 @@ mod stream;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tinode;
 mod tls;
+#[cfg(test)]
+mod toy;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -40,6 +44,7 @@ use crate::wire::House;
 use accept::{Door, accept, open};
 use guest::Guests;
 use host::{Host, Patience, Present};
+use poll::Polls;
 pub use tls::Tls;
 
 /// Of each thread. A TLS handshake in a debug build takes the most, some 100 KiB; pages that are
@@ -64,6 +69,7 @@ pub struct Net {
     http: Option<SocketAddr>,
     line: Option<SocketAddr>,
     tags: Option<SocketAddr>,
+    tinode: Option<SocketAddr>,
     /// Dropping it ends the threads.
     running: Sender<()>,
     ended: mpsc::Receiver<()>,
@@ -77,6 +83,7 @@ impl fmt::Debug for Net {
             .field("http", &self.http)
             .field("line", &self.line)
             .field("tags", &self.tags)
+            .field("tinode", &self.tinode)
             .finish()
     }
 }
@@ -107,9 +114,16 @@ impl Net {
         let most = most_connections(budget.connections);
         let guests = Guests::new(metrics.clone(), most, limits.connections_per_address);
         let buffers = Pool::new(usize::try_from(budget.buffers).unwrap_or(usize::MAX));
-        let host =
-            Host { core: exchange, present: Present::new(house), metrics, patience, buffers };
-        Net::open(&config, Arc::new(host), Arc::new(guests), tls.map(Arc::new))
+        let executor = Arc::new(Executor::new());
+        let host = Host {
+            core: exchange,
+            present: Present::new(house),
+            metrics,
+            patience,
+            buffers: Arc::new(buffers),
+            polls: Polls::new(&executor),
+        };
+        Net::open(&config, Arc::new(host), Arc::new(guests), tls.map(Arc::new), executor)
     }
 
     fn open<X: host::Core>(
@@ -117,6 +131,7 @@ impl Net {
         host: Arc<Host<X>>,
         guests: Arc<Guests>,
         tls: Option<Arc<Tls>>,
+        executor: Arc<Executor<'static>>,
     ) -> Result<Net, String> {
         let door = |key, address: &String| match address.as_str() {
             "" => Ok(None),
@@ -126,11 +141,12 @@ impl Net {
         let http = door("listen.http", &config.listen.http)?;
         let line = door("listen.line", &config.listen.line)?;
         let tags = door("listen.tags", &config.listen.tags)?;
+        let tinode = door("listen.tinode", &config.listen.tinode)?;
         let (tcp_address, http_address) = (address(&tcp), address(&http));
         let (line_address, tags_address) = (address(&line), address(&tags));
+        let tinode_address = address(&tinode);
 
         let present = host.present.clone();
-        let executor = Arc::new(Executor::new());
         let (running, stopped) = smol::channel::bounded::<()>(1);
         let (tell_end, ended) = channel();
         let threads = match config.threads {
@@ -151,7 +167,13 @@ impl Net {
                 })
                 .map_err(|error| format!("a thread for connections did not start: {error}"))?;
         }
-        let doors = [(Door::Tcp, tcp), (Door::Http, http), (Door::Line, line), (Door::Tags, tags)];
+        let doors = [
+            (Door::Tcp, tcp),
+            (Door::Http, http),
+            (Door::Line, line),
+            (Door::Tags, tags),
+            (Door::Http, tinode),
+        ];
         let mut tasks: Vec<_> = doors
             .into_iter()
             .filter_map(|(door, listener)| listener.map(|listener| (door, listener)))
@@ -171,6 +193,7 @@ impl Net {
             http: http_address,
             line: line_address,
             tags: tags_address,
+            tinode: tinode_address,
             running,
             ended,
             threads,
@@ -192,6 +215,11 @@ impl Net {
 
     pub fn tags_address(&self) -> Option<SocketAddr> {
         self.tags
+    }
+
+    /// The second HTTP door, at which Tinode's clients look for it.
+    pub fn tinode_address(&self) -> Option<SocketAddr> {
+        self.tinode
     }
 
     /// The pin of the certificate; `None` without TLS.

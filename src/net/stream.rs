@@ -15,6 +15,7 @@ use smol::{Async, Timer};
 
 use crate::limits::LINGER_BYTES_MAX;
 use crate::net::host::SMALL_BYTES;
+use crate::net::poll::pipe::Inner;
 use crate::pool::Share;
 use crate::wire::Buffer;
 
@@ -22,11 +23,13 @@ use crate::wire::Buffer;
 /// ordinary packets are a quarter of it.
 const SCRATCH_BYTES: usize = 2048;
 
-/// Either kind of connection. The encrypted one is boxed: its state is a kilobyte that plain
-/// connections must not pay for.
+/// A connection of any kind. All but the plain one are boxed: the state of the encrypted one is a
+/// kilobyte that plain connections must not pay for.
 pub(super) enum Stream {
     Plain(Plain),
     Tls(Box<TlsStream<Plain>>),
+    /// Requests of HTTP instead of a socket.
+    Pipe(Box<Inner>),
 }
 
 /// A TCP socket that spares a system call: after a read that did not fill its buffer, or found
@@ -64,6 +67,15 @@ impl Stream {
         match self {
             Stream::Plain(plain) => plain.drained = false,
             Stream::Tls(tls) => tls.get_mut().0.drained = false,
+            Stream::Pipe(_) => {}
+        }
+    }
+
+    /// Whether its bytes travel: what goes through a pipe is counted where it comes from a socket.
+    pub(super) fn is_socket(&self) -> bool {
+        match self {
+            Stream::Plain(_) | Stream::Tls(_) => true,
+            Stream::Pipe(_) => false,
         }
     }
 }
@@ -73,6 +85,7 @@ impl fmt::Debug for Stream {
         match self {
             Stream::Plain(plain) => f.debug_tuple("Plain").field(plain).finish(),
             Stream::Tls(_) => f.write_str("Tls(..)"),
+            Stream::Pipe(pipe) => f.debug_tuple("Pipe").field(pipe).finish(),
         }
     }
 }
@@ -122,6 +135,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Plain(plain) => Pin::new(plain).poll_read(cx, bytes),
             Stream::Tls(tls) => Pin::new(tls).poll_read(cx, bytes),
+            Stream::Pipe(pipe) => Pin::new(pipe).poll_read(cx, bytes),
         }
     }
 }
@@ -135,6 +149,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(plain) => Pin::new(plain).poll_write(cx, bytes),
             Stream::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+            Stream::Pipe(pipe) => Pin::new(pipe).poll_write(cx, bytes),
         }
     }
 
@@ -142,6 +157,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(plain) => Pin::new(plain).poll_flush(cx),
             Stream::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Stream::Pipe(pipe) => Pin::new(pipe).poll_flush(cx),
         }
     }
 
@@ -149,6 +165,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(plain) => Pin::new(plain).poll_close(cx),
             Stream::Tls(tls) => Pin::new(tls).poll_close(cx),
+            Stream::Pipe(pipe) => Pin::new(pipe).poll_close(cx),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_executor::Executor;
 use smol::Async;
 use smol::channel::{Receiver, Sender, bounded, unbounded};
 use smol::io::AsyncReadExt;
@@ -18,7 +19,9 @@ use crate::engine::{Answer, Seat};
 use crate::metrics::Carrier;
 use crate::net::guest::{Guest, Guests};
 use crate::net::host::{Core, Host, Patience};
+use crate::net::poll::Polls;
 use crate::net::stream::{Plain, Stream};
+use crate::net::toy::Toy;
 use crate::pool::Pool;
 use crate::wire::{Ask, House};
 
@@ -27,8 +30,15 @@ pub(super) const LONG: Duration = Duration::from_secs(20);
 /// Short enough to wait for.
 pub(super) const SHORT: Duration = Duration::from_millis(60);
 
-pub(super) const PATIENT: Patience =
-    Patience { unfinished: LONG, nameless: LONG, stuck: LONG, linger: LONG, hold: LONG };
+pub(super) const PATIENT: Patience = Patience {
+    unfinished: LONG,
+    nameless: LONG,
+    stuck: LONG,
+    linger: LONG,
+    hold: LONG,
+    poll: LONG,
+    absent: LONG,
+};
 
 /// Passes questions to the test, which answers them.
 #[derive(Debug)]
@@ -40,7 +50,9 @@ pub(super) struct Fake {
 }
 
 pub(super) struct Stage {
-    pub(super) host: Host<Fake>,
+    pub(super) host: Arc<Host<Fake>>,
+    /// For what connections leave to tasks of their own.
+    pub(super) executor: Arc<Executor<'static>>,
     pub(super) guests: Arc<Guests>,
     asks: Receiver<(Ask, Sender<Answer>)>,
 }
@@ -52,6 +64,8 @@ pub(super) struct Question {
 }
 
 impl Core for Fake {
+    type Tinode = Toy;
+
     async fn ask(&self, _peer: IpAddr, ask: Ask) -> Answer {
         let (answer, answered) = bounded(1);
         self.asks.send((ask, answer)).await.expect("the test listens");
@@ -86,20 +100,26 @@ impl Stage {
         let core = Fake { asks: tell, known: Mutex::default(), newest: Some((40, 100)) };
         let house = House { name: "im.test".into(), config: Arc::new(config) };
         let present = crate::net::host::Present::new(Arc::new(house));
-        let buffers = Pool::new(usize::MAX);
-        let host = Host { core, present, metrics: Arc::default(), patience, buffers };
+        let buffers = Arc::new(Pool::new(usize::MAX));
+        let executor = Arc::new(Executor::new());
+        let polls = Polls::new(&executor);
+        let host = Host { core, present, metrics: Arc::default(), patience, buffers, polls };
         let guests = Arc::new(Guests::new(host.metrics.clone(), 100, 100));
-        Stage { host, guests, asks }
+        Stage { host: Arc::new(host), executor, guests, asks }
     }
 
     /// From now on the end of what was lost is not to be had.
     pub(super) fn forget_newest(&mut self) {
-        self.host.core.newest = None;
+        self.own_host().core.newest = None;
     }
 
     /// How much all connections together may hold.
     pub(super) fn leave_memory(&mut self, bytes: usize) {
-        self.host.buffers = Pool::new(bytes);
+        self.own_host().buffers = Arc::new(Pool::new(bytes));
+    }
+
+    fn own_host(&mut self) -> &mut Host<Fake> {
+        Arc::get_mut(&mut self.host).expect("nobody is served")
     }
 
     pub(super) fn guest(&self) -> Guest {

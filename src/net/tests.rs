@@ -122,9 +122,9 @@ fn start_with(patience: Patience, change: impl FnOnce(&mut Config, &Path)) -> Ru
     });
     let config = (*stage.host.house().config).clone();
     let tls = Tls::start(&config).unwrap().map(Arc::new);
-    let Stage { host, .. } = stage;
+    let Stage { host, executor, .. } = stage;
     let guests = Guests::new(host.metrics.clone(), 1000, 1000);
-    let net = Net::open(&config, Arc::new(host), Arc::new(guests), tls).unwrap();
+    let net = Net::open(&config, host, Arc::new(guests), tls, executor).unwrap();
     Running { net, config, _directory: directory }
 }
 
@@ -164,6 +164,21 @@ fn doors_open_are_served_and_close_in_order() {
     tcp.read_to_end(&mut rest).unwrap();
     assert_eq!(web.read(&mut [0]).unwrap(), 0);
     assert!(TcpStream::connect(address).is_err(), "the door is closed");
+}
+
+#[test]
+fn http_has_a_second_door_where_that_is_asked_for() {
+    assert_eq!(start(|_, _| {}).net.tinode_address(), None);
+    let running = start(|config, _| config.listen.tinode = "127.0.0.1:0".into());
+    let mut web = dial(running.net.tinode_address().unwrap());
+    ask(&mut web).unwrap();
+    web.write_all(b"GET /v0/channels/lp?apikey=good%2Bkey HTTP/1.0\r\n\r\n").unwrap();
+    let mut text = String::new();
+    web.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 201 Created\r\n"), "{text}");
+    drop(web);
+    // The session is still there, and no reason to wait.
+    assert!(running.net.stop(LONG));
 }
 
 #[test]
@@ -275,7 +290,7 @@ fn tls_is_off_by_itself_only_while_nobody_else_can_listen() {
 fn the_tasks_of_connections_are_small() {
     let stage = Stage::new(PATIENT);
     let (guest, other, third) = (stage.guest(), stage.guest(), stage.guest());
-    let host = Arc::new(stage.host);
+    let host = stage.host;
     let socket = || {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         Async::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap()).unwrap()

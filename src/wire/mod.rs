@@ -136,9 +136,22 @@ pub struct Ask {
     pub session_required: bool,
     /// The layer in force for this packet; becomes the session's layer.
     pub layer: u32,
+    /// What the session is like from then on.
+    pub habit: Habit,
     /// A refusal of the packet's own fields ranks behind those of session and rate, so it travels
     /// along and comes back as the answer.
     pub what: Result<What, Refusal>,
+}
+
+/// What sessions of a protocol are like, as far as the core must know. By default as those of mSIM
+/// 2: whoever is connected is here, and hears what everybody understands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Habit {
+    /// No session counts as its user being here before it says so, on each connection anew; see
+    /// `Command::Appear`.
+    pub hidden: bool,
+    /// They hear what is not for all, too; see `Event::is_for_all`.
+    pub fine: bool,
 }
 
 pub enum What {

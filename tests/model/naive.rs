@@ -170,9 +170,12 @@ impl Model {
                 let chat = chat.as_ref().map(|chat| chat.to_string());
                 return self.check_search(me, text, chat.as_deref(), (before.0, *count), answer);
             }
-            Query::Page { .. } | Query::Notices { .. } | Query::Name { .. } | Query::Myself => {
-                unreachable!("not asked")
-            }
+            Query::Page { .. }
+            | Query::Notices { .. }
+            | Query::Name { .. }
+            | Query::Myself
+            | Query::People { .. }
+            | Query::Rosters { .. } => unreachable!("not asked"),
         };
         let mut found = answer.clone().map(tidy_reply);
         if let (Ok(found), Ok(expected)) = (&mut found, &expected) {

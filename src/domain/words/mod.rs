@@ -17,7 +17,7 @@ use crate::domain::id::{
 };
 use crate::domain::name::Name;
 
-pub use crate::domain::nouns::{ChatKind, ContactState};
+pub use crate::domain::nouns::{ChatKind, ContactState, Mark};
 pub use secret::{Digest, Envelope, KeyId, Proof, Sealed, SessionKind, Verifier};
 pub use text::{Act, Kind, Notice, Span, SpanKind};
 pub use view::{

@@ -373,6 +373,37 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether every protocol has a word for it. Sessions of those that have not are spared what
+    /// is only for the others.
+    pub fn is_for_all(&self) -> bool {
+        match self {
+            Event::Message(message) => message.kind != Kind::Notice,
+            Event::MyMarks { .. }
+            | Event::Watching { .. }
+            | Event::Awake { .. }
+            | Event::FaceChanged { .. }
+            | Event::AgentChanged { .. }
+            | Event::Moved { .. }
+            | Event::Renamed { .. }
+            | Event::Relayed { .. } => false,
+            Event::ContactCreated(_)
+            | Event::ContactUpdated { .. }
+            | Event::ContactRemoved { .. }
+            | Event::ChatsChanged(_)
+            | Event::Marked { .. }
+            | Event::Typing { .. }
+            | Event::Presence { .. }
+            | Event::ProfileChanged { .. }
+            | Event::ContactRequested { .. }
+            | Event::ContactAnswered { .. }
+            | Event::ContactBlocked { .. }
+            | Event::ChatChanged(_)
+            | Event::ChatGone { .. } => true,
+        }
+    }
+}
+
 /// An event on its way to those who hear it, with room for how each protocol spells it: what is
 /// told to many is written once and not once for each of them.
 #[derive(Debug)]
@@ -384,7 +415,8 @@ pub struct Bulletin {
 /// One place for each way of writing an event that a protocol has, see [`Bulletin::spelling`].
 type Spellings = [OnceLock<Arc<[u8]>>; SPELLINGS];
 /// mSIM 2 has three: below layer 4, layer 4, and above.
-const SPELLINGS: usize = 3;
+/// Tinode has one.
+const SPELLINGS: usize = 4;
 
 impl Bulletin {
     /// For few, who are each written to in turn.

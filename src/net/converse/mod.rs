@@ -271,7 +271,9 @@ where
     }
 
     async fn send(&mut self) -> io::Result<()> {
-        self.host.metrics.bytes_out.add(self.out.len() as u64);
+        if self.stream.is_socket() {
+            self.host.metrics.bytes_out.add(self.out.len() as u64);
+        }
         let stuck = self.host.patience.stuck;
         send(&mut self.stream, &mut self.out, stuck, &mut self.share).await
     }
@@ -283,7 +285,9 @@ where
         match poll_fill(&mut self.stream, cx, &mut self.input)? {
             Poll::Ready(0) => return Poll::Ready(Ok(Wake::Closed)),
             Poll::Ready(n) => {
-                self.host.metrics.bytes_in.add(n as u64);
+                if self.stream.is_socket() {
+                    self.host.metrics.bytes_in.add(n as u64);
+                }
                 return Poll::Ready(Ok(Wake::Bytes));
             }
             Poll::Pending => {}

@@ -67,7 +67,8 @@ impl Dialogue for Echo {
                 return Next::Listen;
             }
         };
-        Next::Ask(Ask { who, session_required: true, layer: 3, what: Ok(what) })
+        let habit = Habit::default();
+        Next::Ask(Ask { who, session_required: true, layer: 3, habit, what: Ok(what) })
     }
 
     fn on_reply(&mut self, reply: Result<Reply, Refusal>, out: &mut Vec<String>) -> Next {

@@ -4,8 +4,11 @@
 //! one while it is parked** and drops everything of its request before it parks. A fetch whose
 //! client is known to be gone takes nothing (mSIM 2, decision 29).
 
+mod channels;
+
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -25,16 +28,17 @@ use crate::wire::msim2::http::{self as msim2_http, Door, NO_SUCH_PATH, Voice};
 use crate::wire::msim2::refusal::{self, Wrong};
 use crate::wire::msim2::{self, Dialogue, Packet, in_force};
 use crate::wire::{Buffer, Dialogue as _, House, Next, Told};
+use channels::{Channel, Errand};
 
 /// What `/` shows.
 const PAGE: &str = include_str!("page.html");
-/// Bytes that a client may send after a fetch before that is answered. With more, its going away is
-/// noticed only when the fetch is over.
+/// Bytes that a client may send after a fetch or a poll before that is answered. With more, its
+/// going away is noticed only when that is over.
 const PARKED_INPUT_BYTES: usize = SMALL_BYTES;
 
 /// Serves requests until either side ends the connection, or it is a WebSocket and that ends.
 pub(super) async fn serve<X: Core>(
-    host: &Host<X>,
+    host: &Arc<Host<X>>,
     guest: &mut Guest,
     stream: Stream,
 ) -> io::Result<()> {
@@ -60,10 +64,29 @@ pub(super) async fn serve<X: Core>(
             part(&mut visit.stream, linger).await;
             Ok(())
         }
-        End::Upgraded { layer, session } => {
+        End::Upgraded(upgrade) => {
             let (stream, input) = visit.leave();
+            go_on(host, guest, stream, input, upgrade).await
+        }
+    }
+}
+
+/// One future of either kind, boxed: side by side in one they would take the room of both.
+fn go_on<'a, X: Core>(
+    host: &'a Host<X>,
+    guest: &'a mut Guest,
+    stream: Stream,
+    input: Buffer,
+    upgrade: Upgrade,
+) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
+    match upgrade {
+        Upgrade::Msim2 { layer, session } => {
             guest.becomes(Carrier::WebSocket);
-            Box::pin(talk(host, guest, stream, input, layer, session)).await
+            Box::pin(talk(host, guest, stream, input, layer, session))
+        }
+        Upgrade::Tinode { id } => {
+            guest.becomes(Carrier::Tinode);
+            Box::pin(channels::talk(host, guest, stream, input, id))
         }
     }
 }
@@ -87,7 +110,7 @@ async fn talk<X: Core>(
 }
 
 struct Visit<'a, X> {
-    host: &'a Host<X>,
+    host: &'a Arc<Host<X>>,
     guest: &'a Guest,
     stream: Stream,
     codec: Codec,
@@ -113,10 +136,13 @@ enum End {
     Gone,
     /// The last response is sent.
     Over,
-    Upgraded {
-        layer: u32,
-        session: Option<SessionId>,
-    },
+    Upgraded(Upgrade),
+}
+
+/// What a WebSocket speaks.
+enum Upgrade {
+    Msim2 { layer: u32, session: Option<SessionId> },
+    Tinode { id: Option<Box<str>> },
 }
 
 /// What a request needs beyond what can be said at once.
@@ -128,10 +154,8 @@ enum Task {
         layer: u32,
         session: Option<SessionId>,
     },
-    Upgrade {
-        layer: u32,
-        session: Option<SessionId>,
-    },
+    Errand(Box<Errand>),
+    Upgrade(Upgrade),
 }
 
 /// What of a request its response needs.
@@ -184,8 +208,8 @@ impl<X: Core> Visit<'_, X> {
                 }
             };
             self.deadline = None;
-            let asked = Asked { manner: request.manner, origin: self.origin(&request) };
-            let keep_alive = match self.sort(request, asked) {
+            let (task, asked) = self.take(request);
+            let keep_alive = match task {
                 Task::Said => asked.manner.keep_alive,
                 Task::Ask(packet) => Box::pin(self.ask(*packet, asked)).await?,
                 Task::Fetch { layer, session } => {
@@ -194,9 +218,13 @@ impl<X: Core> Visit<'_, X> {
                         None => return Ok(End::Gone),
                     }
                 }
-                Task::Upgrade { layer, session } => {
+                Task::Errand(errand) => match Box::pin(self.run_errand(*errand, asked)).await? {
+                    Some(keep_alive) => keep_alive,
+                    None => return Ok(End::Gone),
+                },
+                Task::Upgrade(upgrade) => {
                     self.send().await?;
-                    return Ok(End::Upgraded { layer, session });
+                    return Ok(End::Upgraded(upgrade));
                 }
             };
             self.send().await?;
@@ -204,6 +232,12 @@ impl<X: Core> Visit<'_, X> {
                 return Ok(End::Over);
             }
         }
+    }
+
+    /// Apart from [`Self::run`], so that no request is part of its future.
+    fn take(&mut self, request: Request) -> (Task, Asked) {
+        let asked = Asked { manner: request.manner, origin: self.origin(&request) };
+        (self.sort(request, asked), asked)
     }
 
     /// What of it a WebSocket goes on with.
@@ -275,6 +309,9 @@ impl<X: Core> Visit<'_, X> {
     /// Says what can be said at once.
     fn sort(&mut self, request: Request, asked: Asked) -> Task {
         let method = request.method;
+        if let Some(channel) = Channel::at(&request.path) {
+            return self.sort_channel(channel, request, asked);
+        }
         let Some(door) = Door::at(&request.path) else {
             let voice = self.voice(asked);
             match (&*request.path, method) {
@@ -316,7 +353,7 @@ impl<X: Core> Visit<'_, X> {
             Door::Socket { layer } => match msim2_http::accept(&request) {
                 Ok(accept) => {
                     self.voice(asked).upgraded(&accept);
-                    Task::Upgrade { layer, session }
+                    Task::Upgrade(Upgrade::Msim2 { layer, session })
                 }
                 Err(wrong) => {
                     self.voice(asked).no_upgrade(&wrong);
@@ -404,15 +441,9 @@ impl<X: Core> Visit<'_, X> {
     }
 
     fn poll_heard(&mut self, cx: &mut Context<'_>, parked: &Parked) -> Poll<io::Result<Heard>> {
-        // First of all: a client that is gone takes nothing. The socket itself is asked, because the
-        // end may have come since the reactor last looked.
-        self.stream.doubt();
-        while self.input.len() < PARKED_INPUT_BYTES {
-            match self.poll_fill(cx)? {
-                Poll::Ready(0) => return Poll::Ready(Ok(Heard::Closed)),
-                Poll::Ready(_) => {}
-                Poll::Pending => break,
-            }
+        // First of all: a client that is gone takes nothing.
+        if self.poll_gone(cx)?.is_ready() {
+            return Poll::Ready(Ok(Heard::Closed));
         }
         if self.guest.is_leaving() {
             return Poll::Ready(Ok(Heard::Nothing));
@@ -421,6 +452,20 @@ impl<X: Core> Visit<'_, X> {
             return Poll::Ready(Ok(Heard::Mail(mail)));
         }
         self.alarm.poll(cx).map(|()| Ok(Heard::Nothing))
+    }
+
+    /// Ready when the client of a parked request is known to have gone. The socket itself is asked,
+    /// because the end may have come since the reactor last looked.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        self.stream.doubt();
+        while self.input.len() < PARKED_INPUT_BYTES {
+            match self.poll_fill(cx)? {
+                Poll::Ready(0) => return Ok(Poll::Ready(())),
+                Poll::Ready(_) => {}
+                Poll::Pending => break,
+            }
+        }
+        Ok(Poll::Pending)
     }
 
     fn refuse(&mut self, refusal: Refusal, asked: Asked) -> bool {

@@ -27,7 +27,7 @@ fn get(path: &str, session: SessionId) -> Vec<u8> {
 }
 
 /// One response: its head and its body.
-async fn response(client: &mut Client) -> (String, String) {
+pub(super) async fn response(client: &mut Client) -> (String, String) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

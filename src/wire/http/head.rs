@@ -89,7 +89,8 @@ pub(super) fn parse(head: Box<[u8]>) -> Result<Request, Bad> {
         "OPTIONS" => Method::Options,
         _ => Method::Other,
     };
-    let path: Box<str> = path_of(target).into();
+    let (path, query) = path_of(target);
+    let (path, query) = (path.into(), query.into());
     let place = |part: &[u8]| {
         // The limits on a head keep every place in it below 2^16.
         let from = (part.as_ptr() as usize).saturating_sub(head.as_ptr() as usize);
@@ -100,8 +101,16 @@ pub(super) fn parse(head: Box<[u8]>) -> Result<Request, Bad> {
         .map(|h| Field { name: place(h.name.as_bytes()), value: place(h.value.trim_ascii()) })
         .collect();
     let manner = Manner { is_1_0: minor == 0, keep_alive: false, without_body: false };
-    let mut request =
-        Request { method, path, manner, body: Vec::new(), head, fields, expects_continue: false };
+    let mut request = Request {
+        method,
+        path,
+        query,
+        manner,
+        body: Vec::new(),
+        head,
+        fields,
+        expects_continue: false,
+    };
     request.manner.without_body = method == Method::Head;
     // RFC 9112 §9.3.
     request.manner.keep_alive = !request.lists("connection", "close")
@@ -110,8 +119,9 @@ pub(super) fn parse(head: Box<[u8]>) -> Result<Request, Bad> {
     Ok(request)
 }
 
-/// RFC 9112 §3.2: a target is a path, or a whole URI as proxies send it.
-fn path_of(target: &str) -> &str {
+/// RFC 9112 §3.2: a target is a path, or a whole URI as proxies send it. The second part is its
+/// query.
+fn path_of(target: &str) -> (&str, &str) {
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then_some(rest)
@@ -121,5 +131,6 @@ fn path_of(target: &str) -> &str {
         Some(None) => "/",
         Some(Some(path)) => path,
     };
-    target.split(['?', '#']).next().unwrap_or_default()
+    let target = target.split('#').next().unwrap_or_default();
+    target.split_once('?').unwrap_or((target, ""))
 }

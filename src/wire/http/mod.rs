@@ -9,6 +9,7 @@
 //! §6.3). Equal `Content-Length`s are one. Any transfer coding but `chunked` alone is refused.
 
 mod body;
+pub mod form;
 mod head;
 mod response;
 
@@ -25,6 +26,8 @@ pub struct Request {
     pub method: Method,
     /// Of the target; no query, nothing decoded.
     pub path: Box<str>,
+    /// What follows the question mark, nothing decoded; [`form::value`] reads it.
+    pub query: Box<str>,
     pub manner: Manner,
     pub body: Vec<u8>,
     head: Box<[u8]>,
@@ -155,7 +158,7 @@ impl Request {
 }
 
 impl fmt::Debug for Request {
-    /// Without headers and body, which hold secrets.
+    /// Without query, headers and body, which hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("method", &self.method)

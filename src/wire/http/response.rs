@@ -51,6 +51,12 @@ impl<'a> Response<'a> {
         self.push(&[b"\r\n"]);
     }
 
+    /// Ends a 101 that makes the connection a WebSocket.
+    pub fn upgrade(self, accept: &str) {
+        let response = self.field("Connection", "Upgrade").field("Upgrade", "websocket");
+        response.field("Sec-WebSocket-Accept", accept).end();
+    }
+
     pub fn body(mut self, kind: &str, body: &[u8]) {
         self.push(&[b"Content-Length: "]);
         self.number(body.len());
@@ -95,6 +101,7 @@ fn phrase(status: u16) -> &'static str {
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",
+        503 => "Service Unavailable",
         _ => "Other",
     }
 }

@@ -51,13 +51,19 @@ fn fault(bytes: impl AsRef<[u8]>) -> Fault {
 fn a_request_is_read_with_its_length_its_chunks_or_without_either() {
     let r = one("POST /v1/HELLO?x=1 HTTP/1.1\r\nhost: x\r\ncontent-LENGTH: 2\r\n\r\n{}");
     assert_eq!((r.method, &*r.path, &*r.body), (Method::Post, "/v1/HELLO", &b"{}"[..]));
+    assert_eq!(&*r.query, "x=1");
     let r = one("POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n\
          3\r\nabc\r\n0A ;x=\"y\"\r\n0123456789\r\n000\r\nTrailer: ignored\r\n\r\n");
     assert_eq!(&*r.body, b"abc0123456789");
     let r = one("POST /v1/HELLO HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(r.body.is_empty());
     let r = one("\r\n\r\nGET http://im.test:80/v1/fetch?q#f HTTP/1.1\r\n\r\n");
-    assert_eq!(&*r.path, "/v1/fetch");
+    assert_eq!((&*r.path, &*r.query), ("/v1/fetch", "q"));
+    let r = one("GET /a#b?c HTTP/1.1\r\n\r\n");
+    assert_eq!((&*r.path, &*r.query), ("/a", ""));
+    let r = one("GET /a?b?c=%3F&sid=secret HTTP/1.1\r\n\r\n");
+    assert_eq!((&*r.path, &*r.query), ("/a", "b?c=%3F&sid=secret"));
+    assert!(!format!("{r:?}").contains("secret"));
     assert_eq!(&*one("OPTIONS * HTTP/1.1\r\n\r\n").path, "*");
     assert_eq!(&*one("GET HTTP://im.test HTTP/1.1\r\n\r\n").path, "/");
 }

@@ -43,7 +43,7 @@ use std::sync::Arc;
 use crate::domain::id::SessionId;
 use crate::domain::words::{Command, Refusal, Reply};
 use crate::wire::msim2::LAYER_MAX;
-use crate::wire::{self, Ask, Farewell, House, Next, Told, What};
+use crate::wire::{self, Ask, Farewell, Habit, House, Next, Told, What};
 
 pub use codec::{Codec, Packet};
 use notation::Writer;
@@ -126,7 +126,8 @@ impl wire::Dialogue for Dialogue {
                     Some((question, what)) => {
                         let session_required = question.needs_session();
                         let who = self.own.session().filter(|_| session_required);
-                        let ask = Ask { who, session_required, layer: DRAFT_LAYER, what };
+                        let habit = Habit::default();
+                        let ask = Ask { who, session_required, layer: DRAFT_LAYER, habit, what };
                         self.ask(Pending::Draft(question), ask)
                     }
                     None => Next::Listen,
@@ -188,7 +189,8 @@ impl wire::Dialogue for Dialogue {
         };
         let session = own.or_else(|| self.draft.take_left())?;
         let what = Ok(What::Command(Command::LogOut));
-        Some(Ask { who: Some(session), session_required: true, layer: LAYER_MAX, what })
+        let (who, habit) = (Some(session), Habit::default());
+        Some(Ask { who, session_required: true, layer: LAYER_MAX, habit, what })
     }
 }
 

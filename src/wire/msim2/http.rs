@@ -175,9 +175,7 @@ impl<'a> Voice<'a> {
     }
 
     pub fn upgraded(self, accept: &str) {
-        let response = Response::write(101, self.manner, self.out);
-        let response = response.field("Connection", "Upgrade").field("Upgrade", "websocket");
-        response.field("Sec-WebSocket-Accept", accept).end();
+        Response::write(101, self.manner, self.out).upgrade(accept);
     }
 
     /// What a browser asks before a page of another origin may ask anything.

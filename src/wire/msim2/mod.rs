@@ -54,7 +54,7 @@ use std::sync::Arc;
 use crate::domain::id::{MessageId, SessionId};
 use crate::domain::words::{Refusal, Reply, Take};
 use crate::wire::json::{self, ObjectWriter};
-use crate::wire::{self, Ask, Farewell, House, Next, Told, What};
+use crate::wire::{self, Ask, Farewell, Habit, House, Next, Told, What};
 
 pub use packet::{Body, LAYER_MAX, Packet, Request, Type, in_force, named_session};
 pub use words::refusal;
@@ -161,7 +161,7 @@ impl Dialogue {
         let session_required = request.needs_session();
         let (session, seq) = (packet.session, packet.seq);
         self.pending = Some(Pending { request, layer, session, seq, fault, keep });
-        Next::Ask(Ask { who, session_required, layer, what })
+        Next::Ask(Ask { who, session_required, layer, habit: Habit::default(), what })
     }
 
     fn own_session(&self) -> Option<SessionId> {

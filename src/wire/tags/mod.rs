@@ -24,7 +24,7 @@ use crate::config::Directory;
 use crate::domain::id::{AccountNo, Address, MessageId, SessionId};
 use crate::domain::name::Tag;
 use crate::domain::words::{Command, Refusal, Reply};
-use crate::wire::{self, Ask, Farewell, House, Next, Told, What};
+use crate::wire::{self, Ask, Farewell, Habit, House, Next, Told, What};
 
 pub use codec::{Codec, Line};
 use errand::{Errand, Step};
@@ -81,7 +81,7 @@ impl Dialogue {
         let Some((errand, what)) = step else { return Next::Listen };
         let who = self.me.as_ref().map(|me| me.session);
         self.errand = Some(Box::new(errand));
-        Next::Ask(Ask { who, session_required: who.is_some(), layer: LAYER, what: Ok(what) })
+        Next::Ask(ask(who, what))
     }
 }
 
@@ -163,7 +163,11 @@ impl wire::Dialogue for Dialogue {
     /// Whoever comes by IAM is here as long as the connection.
     fn last_words(&mut self) -> Option<Ask> {
         let me = self.me.take()?;
-        let what = Ok(What::Command(Command::LogOut));
-        Some(Ask { who: Some(me.session), session_required: true, layer: LAYER, what })
+        Some(ask(Some(me.session), What::Command(Command::LogOut)))
     }
+}
+
+fn ask(who: Option<SessionId>, what: What) -> Ask {
+    let habit = Habit { fine: true, ..Habit::default() };
+    Ask { who, session_required: who.is_some(), layer: LAYER, habit, what: Ok(what) }
 }

@@ -1,6 +1,7 @@
 //! Tinode 0.5, for the clients of its time: topics are chats, and every topic counts its messages
 //! from 1.
 
+pub mod dialogue;
 pub mod key;
 pub mod lines;
 pub mod meta;

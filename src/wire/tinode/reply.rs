@@ -41,6 +41,8 @@ impl Status {
     pub const ALREADY_LOGGED_IN: Status = status(409, "already authenticated");
     pub const LOGIN_TAKEN: Status = status(409, "duplicate credential");
     pub const NOT_ATTACHED: Status = status(409, "must attach to unsubscribe");
+    /// In place of the silence of 2016.
+    pub const ATTACH_FIRST: Status = status(409, "must attach first");
     pub const INTERNAL: Status = status(500, "internal error");
     pub const NOT_IMPLEMENTED: Status = status(501, "not implemented");
 
