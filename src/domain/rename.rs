@@ -72,7 +72,7 @@ fn keep(
     news: &mut Vec<News>,
 ) -> Result<(), StoreError> {
     tx.remove_contact(keeper, &old.address)?;
-    let name = match &*contact.name == old.address.to_string() {
+    let name = match *contact.name == *old.address.to_string() {
         true => new.address.to_string().into(),
         false => contact.name.clone(),
     };

@@ -6,7 +6,7 @@ use super::bytes::bytes;
 use super::line::Runner;
 use super::peer::{Heard, Wire, is_probe, show};
 use super::term::{Term, fill, fits, shorten};
-use super::words::{Options, account_of, carrier_of, device_of, is_type};
+use super::words::{Options, account_of, by_hand, device_of, is_type};
 use crate::client::Packet;
 use crate::client::http::Response;
 
@@ -20,7 +20,7 @@ impl Runner {
         text: &str,
         first: bool,
     ) -> Result<(), String> {
-        if carrier_of(designator) == "nc" {
+        if by_hand(designator) {
             return self.expect_text(designator, text, first);
         }
         let options = Options::of(text, &self.names)?;

@@ -32,6 +32,9 @@
 //! within a block are written ` | `). `sha256 hash = ${salt}secret` binds, `forget salt` unbinds,
 //! `rising n1 n2` compares.
 //!
+//! `alice:tags` speaks the numbers protocol, by hand as well; `enter alice:tags` binds `$alice`, and
+//! passes over what is shown to whoever comes.
+//!
 //! Without `loose` a talk fails when a TCP or WebSocket connection was pushed something that the
 //! talk does not mention.
 

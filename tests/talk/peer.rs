@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::client::http::{Http, Response};
 use crate::client::line::{Hand, Script};
+use crate::client::tags::Tags;
 use crate::client::tcp::Tcp;
 use crate::client::ws::{self, Ws};
 use crate::client::{Packet, hex};
@@ -39,6 +40,7 @@ pub enum Wire {
     Line(Script),
     /// The line carrier by hand.
     Nc(Hand),
+    Tags(Tags),
     /// A fetch in flight keeps its connection busy, so it has one of its own.
     Http {
         post: Option<Http>,
@@ -68,6 +70,7 @@ pub struct Doors {
     pub tcp: SocketAddr,
     pub http: SocketAddr,
     pub line: SocketAddr,
+    pub tags: SocketAddr,
 }
 
 /// Where a packet is to go and as what.
@@ -94,6 +97,7 @@ impl Peer {
             "ws" => Wire::Ws(Ws::connect(doors.http, layer, session)?),
             "line" => Wire::Line(Script::connect(doors.line, layer, session)?),
             "nc" => Wire::Nc(Hand::connect(doors.line)?),
+            "tags" => Wire::Tags(Tags::connect(doors.tags)?),
             "http" => Wire::Http { post: None, fetch: None, fetching: false },
             other => return Err(format!("no carrier is called {other:?}")),
         };
@@ -133,7 +137,7 @@ impl Peer {
                 let body = if is_bare { &named } else { &ask.body };
                 line.send(ask.seq, other, &ask.kind, body)?
             }
-            Wire::Nc(_) => return Err("a hand sends lines".into()),
+            Wire::Nc(_) | Wire::Tags(_) => return Err("a hand sends lines".into()),
             Wire::Http { post, .. } => {
                 open(post, http)?.post(ask.layer, session, &ask.kind, &ask.body)?;
                 0
@@ -154,6 +158,7 @@ impl Peer {
             Wire::Ws(ws) => ws.line.send(bytes),
             Wire::Line(line) => line.line.send(bytes),
             Wire::Nc(hand) => hand.line.send(bytes),
+            Wire::Tags(tags) => tags.line.send(bytes),
             Wire::Http { post, .. } => open(post, http)?.line.send(bytes),
         }
     }
@@ -165,6 +170,7 @@ impl Peer {
             Wire::Ws(ws) => ws.line.shut(),
             Wire::Line(line) => line.line.shut(),
             Wire::Nc(hand) => hand.line.shut(),
+            Wire::Tags(tags) => tags.line.shut(),
             Wire::Http { post, .. } => {
                 if let Some(http) = post {
                     http.line.shut();
@@ -261,6 +267,10 @@ impl Peer {
                     hand.send(&kind)?;
                     self.find(|h| matches!(h, Heard::Text(text) if text.contains(&kind)))?;
                 }
+                Wire::Tags(tags) => {
+                    tags.send(&format!("SETTLE {round}"))?;
+                    self.find(|h| matches!(h, Heard::Text(text) if text == NO_COMMAND))?;
+                }
                 Wire::Http { .. } => return Err("HTTP hears pushes by fetching only".into()),
             }
         }
@@ -270,6 +280,13 @@ impl Peer {
             _ => None,
         });
         Ok(pushes.collect())
+    }
+
+    /// The same; what came meanwhile is forgotten.
+    pub fn settle_silently(&mut self) -> Result<(), String> {
+        self.settle()?;
+        self.heard.clear();
+        Ok(())
     }
 
     fn find(&mut self, wanted: impl Fn(&Heard) -> bool) -> Result<Heard, String> {
@@ -303,6 +320,7 @@ impl Peer {
                 },
                 Wire::Line(line) => line.receive()?.map_or(Heard::End, Heard::Packet),
                 Wire::Nc(hand) => hand.receive()?.map_or(Heard::End, Heard::Text),
+                Wire::Tags(tags) => tags.receive()?.map_or(Heard::End, Heard::Text),
                 Wire::Http { post: Some(http), .. } => {
                     http.receive()?.map_or(Heard::End, Heard::Response)
                 }
@@ -317,6 +335,9 @@ impl Peer {
         }
     }
 }
+
+/// What a client of the numbers protocol hears to a word that is none.
+const NO_COMMAND: &str = "ERR there is no such command";
 
 /// What the runner itself caused to see whether anything else was waiting.
 pub fn is_probe(kind: &str, body: &Value) -> bool {

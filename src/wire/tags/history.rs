@@ -72,6 +72,9 @@ impl Walk {
                 }
                 let first = messages.first().map_or(MessageId(0), |first| first.id);
                 let mut after = MessageId(0);
+                if self.end == MessageId(0) || *left == Some(0) {
+                    return Ok(Some(self.finish(out)));
+                }
                 if let Some(left) = left {
                     for message in messages.iter().rev().filter(|message| is_shown(message)) {
                         *left = left.saturating_sub(1);
@@ -84,9 +87,6 @@ impl Walk {
                         *before = first;
                         return Ok(None);
                     }
-                }
-                if self.end == MessageId(0) {
-                    return Ok(Some(self.finish(out)));
                 }
                 self.stage = Stage::On { after };
                 Ok(None)
