@@ -59,7 +59,13 @@ impl House {
     }
 
     fn ask(&self, who: Option<SessionId>, what: What) -> Answer {
-        let ask = Ask { session_required: who.is_some(), who, layer: 3, what: Ok(what) };
+        let ask = Ask {
+            session_required: who.is_some(),
+            who,
+            layer: 3,
+            habit: Habit::default(),
+            what: Ok(what),
+        };
         smol::block_on(self.exchange.ask(PEER, ask))
     }
 }
@@ -70,6 +76,7 @@ impl Guest<'_> {
             who: Some(self.session),
             session_required: true,
             layer: 3,
+            habit: Habit::default(),
             what: Ok(What::Command(command)),
         };
         smol::block_on(self.exchange.ask(PEER, ask))
@@ -231,6 +238,7 @@ fn the_refusals_come_in_the_order_of_decision_18() {
         who,
         session_required: true,
         layer: 3,
+        habit: Habit::default(),
         what: Err(Refusal::BadField),
     };
     let nobody = smol::block_on(house.exchange.ask(PEER, ask(None)));

@@ -6,7 +6,7 @@ use crate::domain::id::SessionId;
 use crate::domain::words::{Event, Refusal, Reply};
 use crate::net::testing::session_id;
 use crate::net::tinode::{Opening, Tongue};
-use crate::wire::{Ask, Broken, Buffer, Codec, Dialogue, Farewell, House, Next, Told, What};
+use crate::wire::{Ask, Broken, Buffer, Codec, Dialogue, Farewell, Habit, House, Next, Told, What};
 
 pub(super) const KEY: &str = "good+key";
 
@@ -96,7 +96,13 @@ impl Dialogue for Talk {
             Some(("use", number)) => {
                 self.is_known = true;
                 let who = Some(session_id(number.parse().unwrap()));
-                Next::Ask(Ask { who, session_required: true, layer: 3, what: Ok(What::Attach) })
+                Next::Ask(Ask {
+                    who,
+                    session_required: true,
+                    layer: 3,
+                    habit: Habit::default(),
+                    what: Ok(What::Attach),
+                })
             }
             Some(("many", count)) => {
                 out.extend((1..=count.parse().unwrap()).map(|n: u32| n.to_string()));
@@ -134,6 +140,7 @@ impl Dialogue for Talk {
             who: None,
             session_required: false,
             layer: 3,
+            habit: Habit::default(),
             what: Ok(What::Attach),
         })
     }

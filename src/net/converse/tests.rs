@@ -5,7 +5,7 @@ use super::*;
 use crate::domain::words::Event;
 use crate::net::host::Patience;
 use crate::net::testing::*;
-use crate::wire::Credentials;
+use crate::wire::{Credentials, Habit};
 
 /// A packet is a line.
 struct Lines {
@@ -106,7 +106,13 @@ impl Steps {
             _ => {
                 self.left -= 1;
                 let who = Some(session_id(1));
-                Next::Ask(Ask { who, session_required: true, layer: 3, what: Ok(What::Attach) })
+                Next::Ask(Ask {
+                    who,
+                    session_required: true,
+                    layer: 3,
+                    habit: Habit::default(),
+                    what: Ok(What::Attach),
+                })
             }
         }
     }
