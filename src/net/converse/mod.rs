@@ -142,6 +142,8 @@ enum Wake {
     Bytes,
     Closed,
     Mail(usize, Mail),
+    /// Nothing else is to do, and the dialogue has something to do by itself.
+    Idle(Box<Next>),
     Alarm,
     Leaving,
 }
@@ -180,17 +182,6 @@ where
             if !self.out.is_empty() {
                 self.send().await?;
             }
-            let goes_on = match self.idle() {
-                Step::Idle => false,
-                Step::Said => true,
-                Step::Ask(ask) => {
-                    if let Some(why) = Box::pin(self.ask(ask)).await? {
-                        return Ok(End::Farewell(why));
-                    }
-                    true
-                }
-                Step::End(end) => return Ok(end),
-            };
             turns = turns.wrapping_add(1);
             if turns.is_multiple_of(TURNS) {
                 yield_now().await;
@@ -199,21 +190,17 @@ where
                 return Ok(End::Farewell(Farewell::GoingAway));
             }
             self.alarm.set([self.nameless, self.unfinished, self.beat].into_iter().flatten().min());
-            let mut waking = poll_fn(|cx| self.poll_wake(cx));
-            let wake = match goes_on {
-                // Only a look: what it has begun by itself keeps nothing else waiting.
-                true => match poll_once(waking).await {
-                    Some(wake) => wake?,
-                    None => continue,
-                },
-                false => (&mut waking).await?,
-            };
-            match wake {
+            match poll_fn(|cx| self.poll_wake(cx)).await? {
                 Wake::Bytes => {}
                 Wake::Closed => return Ok(End::Gone),
                 Wake::Mail(place, mail) => {
                     if !self.tell(place, mail).await? {
                         return Ok(End::Farewell(Farewell::GoingAway));
+                    }
+                }
+                Wake::Idle(next) => {
+                    if let Some(end) = Box::pin(self.go_on(next)).await? {
+                        return Ok(end);
                     }
                 }
                 Wake::Alarm => {
@@ -245,17 +232,14 @@ where
         }
     }
 
-    /// What the dialogue does by itself while nothing else is to do.
-    fn idle(&mut self) -> Step<C::Packet> {
-        let next = self.dialogue.on_idle(&mut self.said);
-        let says = !self.said.is_empty();
-        self.encode();
-        match next {
-            Next::Listen if says => Step::Said,
-            Next::Listen => Step::Idle,
-            Next::Ask(ask) => Step::Ask(Box::new(ask)),
-            Next::HangUp(why) => Step::End(End::Farewell(why)),
-        }
+    /// Does what the dialogue wants by itself.
+    async fn go_on(&mut self, next: Box<Next>) -> io::Result<Option<End<C::Packet>>> {
+        let why = match *next {
+            Next::Listen => None,
+            Next::Ask(ask) => self.ask(Box::new(ask)).await?,
+            Next::HangUp(why) => Some(why),
+        };
+        Ok(why.map(End::Farewell))
     }
 
     fn encode(&mut self) {
@@ -296,7 +280,16 @@ where
         if let Some((place, mail)) = self.seats.take(u64::MAX) {
             return Poll::Ready(Ok(Wake::Mail(place, mail)));
         }
-        self.alarm.poll(cx).map(|()| Ok(Wake::Alarm))
+        if self.alarm.poll(cx).is_ready() {
+            return Poll::Ready(Ok(Wake::Alarm));
+        }
+        // The last: what it does by itself keeps nothing else waiting.
+        let next = self.dialogue.on_idle(&mut self.said);
+        if !matches!(next, Next::Listen) || !self.said.is_empty() {
+            self.encode();
+            return Poll::Ready(Ok(Wake::Idle(Box::new(next))));
+        }
+        Poll::Pending
     }
 
     fn note_unfinished(&mut self) {
