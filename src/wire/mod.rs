@@ -68,6 +68,8 @@ pub enum Farewell {
     Unsupported,
     /// The peer asked for it.
     Done,
+    /// It was waited for long enough, or there is no room to go on with it.
+    GivenUp,
     /// The server stops.
     GoingAway,
 }

@@ -127,7 +127,7 @@ impl Frames {
             Farewell::TooLarge => CloseCode::Size,
             Farewell::Unsupported => CloseCode::Unsupported,
             Farewell::Done => self.peer_closed.unwrap_or(CloseCode::Normal),
-            Farewell::GoingAway => CloseCode::Away,
+            Farewell::GivenUp | Farewell::GoingAway => CloseCode::Away,
         };
         write_frame(Frame::close(Some(CloseFrame { code, reason: "".into() })), out);
     }

@@ -177,7 +177,7 @@ where
             }
             self.note_unfinished();
             if !self.drain(u64::MAX).await? {
-                return Ok(End::Farewell(Farewell::GoingAway));
+                return Ok(End::Farewell(Farewell::GivenUp));
             }
             if !self.out.is_empty() {
                 self.send().await?;
@@ -187,7 +187,7 @@ where
                 yield_now().await;
             }
             if !self.hold() {
-                return Ok(End::Farewell(Farewell::GoingAway));
+                return Ok(End::Farewell(Farewell::GivenUp));
             }
             self.alarm.set([self.nameless, self.unfinished, self.beat].into_iter().flatten().min());
             match poll_fn(|cx| self.poll_wake(cx)).await? {
@@ -195,7 +195,7 @@ where
                 Wake::Closed => return Ok(End::Gone),
                 Wake::Mail(place, mail) => {
                     if !self.tell(place, mail).await? {
-                        return Ok(End::Farewell(Farewell::GoingAway));
+                        return Ok(End::Farewell(Farewell::GivenUp));
                     }
                 }
                 Wake::Idle(next) => {
@@ -311,7 +311,7 @@ where
     fn on_alarm(&mut self, now: Instant) -> Option<End<C::Packet>> {
         let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if passed(self.nameless) || passed(self.unfinished) {
-            return Some(End::Farewell(Farewell::GoingAway));
+            return Some(End::Farewell(Farewell::GivenUp));
         }
         if passed(self.beat) {
             if !self.codec.on_beat(&mut self.out) {
@@ -452,7 +452,7 @@ where
         self.send().await?;
         let linger = match why {
             // Nothing of this peer is unread, as far as anybody knows; stopping does not wait.
-            Farewell::GoingAway => Duration::ZERO,
+            Farewell::GivenUp | Farewell::GoingAway => Duration::ZERO,
             Farewell::Malformed | Farewell::TooLarge | Farewell::Unsupported | Farewell::Done => {
                 self.host.patience.linger
             }

@@ -295,7 +295,7 @@ fn what_was_lost_is_told_once_with_its_end() {
     talk(&stage, async |mut client| {
         client_attached(&stage, &mut client, 1, &seat).await;
         overflow(&seat);
-        assert_eq!(rest(&mut client).await, "GoingAway\n");
+        assert_eq!(rest(&mut client).await, "GivenUp\n");
     })
     .unwrap();
 }
@@ -343,13 +343,13 @@ fn an_unfinished_packet_and_a_nameless_connection_are_not_waited_for_long() {
     talk(&stage, async |mut client| {
         client_attached(&stage, &mut client, 1, &seat).await;
         client.write_all(b"never fini").await.unwrap();
-        assert_eq!(rest(&mut client).await, "GoingAway\n");
+        assert_eq!(rest(&mut client).await, "GivenUp\n");
     })
     .unwrap();
     let stage = Stage::new(Patience { nameless: SHORT, ..PATIENT });
     talk(&stage, async |mut client| {
         client.write_all(b"hello\n").await.unwrap();
-        assert_eq!(rest(&mut client).await, "hello\nGoingAway\n");
+        assert_eq!(rest(&mut client).await, "hello\nGivenUp\n");
     })
     .unwrap();
     // One that has a session may be silent for as long as it likes.
@@ -385,7 +385,7 @@ fn without_memory_for_what_is_half_read_or_half_written_a_connection_ends() {
     stage.leave_memory(20_000);
     talk(&stage, async |mut client| {
         client.write_all(&[b'x'; 15_000]).await.unwrap();
-        assert_eq!(rest(&mut client).await, "GoingAway\n");
+        assert_eq!(rest(&mut client).await, "GivenUp\n");
     })
     .unwrap();
     // Somebody who reads gets long answers all the same.
