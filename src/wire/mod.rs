@@ -113,8 +113,12 @@ pub trait Dialogue {
         None
     }
 
-    /// Called while everything said is on its way and no packet is there: what it has to say or to
-    /// ask by itself. It is called again until it says and asks nothing.
+    /// Whether it has nothing to say or to ask by itself.
+    fn is_idle(&self) -> bool {
+        true
+    }
+
+    /// Where it is not idle: called once everything said is on its way and no packet is there.
     fn on_idle(&mut self, _out: &mut Vec<Self::Packet>) -> Next {
         Next::Listen
     }

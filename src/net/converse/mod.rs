@@ -137,13 +137,24 @@ enum Step<P> {
     End(End<P>),
 }
 
+impl<P> Step<P> {
+    /// What a dialogue wants to be done.
+    fn of(next: Next) -> Step<P> {
+        match next {
+            Next::Listen => Step::Said,
+            Next::Ask(ask) => Step::Ask(Box::new(ask)),
+            Next::HangUp(why) => Step::End(End::Farewell(why)),
+        }
+    }
+}
+
 /// What is waited for.
 enum Wake {
     Bytes,
     Closed,
     Mail(usize, Mail),
     /// Nothing else is to do, and the dialogue has something to do by itself.
-    Idle(Box<Next>),
+    Idle,
     Alarm,
     Leaving,
 }
@@ -191,16 +202,11 @@ where
             }
             self.alarm.set([self.nameless, self.unfinished, self.beat].into_iter().flatten().min());
             match poll_fn(|cx| self.poll_wake(cx)).await? {
-                Wake::Bytes => {}
+                Wake::Bytes | Wake::Idle => {}
                 Wake::Closed => return Ok(End::Gone),
                 Wake::Mail(place, mail) => {
                     if !self.tell(place, mail).await? {
                         return Ok(End::Farewell(Farewell::GivenUp));
-                    }
-                }
-                Wake::Idle(next) => {
-                    if let Some(end) = Box::pin(self.go_on(next)).await? {
-                        return Ok(end);
                     }
                 }
                 Wake::Alarm => {
@@ -219,27 +225,18 @@ where
         self.codec.chatter(&mut self.out);
         let packet = match packet {
             Ok(Some(packet)) => packet,
-            Ok(None) => return Step::Idle,
+            Ok(None) if self.dialogue.is_idle() || !self.out.is_empty() => return Step::Idle,
+            Ok(None) => {
+                let next = self.dialogue.on_idle(&mut self.said);
+                self.encode();
+                return Step::of(next);
+            }
             Err(broken) => return Step::End(End::Broken(Box::new(broken))),
         };
         self.unfinished = None;
         let next = self.dialogue.on_packet(packet, &mut self.said);
         self.encode();
-        match next {
-            Next::Listen => Step::Said,
-            Next::Ask(ask) => Step::Ask(Box::new(ask)),
-            Next::HangUp(why) => Step::End(End::Farewell(why)),
-        }
-    }
-
-    /// Does what the dialogue wants by itself.
-    async fn go_on(&mut self, next: Box<Next>) -> io::Result<Option<End<C::Packet>>> {
-        let why = match *next {
-            Next::Listen => None,
-            Next::Ask(ask) => self.ask(Box::new(ask)).await?,
-            Next::HangUp(why) => Some(why),
-        };
-        Ok(why.map(End::Farewell))
+        Step::of(next)
     }
 
     fn encode(&mut self) {
@@ -284,10 +281,8 @@ where
             return Poll::Ready(Ok(Wake::Alarm));
         }
         // The last: what it does by itself keeps nothing else waiting.
-        let next = self.dialogue.on_idle(&mut self.said);
-        if !matches!(next, Next::Listen) || !self.said.is_empty() {
-            self.encode();
-            return Poll::Ready(Ok(Wake::Idle(Box::new(next))));
+        if !self.dialogue.is_idle() {
+            return Poll::Ready(Ok(Wake::Idle));
         }
         Poll::Pending
     }

@@ -148,6 +148,10 @@ impl wire::Dialogue for Dialogue {
         true
     }
 
+    fn is_idle(&self) -> bool {
+        self.me.as_ref().is_none_or(|me| me.todo.is_empty())
+    }
+
     fn on_idle(&mut self, _out: &mut Vec<Line>) -> Next {
         let todo = self.me.as_mut().and_then(|me| me.todo.pop_front());
         self.go_on(todo.map(errand::look_up))
@@ -155,7 +159,7 @@ impl wire::Dialogue for Dialogue {
 
     fn on_close(&mut self, why: Farewell, out: &mut Vec<Line>) {
         match why {
-            Farewell::GoingAway => out.push(Line("BYE".into())),
+            Farewell::GoingAway | Farewell::GivenUp => out.push(Line("BYE".into())),
             Farewell::Done | Farewell::Malformed | Farewell::TooLarge | Farewell::Unsupported => {}
         }
     }
