@@ -140,6 +140,10 @@ fn words(refusal: Refusal) -> (u16, &'static str, String) {
         | Refusal::NoSuchRequest
         | Refusal::NoSuchMember
         | Refusal::NoSuchSpace
+        | Refusal::NoFiles
+        | Refusal::FileTooLarge
+        | Refusal::TooManyFiles
+        | Refusal::NoSuchFile
         | Refusal::BadSpan
         | Refusal::BadSpanRange
         | Refusal::TooManySpans
@@ -240,6 +244,10 @@ fn order(desk: &dyn Desk, order: Order) -> Result<Value, Answer> {
         | Reply::Subscriptions { .. }
         | Reply::Subscribers { .. }
         | Reply::Myself(_)
+        | Reply::Upload(_)
+        | Reply::Received { .. }
+        | Reply::Stored(_)
+        | Reply::Bytes(_)
         | Reply::People { .. }
         | Reply::Rosters { .. }
         | Reply::Name(_)

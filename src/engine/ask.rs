@@ -196,6 +196,7 @@ fn stores(command: &Command) -> bool {
         | Command::Keep { .. }
         | Command::Subscribe { .. }
         | Command::Send(_)
+        | Command::SendFile { .. }
         | Command::Edit { .. }
         | Command::CreateChat(_)
         | Command::ChangeChat { .. }
@@ -225,6 +226,7 @@ fn stores(command: &Command) -> bool {
         | Command::Watch { .. }
         | Command::Appear { .. }
         | Command::Follow { .. }
+        | Command::MaySend { .. }
         | Command::Relay { .. }
         | Command::Typing { .. }
         | Command::Members { .. }

@@ -11,9 +11,11 @@ mod auth;
 mod challenge;
 mod company;
 mod duties;
+mod file;
 mod inbox;
 mod letter;
 mod life;
+mod own;
 pub mod password;
 mod people;
 mod rate;
@@ -47,7 +49,8 @@ use crate::engine::rate::{Asker, Rates};
 use crate::engine::slot::slot;
 use crate::engine::turn::{End, Engine, Input, Told};
 use crate::engine::vault::Vault;
-use crate::limits::{LONG_READS_MAX, PROFILE_UPDATE_WEIGHT, SHORT_READ_COUNT};
+use crate::files::Files;
+use crate::limits::{FILE_SLICES_MAX, LONG_READS_MAX, PROFILE_UPDATE_WEIGHT, SHORT_READ_COUNT};
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::store::{Look, Reader, Store, StoreError};
@@ -100,6 +103,9 @@ struct Core {
     here: Arc<Here>,
     /// The order of the last thing that happened.
     order: AtomicU64,
+    files: Files,
+    /// Slices of files read or written at once.
+    file_work: Semaphore,
     /// An operator wants the server to stop.
     stopping: (smol::channel::Sender<()>, smol::channel::Receiver<()>),
 }
@@ -229,6 +235,7 @@ impl Exchange {
                 let changed = Box::pin(self.change_login(peer, actor, password, login)).await;
                 (answer.reply, answer.order) = (changed.reply, changed.order);
             }
+            What::File(ask) => answer.reply = self.file(actor, ask).await,
             What::Stop => answer.reply = self.stop(peer, actor),
             // What is not looked at cannot show.
             What::Challenge { login: _ } => {
@@ -414,74 +421,6 @@ impl Exchange {
         self.tell(Actor::Nobody, command).await.reply
     }
 
-    /// Where `old` is given it has to be the account's own password, tried like a login.
-    async fn change_password(
-        &self,
-        peer: IpAddr,
-        actor: Actor,
-        old: Option<Vec<u8>>,
-        new: Vec<u8>,
-    ) -> Told {
-        let refused = |refusal| Told { reply: Err(refusal), seat: None, order: 0 };
-        if let Err(refusal) = self.prove_again(peer, actor, old).await {
-            return refused(refusal);
-        }
-        let config = self.core.config();
-        match self.core.auth.hash(new, &config).await {
-            Ok(verifier) => self.tell(actor, Command::ChangePassword { verifier }).await,
-            Err(refusal) => refused(refusal),
-        }
-    }
-
-    async fn change_login(
-        &self,
-        peer: IpAddr,
-        actor: Actor,
-        password: Option<Vec<u8>>,
-        login: Login,
-    ) -> Told {
-        match self.prove_again(peer, actor, password).await {
-            Ok(()) => self.tell(actor, Command::ChangeLogin { login }).await,
-            Err(refusal) => Told { reply: Err(refusal), seat: None, order: 0 },
-        }
-    }
-
-    /// Whether the one who says it knows the account's password, where one is given.
-    async fn prove_again(
-        &self,
-        peer: IpAddr,
-        actor: Actor,
-        password: Option<Vec<u8>>,
-    ) -> Result<(), Refusal> {
-        let Actor::Session { account, .. } = actor else { return Err(Refusal::NoSession) };
-        let Some(password) = password else { return Ok(()) };
-        let login = self.login_of(account)?;
-        let config = self.core.config();
-        let credentials = Credentials { login, password };
-        let proved = self.core.auth.prove(credentials, peer, &config, &self.core.reader).await;
-        proved.map(drop)
-    }
-
-    fn login_of(&self, account: AccountNo) -> Result<Option<Login>, Refusal> {
-        match self.core.reader.read(|snapshot| snapshot.account(account)) {
-            Ok(row) => Ok(row.map(|row| row.address.login)),
-            Err(error) => Err(unreadable(&error)),
-        }
-    }
-
-    fn stop(&self, peer: IpAddr, actor: Actor) -> Result<Reply, Refusal> {
-        let Actor::Session { account, .. } = actor else { return Err(Refusal::NoSession) };
-        let login = self.login_of(account)?;
-        let config = self.core.config();
-        let may = |login: Login| config.operators.iter().any(|name| *name == login.as_str());
-        if !peer.is_loopback() || !login.is_some_and(may) {
-            return Err(Refusal::NotAllowed);
-        }
-        // Once is enough.
-        let _ = self.core.stopping.0.try_send(());
-        Ok(Reply::Done)
-    }
-
     /// Hears something when an operator wants the server to stop.
     pub fn stopping(&self) -> smol::channel::Receiver<()> {
         self.core.stopping.1.clone()
@@ -499,6 +438,8 @@ impl Exchange {
 /// As how many requests one counts: what goes through every account holds the engine up.
 fn weight(what: &What) -> u32 {
     match what {
+        // Their bytes are what they cost; who asks for them waits for each slice.
+        What::File(_) => 0,
         What::Command(Command::UpdateProfile(_)) | What::ChangeLogin { .. } => {
             PROFILE_UPDATE_WEIGHT
         }
@@ -538,6 +479,8 @@ impl Core {
             metrics,
             mail: Arc::new(Pool::new(mail_bytes)),
             order: AtomicU64::new(0),
+            files: Files::beside(store.directory()),
+            file_work: Semaphore::new(FILE_SLICES_MAX),
             stopping: smol::channel::bounded(1),
         }
     }

@@ -20,7 +20,8 @@ pub use buffer::Buffer;
 
 use crate::config::Config;
 use crate::domain::id::{Address, Login, MessageId, SessionId};
-use crate::domain::words::{Bulletin, Command, Query, Refusal, Reply, Start};
+use crate::domain::words::{Bulletin, Command, FileKey, Query, Refusal, Reply, Start};
+use crate::files::Upload;
 use std::sync::Arc;
 
 /// Bytes ⇄ packets of one carrier.
@@ -194,10 +195,34 @@ pub enum What {
         salt: Box<str>,
         hash: [u8; 32],
     },
+    File(FileAsk),
     /// Nothing is asked: the packet only names its session. Answered with `Reply::Done`.
     Attach,
     /// Ends the server in order: for an operator's session on this machine.
     Stop,
+}
+
+/// What is asked about the bytes of files.
+pub enum FileAsk {
+    /// Room for so many. Answered with `Reply::Upload`.
+    Begin { size: u64 },
+    /// The next of them. Answered with `Reply::Received`.
+    Write { upload: Upload, bytes: Vec<u8> },
+    /// Puts a whole file in its place. Answered with `Reply::Stored`; it stays if it is kept.
+    Finish { upload: Upload, name: Box<str> },
+    /// Some of those of a file that a message names. Answered with `Reply::Bytes`.
+    Read { key: FileKey, offset: u64 },
+}
+
+impl std::fmt::Debug for FileAsk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FileAsk::Begin { size } => write!(f, "Begin({size})"),
+            FileAsk::Write { bytes, .. } => write!(f, "Write({} bytes)", bytes.len()),
+            FileAsk::Finish { name, .. } => write!(f, "Finish({name:?})"),
+            FileAsk::Read { key, offset } => write!(f, "Read({key:?}, {offset})"),
+        }
+    }
 }
 
 impl std::fmt::Debug for What {
@@ -212,6 +237,7 @@ impl std::fmt::Debug for What {
             What::Challenge { login } => write!(f, "Challenge({login:?})"),
             // With the salt, passwords could be tried against the hash.
             What::LogInByChallenge { login, .. } => write!(f, "LogInByChallenge({login:?}, ..)"),
+            What::File(ask) => write!(f, "File({ask:?})"),
             What::Attach => f.write_str("Attach"),
             What::Stop => f.write_str("Stop"),
         }

@@ -16,10 +16,11 @@ use crate::domain::id::{
     AccountNo, Address, ChatId, Login, MessageId, Seq, SessionId, SessionKey, Timestamp,
 };
 use crate::domain::name::Name;
+use crate::files::Upload;
 
 pub use crate::domain::nouns::{ChatKind, ContactState, Mark};
 pub use secret::{Digest, Envelope, KeyId, Proof, Sealed, SessionKind, Verifier};
-pub use text::{Act, Kind, Notice, Span, SpanKind};
+pub use text::{Act, FileKey, Kind, Notice, Span, SpanKind, StoredFile, is_file_name};
 pub use view::{
     AppPasswordView, Audience, Bulletin, Changed, ChatInfo, ChatView, ContactView, Event,
     ExtraView, Face, GroupPart, MemberView, MessageView, Move, MyselfView, News, Outcome,
@@ -95,6 +96,15 @@ pub enum Command {
         count: u32,
     },
     Send(Draft),
+    /// Whether I may write there: what is to be sent takes long to come.
+    MaySend {
+        chat: Address,
+    },
+    /// A message that is a file.
+    SendFile {
+        chat: Address,
+        file: Box<StoredFile>,
+    },
     /// Moves my delivered mark; without `chat` the message names it.
     MarkDelivered {
         chat: Option<Address>,
@@ -554,6 +564,15 @@ pub enum Reply {
     },
     Myself(Box<MyselfView>),
     Name(Name),
+    /// Where the bytes of a file go.
+    Upload(Upload),
+    /// Whether more is to come.
+    Received {
+        more: bool,
+    },
+    Stored(Box<StoredFile>),
+    /// Of a file; empty at its end.
+    Bytes(Arc<[u8]>),
     People {
         people: Vec<PersonView>,
         /// After whom it goes on.
@@ -629,6 +648,13 @@ pub enum Refusal {
     LastOwner,
     NoFederation,
     NotAllowed,
+    /// This server keeps no files.
+    NoFiles,
+    FileTooLarge,
+    /// Those of one account take as much as they may.
+    TooManyFiles,
+    /// It is gone, or never was.
+    NoSuchFile,
     /// The disk has less free space than must stay.
     DiskFull,
     /// The outcome is unknown or the server is stopping: try again, with the same cookie.

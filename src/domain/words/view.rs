@@ -7,7 +7,7 @@ use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, SessionKey, Timestamp
 use crate::domain::name::Name;
 use crate::domain::nouns::Mark;
 use crate::domain::words::{
-    ChatKind, ContactState, KeyId, Kind, Notice, ProfileDraft, Refusal, Reply, Span,
+    ChatKind, ContactState, KeyId, Kind, Notice, ProfileDraft, Refusal, Reply, Span, StoredFile,
 };
 
 /// A chat as one of its members sees it.
@@ -225,6 +225,7 @@ pub struct ExtraView {
     /// Of a clearing: the place of the last message that went.
     pub reach: Seq,
     pub notice: Option<Notice>,
+    pub file: Option<Box<StoredFile>>,
     /// It concerns its reader alone and is no link of the chat's chain.
     pub private: bool,
 }

@@ -224,6 +224,10 @@ impl State {
             | Reply::Subscriptions { .. }
             | Reply::Subscribers { .. }
             | Reply::Myself(_)
+            | Reply::Upload(_)
+            | Reply::Received { .. }
+            | Reply::Stored(_)
+            | Reply::Bytes(_)
             | Reply::People { .. }
             | Reply::Rosters { .. }
             | Reply::Name(_)

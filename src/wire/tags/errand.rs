@@ -3,32 +3,26 @@
 //! An errand is the answer that is awaited. Hearing it, an errand says what there is to say and
 //! becomes the next question, or ends.
 
-use std::sync::Arc;
-
 use zeroize::Zeroizing;
 
+use super::act::{Act, Naming, chat, leave, name, survey};
+use super::files::Incoming;
 use super::history::Walk;
 use super::numbers::{Place, Target, person};
 use super::request::Request;
 use super::text::{Crowd, escaped, pseudo};
-use super::told::short;
-use super::words::{fault, refused};
-use super::{Line, Me, Todo};
+use super::words::refused;
+use super::{Line, Me, Todo, files};
 use crate::config::Directory;
 use crate::domain::id::{AccountNo, Address, ChatId, Login, MessageId};
-use crate::domain::name::{Name, Tag};
 use crate::domain::words::{
-    ChatChange, ChatDraft, ChatInfo, Command, ContactState, Draft, Query, Refusal, Reply,
-    RosterView, Start,
+    ChatDraft, Command, ContactState, Query, Refusal, Reply, RosterView, Start,
 };
 use crate::limits::{HISTORY_COUNT_MAX, PEOPLE_COUNT_MAX};
 use crate::wire::{Credentials, House, What};
 
 /// What is asked next, and the errand that hears the answer; `None`: it is done.
 pub(super) type Step = Option<(Errand, What)>;
-
-/// A third number of GET from here on is a file's: nobody asks for so many messages.
-const FIRST_FILE: u64 = 1 << 32;
 
 /// The answer that is awaited.
 #[derive(Debug)]
@@ -62,6 +56,17 @@ pub(super) enum Errand {
     /// Marks move without a word.
     Marking(Vec<MessageId>),
     Meeting(AccountNo),
+    /// Whether a file may be sent, and then the room for it.
+    Permitting(Box<Incoming>),
+    Opening(Box<Incoming>),
+    /// That its frame is written, that it is whole, that it is said.
+    Receiving(Target),
+    Storing(Target),
+    Announcing(Target),
+    /// The message of a file's number.
+    Finding(Target),
+    /// A slice of a file on its way out.
+    Fetching,
     /// Nothing is said but a refusal.
     Silent,
 }
@@ -71,35 +76,6 @@ pub(super) enum Errand {
 pub(super) struct Friends {
     crowd: Crowd,
     invitations: Vec<Line>,
-}
-
-/// Numbers that are still to be looked up, what the others are for, and what for.
-#[derive(Debug)]
-pub(super) struct Naming {
-    wanted: Vec<Target>,
-    found: Vec<Found>,
-    act: Act,
-}
-
-#[derive(Clone, Debug)]
-struct Found {
-    target: Target,
-    address: Address,
-    is_space: bool,
-}
-
-#[derive(Debug)]
-enum Act {
-    Send(Arc<str>),
-    NewChannel(Box<str>),
-    Get(Option<u64>),
-    Befriend,
-    Invite,
-    Accept,
-    Join,
-    Leave,
-    Delete,
-    Rename(Box<str>),
 }
 
 /// NEW USR and IAM.
@@ -139,6 +115,8 @@ pub(super) fn begin(request: Request<'_>, me: &mut Me, out: &mut Vec<Line>) -> S
         }
         Request::Message { to, text } => act(to, Act::Send(text.into())),
         Request::Get { of, third } => act(of, Act::Get(third)),
+        Request::NewFile { name, size, to } => act(to, Act::NewFile(name.into(), size)),
+        Request::File { to, size, frame } => files::frame(to, size, frame, me, out),
         Request::InviteFriend(who) => act(Target::Person(who), Act::Befriend),
         Request::Invite { who, to } => {
             name(vec![Target::Place(to), Target::Person(who)], Act::Invite)
@@ -192,26 +170,6 @@ fn mark(mut ids: Vec<MessageId>) -> Step {
     Some((Errand::Marking(ids), What::Command(Command::MarkDelivered { chat: None, id })))
 }
 
-fn chat(name: Box<str>) -> ChatDraft {
-    ChatDraft {
-        is_channel: false,
-        is_space: false,
-        name,
-        about: "".into(),
-        login: None,
-        space: None,
-        open: None,
-        default_access: None,
-        card: "".into(),
-    }
-}
-
-fn name(wanted: Vec<Target>, act: Act) -> Step {
-    let next = *wanted.last()?;
-    let naming = Naming { wanted, found: Vec::new(), act };
-    Some((Errand::Naming(Box::new(naming)), What::Query(Query::Name { of: next.handle() })))
-}
-
 fn people(me: &Me, after: AccountNo) -> (Errand, What) {
     let everybody = me.directory == Directory::Everyone;
     let query = Query::People { everybody, after, count: PEOPLE_COUNT_MAX };
@@ -232,7 +190,7 @@ impl Errand {
     pub(super) fn hear(
         self,
         reply: Result<Reply, Refusal>,
-        me: Option<&mut Me>,
+        mut me: Option<&mut Me>,
         house: &House,
         out: &mut Vec<Line>,
     ) -> Step {
@@ -246,7 +204,20 @@ impl Errand {
             (Errand::Marking(ids), Ok(_) | Err(_)) => return mark(ids),
             // It is no more, or no more for me, and that was told.
             (Errand::Showing | Errand::Meeting(_), Err(_)) => return None,
-            (_, Err(refusal)) => {
+            (Errand::Fetching, reply) => {
+                if let Some(me) = me {
+                    files::fetched(reply, me, out);
+                }
+                return None;
+            }
+            (errand, Err(refusal)) => {
+                if let (
+                    Errand::Receiving(to) | Errand::Storing(to) | Errand::Announcing(to),
+                    Some(me),
+                ) = (errand, &mut me)
+                {
+                    files::give_up(to, me);
+                }
                 out.push(refused(refusal));
                 return None;
             }
@@ -323,7 +294,7 @@ impl Errand {
                     }
                 }
             }
-            (Errand::Naming(naming), Reply::Name(name)) => naming.hear(&name, house, out),
+            (Errand::Naming(naming), Reply::Name(name)) => naming.hear(&name, me, house, out),
             (Errand::Creating, Reply::Chat(info)) => {
                 out.extend(Place::of(&info.chat).map(|place| Line(format!("TAG {place}"))));
                 None
@@ -375,6 +346,20 @@ impl Errand {
                 None
             }
             (Errand::Silent, _) => None,
+            (Errand::Permitting(incoming), _) => files::permitted(incoming, me),
+            (Errand::Opening(incoming), Reply::Upload(upload)) => {
+                files::opened(incoming, upload, me, out)
+            }
+            (Errand::Receiving(to), Reply::Received { more }) => files::received(to, more, me, out),
+            (Errand::Storing(to), Reply::Stored(file)) => files::stored(to, file, me),
+            (Errand::Announcing(to), Reply::Sent { id, .. }) => {
+                files::announced(to, id, me, out);
+                None
+            }
+            (Errand::Finding(of), Reply::Messages { messages, .. }) => {
+                files::found(of, &messages, me, out);
+                None
+            }
             // What the core never answers to that.
             (
                 Errand::Registering(..)
@@ -388,7 +373,13 @@ impl Errand {
                 | Errand::Meeting(_)
                 | Errand::Surveying(_)
                 | Errand::ChangingName
-                | Errand::Marking(_),
+                | Errand::Marking(_)
+                | Errand::Opening(_)
+                | Errand::Receiving(_)
+                | Errand::Storing(_)
+                | Errand::Announcing(_)
+                | Errand::Finding(_)
+                | Errand::Fetching,
                 _,
             ) => {
                 out.push(refused(Refusal::Unavailable));
@@ -410,126 +401,6 @@ fn walk_on(mut walk: Box<Walk>, reply: Result<Reply, Refusal>, out: &mut Vec<Lin
             None
         }
     }
-}
-
-impl Naming {
-    fn hear(mut self: Box<Self>, name: &Name, house: &House, out: &mut Vec<Line>) -> Step {
-        let target = self.wanted.pop()?;
-        let address = Address::parse(name, &house.name);
-        let (true, Ok(address)) = (Target::of(name) == Some(target), address) else {
-            // A channel of another server.
-            out.push(refused(Refusal::NoSuchChat));
-            return None;
-        };
-        let is_space = match name.tag() {
-            Tag::Chat { id, space, .. } => space == Some(id),
-            Tag::Person { .. } | Tag::Unknown => false,
-        };
-        self.found.push(Found { target, address, is_space });
-        if let Some(next) = self.wanted.last() {
-            let what = What::Query(Query::Name { of: next.handle() });
-            return Some((Errand::Naming(self), what));
-        }
-        let Naming { found, act, .. } = *self;
-        act.go(found, out)
-    }
-}
-
-impl Act {
-    fn go(self, found: Vec<Found>, out: &mut Vec<Line>) -> Step {
-        let mut found = found.into_iter();
-        let first = found.next()?;
-        let Found { target, address: chat, is_space } = first;
-        let (errand, command) = match (self, target) {
-            (Act::Send(text), _) => (Errand::Silent, Command::Send(Draft::text(chat, text, None))),
-            (Act::Get(Some(FIRST_FILE..)), _) => {
-                out.push(fault("there is no such file here"));
-                return None;
-            }
-            (Act::Get(count), _) => {
-                let walk = Box::new(Walk::new(chat, target, count));
-                let what = walk.what();
-                return Some((Errand::Walking(walk), what));
-            }
-            (Act::NewChannel(name), Target::Place(_)) => {
-                let draft = ChatDraft { space: Some(chat), ..self::chat(name) };
-                (Errand::Creating, Command::CreateChat(draft))
-            }
-            (Act::Befriend, Target::Person(no)) => {
-                let command = Command::AnswerContact { who: chat.clone(), accept: true };
-                (Errand::Answering(no, chat), command)
-            }
-            (Act::Invite, Target::Person(_)) => {
-                let Found { address, .. } = found.next()?;
-                let (who, note) = (chat, "".into());
-                (Errand::Silent, Command::Invite { chat: address, who, access: None, note })
-            }
-            (Act::Accept, Target::Person(no)) => {
-                (Errand::Accepting(no), Command::AnswerContact { who: chat, accept: true })
-            }
-            (Act::Join, Target::Place(_)) => {
-                (Errand::Joining(chat.clone()), Command::Join { chat })
-            }
-            (Act::Leave, Target::Place(place)) if is_space => {
-                let query = Query::Spaces { space: Some(chat) };
-                return Some((Errand::Surveying(place), What::Query(query)));
-            }
-            (Act::Leave, Target::Place(place)) => return Some(leave(place, chat, Vec::new())),
-            (Act::Delete, Target::Place(place)) => {
-                (Errand::Deleting(place), Command::RemoveChat { chat, is_space })
-            }
-            (Act::Rename(name), Target::Place(place)) => {
-                let line = format!("RENAME {} {}", escaped(&name), short(place));
-                let change = ChatChange { name: Some(name), ..ChatChange::default() };
-                (Errand::Renaming(line), Command::ChangeChat { chat, change })
-            }
-            // No request puts these together.
-            (
-                Act::NewChannel(_)
-                | Act::Befriend
-                | Act::Invite
-                | Act::Accept
-                | Act::Join
-                | Act::Leave
-                | Act::Delete
-                | Act::Rename(_),
-                _,
-            ) => return None,
-        };
-        Some((errand, What::Command(command)))
-    }
-}
-
-fn leave(place: Place, chat: Address, rest: Vec<Address>) -> (Errand, What) {
-    (Errand::Leaving(place, rest), What::Command(Command::Leave { chat }))
-}
-
-/// Leaves every channel of a server that somebody is in, the general one last; none where one of
-/// them is theirs.
-fn survey<'c>(
-    place: Place,
-    chats: impl Iterator<Item = &'c ChatInfo>,
-    me: &Me,
-    house: &House,
-    out: &mut Vec<Line>,
-) -> Step {
-    let mut mine = Vec::new();
-    for info in chats {
-        let is_in = info.part.is_some_and(|(want, given)| want.and(given).is_member());
-        if info.owner.as_ref().and_then(person) == Some(me.no) {
-            out.push(refused(Refusal::LastOwner));
-            return None;
-        }
-        if is_in && let Ok(address) = Address::parse(&info.chat, &house.name) {
-            mine.push(address);
-        }
-    }
-    // The general one comes first, and they go from the end.
-    let Some(chat) = mine.pop() else {
-        out.push(refused(Refusal::NoSuchSpace));
-        return None;
-    };
-    Some(leave(place, chat, mine))
 }
 
 /// A group with its members.

@@ -1,8 +1,8 @@
 //! GET: a chat's history, read in slices and never held as a whole.
 
-use super::Line;
 use super::numbers::{Target, person};
 use super::text::{push_text, stamp};
+use super::{Line, files};
 use crate::domain::id::{Address, MessageId};
 use crate::domain::words::{Command, Kind, MessageView, Query, Range, Refusal, Reply, Take};
 use crate::limits::HISTORY_COUNT_MAX;
@@ -135,5 +135,8 @@ fn is_shown(message: &MessageView) -> bool {
 fn show(message: &MessageView, out: &mut Vec<Line>) {
     let from = person(&message.from).map_or(0, |no| no.0);
     out.push(Line(format!("# 0 {from} {}", stamp(message.time))));
-    push_text("> ", &in_words(message), out);
+    match files::line(message) {
+        Some(line) => out.push(line),
+        None => push_text("> ", &in_words(message), out),
+    }
 }

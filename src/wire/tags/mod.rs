@@ -6,8 +6,10 @@
 //!
 //! Our reading, where the page is silent or speaks twice, stands in `docs/tags.md`.
 
+mod act;
 mod codec;
 mod errand;
+mod files;
 mod history;
 mod numbers;
 mod request;
@@ -28,6 +30,7 @@ use crate::wire::{self, Ask, Farewell, Habit, House, Next, Told, What};
 
 pub use codec::{Codec, Line};
 use errand::{Errand, Step};
+use files::{Incoming, Outgoing};
 use request::Request;
 
 /// Of a line without its end (the page).
@@ -61,6 +64,10 @@ struct Me {
     /// The last message of each chat that was told and has not arrived for sure.
     told: Vec<(Tag, MessageId)>,
     todo: VecDeque<Todo>,
+    /// Files that come from the client and are not whole.
+    incoming: Vec<Incoming>,
+    /// Files on their way to the client, the first of them in slices as its socket takes them.
+    outgoing: VecDeque<Outgoing>,
 }
 
 /// What is to be looked up before it can be told.
@@ -131,6 +138,8 @@ impl wire::Dialogue for Dialogue {
                 gone: None,
                 told: Vec::new(),
                 todo: VecDeque::new(),
+                incoming: Vec::new(),
+                outgoing: VecDeque::new(),
             };
             self.me = Some(Box::new(me));
         }
@@ -149,12 +158,15 @@ impl wire::Dialogue for Dialogue {
     }
 
     fn is_idle(&self) -> bool {
-        self.me.as_ref().is_none_or(|me| me.todo.is_empty())
+        self.me.as_ref().is_none_or(|me| me.todo.is_empty() && me.outgoing.is_empty())
     }
 
     fn on_idle(&mut self, _out: &mut Vec<Line>) -> Next {
-        let todo = self.me.as_mut().and_then(|me| me.todo.pop_front());
-        self.go_on(todo.map(errand::look_up))
+        let step = self.me.as_mut().and_then(|me| match me.todo.pop_front() {
+            Some(todo) => Some(errand::look_up(todo)),
+            None => files::fetch(me),
+        });
+        self.go_on(step)
     }
 
     fn on_close(&mut self, why: Farewell, out: &mut Vec<Line>) {

@@ -31,6 +31,16 @@ pub(super) enum Request<'l> {
         of: Target,
         third: Option<u64>,
     },
+    NewFile {
+        name: String,
+        size: u64,
+        to: Target,
+    },
+    File {
+        to: Target,
+        size: u64,
+        frame: &'l str,
+    },
     InviteFriend(AccountNo),
     Invite {
         who: AccountNo,
@@ -67,6 +77,8 @@ pub(super) type Fault = &'static str;
 const NEW: Fault = "NEW takes USR pseudo password, or SERV name, or CHAN tag_server name";
 const MSG: Fault = "MSG takes 0 tag_usr text, or tag_server tag_chan text";
 const GET: Fault = "GET takes 0 tag_usr, or tag_server tag_chan, and a count or a file's id";
+const NEWFILE: Fault = "NEWFILE takes name size, and 0 tag_usr or tag_server tag_chan";
+const FILE: Fault = "FILE takes 0 tag_usr or tag_server tag_chan, and size frame";
 const INV: Fault = "INV takes 0 tag_usr, and tag_server tag_chan where it is to a channel";
 const JOIN: Fault = "JOIN takes 0 tag_usr, or tag_server tag_chan";
 const BYE: Fault = "BYE takes nothing, or tag_server tag_chan";
@@ -98,6 +110,19 @@ impl Request<'_> {
                     Ok(Request::Get { of: target(server, tag)?, third })
                 }
                 _ => Err(GET),
+            },
+            "NEWFILE" => match words.all(NEWFILE)?.as_slice() {
+                [name, size, server, tag] => {
+                    let (name, size) = (named(name)?, number(size)?);
+                    Ok(Request::NewFile { name, size, to: target(server, tag)? })
+                }
+                _ => Err(NEWFILE),
+            },
+            "FILE" => match words.all(FILE)?.as_slice() {
+                [server, tag, size, frame] => {
+                    Ok(Request::File { to: target(server, tag)?, size: number(size)?, frame })
+                }
+                _ => Err(FILE),
             },
             "INV" => match words.all(INV)?.as_slice() {
                 ["0", who] => Ok(Request::InviteFriend(person(who)?)),
@@ -312,6 +337,8 @@ mod tests {
             ("JEU chess", "TOC TOC"),
             ("", "EXT now"),
             ("bye", "HELLO"),
+            ("NEWFILE a 1 0", "NEWFILE a 1 0 1 2"),
+            ("FILE 0 1 2", "FILE 0 1 2 YQ== YQ=="),
         ] {
             refused(few);
             refused(many);

@@ -1,5 +1,6 @@
 //! What the core tells, as lines.
 
+use super::files;
 use super::numbers::{Place, Target, person};
 use super::text::{escaped, pseudo, push_text};
 use super::{Line, Me, TODO_MAX, TOLD_MAX, Todo, words};
@@ -83,8 +84,15 @@ fn record(message: &MessageView, me: &mut Me, house: &House, out: &mut Vec<Line>
     let about = message.extra.as_ref().and_then(|extra| extra.person.as_ref()).and_then(person);
     let whom = about.unwrap_or(from);
     match (message.kind, target) {
-        (Kind::Text | Kind::Formatted | Kind::Blob | Kind::Edited | Kind::Deleted, _)
-        | (Kind::File, _) => say(message, target, from.0, out),
+        (Kind::File, _) if is_stored(message) => {
+            if from != me.no {
+                files::told(target, message, me);
+            }
+        }
+        (
+            Kind::Text | Kind::Formatted | Kind::Blob | Kind::File | Kind::Edited | Kind::Deleted,
+            _,
+        ) => say(message, target, from.0, out),
         (Kind::Joined, Target::Place(place)) => {
             out.push(Line(format!("JOIN {place} 0 {}", whom.0)));
             if whom == me.no {
@@ -122,6 +130,10 @@ fn record(message: &MessageView, me: &mut Me, house: &House, out: &mut Vec<Line>
             _,
         ) => {}
     }
+}
+
+fn is_stored(message: &MessageView) -> bool {
+    message.extra.as_ref().is_some_and(|extra| extra.file.is_some())
 }
 
 /// A server's own name is changed by its one number.

@@ -21,6 +21,7 @@ pub(super) fn refused(refusal: Refusal) -> Line {
         Refusal::AlreadyThere => "that is so already",
         Refusal::LastOwner => "it is yours: DEL it, or give it to somebody first",
         Refusal::TextEmpty => "there is nothing in it",
+        Refusal::NoSuchFile => "there is no such file here",
         Refusal::Unavailable => "whether it was done is not known, look and try again",
         Refusal::TooManyAttempts { .. } | Refusal::TooManyRequests { .. } => {
             let seconds = retry_after(refusal).unwrap_or(1);
