@@ -8,6 +8,7 @@ mod codec;
 mod crash;
 mod daemon;
 mod disk;
+mod files;
 mod full;
 mod garbage;
 mod kill;
