@@ -59,6 +59,8 @@ struct Me {
     no: AccountNo,
     directory: Directory,
     tables: Vec<Box<str>>,
+    /// They have said BYE, which is heard at once; who just goes may be back in a moment.
+    is_parting: bool,
     /// Of what was told to be gone last: what follows may be about that.
     gone: Option<Tag>,
     /// The last message of each chat that was told and has not arrived for sure.
@@ -104,7 +106,10 @@ impl wire::Dialogue for Dialogue {
             }
         };
         let step = match (request, self.me.as_deref_mut()) {
-            (Request::Bye, _) => {
+            (Request::Bye, me) => {
+                if let Some(me) = me {
+                    me.is_parting = true;
+                }
                 out.push(Line("BYE".into()));
                 return Next::HangUp(Farewell::Done);
             }
@@ -135,6 +140,7 @@ impl wire::Dialogue for Dialogue {
                 no: *account,
                 directory: self.house.config.tags.directory,
                 tables: Vec::new(),
+                is_parting: false,
                 gone: None,
                 told: Vec::new(),
                 todo: VecDeque::new(),
@@ -178,6 +184,11 @@ impl wire::Dialogue for Dialogue {
 
     /// Whoever comes by IAM is here as long as the connection.
     fn last_words(&mut self) -> Option<Ask> {
+        if let Some(me) = self.me.as_mut().filter(|me| me.is_parting) {
+            me.is_parting = false;
+            let command = Command::Appear { on: false, agent: "".into() };
+            return Some(ask(Some(me.session), What::Command(command)));
+        }
         let me = self.me.take()?;
         Some(ask(Some(me.session), What::Command(Command::LogOut)))
     }

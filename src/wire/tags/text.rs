@@ -80,7 +80,7 @@ pub(super) fn push_text(head: &str, text: &str, out: &mut Vec<Line>) {
 }
 
 /// What would end a line, or move somebody's cursor, is replaced.
-fn tamed(line: &str) -> Cow<'_, str> {
+pub(super) fn tamed(line: &str) -> Cow<'_, str> {
     let is_wild = |c: char| c.is_control() && c != '\t';
     match line.contains(is_wild) {
         true => line.replace(is_wild, "\u{fffd}").into(),

@@ -2,7 +2,7 @@
 
 use super::files;
 use super::numbers::{Place, Target, person};
-use super::text::{escaped, pseudo, push_text};
+use super::text::{escaped, pseudo, push_text, tamed};
 use super::{Line, Me, TODO_MAX, TOLD_MAX, Todo, words};
 use crate::config::Directory;
 use crate::domain::id::Address;
@@ -51,7 +51,7 @@ pub(super) fn tell(told: &Told<'_>, me: &mut Me, house: &House, out: &mut Vec<Li
             out.extend(person(who).map(|no| line(no.0)));
         }
         Event::Relayed { table, text } if me.tables.contains(table) => {
-            out.push(Line(format!("JEU {table} {text}")));
+            out.push(Line(format!("JEU {} {}", tamed(table), tamed(text))));
         }
         Event::ContactUpdated { .. }
         | Event::ContactAnswered { accepted: false, .. }
