@@ -19,6 +19,8 @@ pub struct Daemon {
     child: Child,
     pub tcp: SocketAddr,
     pub http: SocketAddr,
+    /// Named after the other two; see [`Daemon::start_with_tags`].
+    pub tags: Option<SocketAddr>,
 }
 
 /// A directory with a configuration that tests use, and the keys to change.
@@ -56,6 +58,15 @@ pub fn run(mut command: Command) -> (ExitStatus, String, String) {
 impl Daemon {
     /// Starts it and waits until it names its doors.
     pub fn start(stage: &Stage) -> Daemon {
+        Daemon::start_until(stage, false)
+    }
+
+    /// The same, until it has named the door of the numbers protocol, too.
+    pub fn start_with_tags(stage: &Stage) -> Daemon {
+        Daemon::start_until(stage, true)
+    }
+
+    fn start_until(stage: &Stage, needs_tags: bool) -> Daemon {
         let errors = stage.directory.path().join("stderr");
         let file = File::create(&errors).expect("a file in a directory of the test");
         let mut child = serve(stage).stderr(file).spawn().expect("the binary can be run");
@@ -67,9 +78,9 @@ impl Daemon {
                 let _ = tell.send(line);
             }
         });
-        let (mut tcp, mut http) = (None, None);
+        let (mut tcp, mut http, mut tags) = (None, None, None);
         let deadline = Instant::now() + START;
-        while tcp.is_none() || http.is_none() {
+        while tcp.is_none() || http.is_none() || needs_tags && tags.is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = told.recv_timeout(left) else {
                 let _ = child.kill();
@@ -79,12 +90,13 @@ impl Daemon {
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
                 (Some("TCP"), Some(address)) => tcp = address.parse().ok(),
+                (Some("tags"), Some(address)) => tags = address.parse().ok(),
                 (Some("HTTP"), Some(url)) => http = url.trim_start_matches("http://").parse().ok(),
                 _ => {}
             }
         }
         let (Some(tcp), Some(http)) = (tcp, http) else { unreachable!("the loop ends with both") };
-        Daemon { child, tcp, http }
+        Daemon { child, tcp, http, tags }
     }
 
     /// SIGKILL, and gone when this returns.

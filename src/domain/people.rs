@@ -119,3 +119,107 @@ fn known(
     }
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::presence::announce;
+    use crate::domain::testing::{HOME, Me, World, address, contact, heard_by, login, verifier};
+    use crate::domain::words::{Actor, Command, Order, Query, Start};
+
+    fn listed(world: &World, me: Me, everybody: bool) -> Vec<(String, bool)> {
+        let mut all = Vec::new();
+        let mut after = AccountNo(0);
+        loop {
+            let query = Query::People { everybody, after, count: 2 };
+            let Ok(Reply::People { people, more }) = world.read(me, &query) else { panic!() };
+            all.extend(people.into_iter().map(|p| (p.who.to_string(), p.online)));
+            match more {
+                Some(next) => after = next,
+                None => return all,
+            }
+        }
+    }
+
+    fn names(listed: &[(String, bool)]) -> Vec<&str> {
+        listed.iter().map(|(who, _)| who.split('@').next().unwrap()).collect()
+    }
+
+    #[test]
+    fn everybody_is_listed_by_number_but_those_who_are_no_more() {
+        let (mut world, [alice, bob, carol, dave]) = World::of(["alice", "bob", "carol", "dave"]);
+        world.here.0.extend([bob.account, carol.account]);
+        world.order(Order::DisableUser { login: login("dave") });
+        world.add_user("eve");
+        world.order(Order::RemoveUser { login: login("bob") });
+        let all = listed(&world, alice, true);
+        assert_eq!(names(&all), ["alice", "carol", "dave", "eve"]);
+        // Whoever asks is here.
+        assert_eq!(all.iter().map(|(_, on)| *on).collect::<Vec<_>>(), [true, true, false, false]);
+        let _ = dave;
+        // Across a block nobody is, whichever side has it.
+        for (me, who) in [(carol, "alice"), (alice, "carol")] {
+            world.ask(me, Command::Block { who: address(who), on: true });
+            assert!(!listed(&world, alice, true)[1].1);
+            world.ask(me, Command::Block { who: address(who), on: false });
+        }
+    }
+
+    #[test]
+    fn those_whom_one_knows_are_kept_written_with_or_members_of_the_same() {
+        let people = ["alice", "bob", "carol", "dave", "eve"];
+        let (mut world, [alice, bob, carol, dave, _]) = World::of(people);
+        assert_eq!(names(&listed(&world, alice, false)), ["alice"]);
+        world.ask(alice, Command::AddContact(contact("bob")));
+        world.ask(alice, Command::AddContact(contact("zoe@far.test")));
+        world.sent(carol, "alice", "hello");
+        world.group_of("garden", &[dave, alice]);
+        world.here.0.extend([bob.account, carol.account, dave.account]);
+        let known = listed(&world, alice, false);
+        assert_eq!(names(&known), ["alice", "bob", "carol", "dave"]);
+        // As far as they show themselves: those who wrote to her do.
+        assert_eq!(
+            known.iter().map(|(_, on)| *on).collect::<Vec<_>>(),
+            [false, false, true, false]
+        );
+    }
+
+    #[test]
+    fn followers_hear_of_everybody_but_themselves_and_across_no_block() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        world.here.1.extend([alice.account, bob.account]);
+        world.ask(bob, Command::Block { who: address("carol"), on: true });
+        let scene = Scene { now: world.now, home: HOME, here: &world.here };
+        let moves = |who: Me, online| {
+            let reader = world.store.reader();
+            let news = reader.read(|look| announce(look, &scene, who.account, online)).unwrap();
+            let moved = |news: &News| match &**news.event {
+                Event::Moved { by, .. } => Some((news.to.accounts().collect::<Vec<_>>(), *by)),
+                _ => None,
+            };
+            news.iter().filter_map(moved).collect::<Vec<_>>()
+        };
+        assert_eq!(moves(carol, true), [(vec![alice.account], Move::Came)]);
+        assert_eq!(moves(alice, false), [(vec![bob.account], Move::Went)]);
+    }
+
+    #[test]
+    fn who_is_new_is_told_unless_they_come_at_once() {
+        let (mut world, [alice]) = World::of(["alice"]);
+        world.here.1.insert(alice.account);
+        let mut register = |name: &str, logs_in: bool| {
+            let (login, verifier) = (login(name), verifier("v"));
+            let start = Some(Box::new(Start { logs_in, ..Start::default() }));
+            let (invite, envelope) = (None, None);
+            let command = Command::Register { login, verifier, invite, envelope, start };
+            let outcome = world.apply(Actor::Nobody, command);
+            assert!(outcome.reply.is_ok());
+            heard_by(&outcome, alice.account, None).len()
+        };
+        assert_eq!((register("bob", false), register("carol", true)), (1, 0));
+        let order = Order::AddUser { login: login("dave"), verifier: verifier("v") };
+        let outcome = world.order(order);
+        let heard = heard_by(&outcome, alice.account, None);
+        assert_eq!(*heard[0], Event::Moved { who: "dave@im.test".into(), by: Move::Appeared });
+    }
+}

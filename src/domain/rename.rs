@@ -86,3 +86,71 @@ fn keep(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{Me, World, address, contact, heard_by, login, refused};
+    use crate::domain::words::{Command, Handle, Order, Query};
+
+    fn rename(world: &mut World, me: Me, to: &str) -> crate::domain::words::Outcome {
+        world.ask(me, Command::ChangeLogin { login: login(to) })
+    }
+
+    #[test]
+    fn the_old_name_leads_on_and_is_nobody_elses_for_good() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        world.sent(bob, "alice", "hello");
+        let outcome = rename(&mut world, alice, "alicia");
+        assert!(matches!(&outcome.reply, Ok(Reply::Name(name)) if **name == *"alicia@im.test"));
+        world.sent(bob, "alice", "to the old name");
+        world.sent(bob, "alicia", "to the new one");
+        let chats = world.chats(bob);
+        assert_eq!((chats.len(), &*chats[0].chat), (1, "alicia@im.test"));
+        let named = world.read(bob, &Query::Name { of: Handle::Person(alice.account) });
+        assert!(matches!(named, Ok(Reply::Name(name)) if *name == *"alicia@im.test"));
+        for taken in ["alice", "alicia", "bob"] {
+            let order = Order::AddUser {
+                login: login(taken),
+                verifier: crate::domain::testing::verifier("v"),
+            };
+            assert_eq!(refused(&world.order(order)), Refusal::LoginTaken, "{taken}");
+        }
+        for taken in ["alice", "alicia"] {
+            assert_eq!(refused(&rename(&mut world, bob, taken)), Refusal::LoginTaken, "{taken}");
+        }
+        world.group(bob, "garden");
+        assert_eq!(refused(&rename(&mut world, alice, "garden")), Refusal::LoginTaken);
+        // Twice is once, and back is allowed.
+        assert!(rename(&mut world, alice, "alicia").news.is_empty());
+        assert!(rename(&mut world, alice, "alice").reply.is_ok());
+        assert_eq!(&*world.chats(bob)[1].chat, "alice@im.test");
+    }
+
+    #[test]
+    fn whoever_keeps_somebody_keeps_them_by_the_new_name() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        world.ask(bob, Command::AddContact(contact("alice")));
+        world.ask(carol, Command::Block { who: address("alice"), on: true });
+        let outcome = rename(&mut world, alice, "alicia");
+        let heard = heard_by(&outcome, bob.account, None);
+        assert_eq!(*heard[0], Event::ContactRemoved { who: "alice@im.test".into() });
+        assert!(matches!(&**heard[1], Event::ContactCreated(c) if *c.name == *"alicia@im.test"));
+        let renamed = Event::Renamed { who: "alicia@im.test".into(), old: "alice@im.test".into() };
+        assert_eq!(*heard[2], renamed);
+        assert!(heard_by(&outcome, carol.account, None).is_empty());
+        // No block is lost by it, and either name finds the contact.
+        assert_eq!(refused(&world.send(alice, "carol", "hello")), Refusal::NotAllowed);
+        for who in ["alice", "alicia"] {
+            let again = world.ask(bob, Command::AddContact(contact(who)));
+            assert_eq!(refused(&again), Refusal::AlreadyThere);
+        }
+        let lift = Command::Block { who: address("alice"), on: false };
+        assert!(world.ask(carol, lift).reply.is_ok());
+        world.sent(alice, "carol", "hello");
+        let gone = world.ask(bob, Command::RemoveContact { who: address("alice") });
+        assert!(gone.reply.is_ok());
+        let kept = world.store.reader().read(|s| s.contact_count(bob.account)).unwrap();
+        assert_eq!(kept, 0);
+    }
+}

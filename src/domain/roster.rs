@@ -89,3 +89,61 @@ fn invited_by(look: &impl Look, me: AccountNo, chat: ChatId) -> Result<Option<Na
     });
     by.map(|by| chat::name(look, by)).transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{Me, World, address, group_draft};
+    use crate::domain::words::{ChatDraft, Command, Query};
+
+    fn rosters(world: &World, me: Me, chat: Option<&str>) -> Result<Vec<RosterView>, Refusal> {
+        let query = Query::Rosters { chat: chat.map(address), after: None };
+        match world.read(me, &query)? {
+            Reply::Rosters { rosters, more: None } => Ok(rosters),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn groups_come_with_their_space_and_everybody_in_them() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        world.make(alice, ChatDraft { is_space: true, open: Some(true), ..group_draft("park") });
+        let space = Some(address("park"));
+        world.make(alice, ChatDraft { space, ..group_draft("pond") });
+        assert!(world.ask(bob, Command::Join { chat: address("pond") }).reply.is_ok());
+        let seen = rosters(&world, bob, None).unwrap();
+        let [pond] = &seen[..] else { panic!("{seen:?}") };
+        assert_eq!((&*pond.name, pond.space.as_deref()), ("pond", Some("park")));
+        assert_eq!(pond.members, ["alice@im.test".into(), "bob@im.test".into()]);
+        assert_eq!(pond.invited_by, None);
+        // What is open may be looked at, and tells of nobody.
+        let park = &rosters(&world, bob, Some("park")).unwrap()[0];
+        assert!(park.members.is_empty() && park.invited_by.is_none());
+        assert!(rosters(&world, carol, None).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_invitation_says_whose_it_is() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        world.group(alice, "den");
+        assert_eq!(rosters(&world, bob, Some("den")).unwrap_err(), Refusal::NoSuchChat);
+        let invite = |who| Command::Invite {
+            chat: address("den"),
+            who: address(who),
+            access: None,
+            note: "".into(),
+        };
+        assert!(world.ask(alice, invite("bob")).reply.is_ok());
+        let den = &rosters(&world, bob, None).unwrap()[0];
+        assert_eq!(den.invited_by, Some("alice@im.test".into()));
+        assert!(den.members.is_empty());
+        assert!(world.ask(bob, Command::Join { chat: address("den") }).reply.is_ok());
+        assert_eq!(rosters(&world, bob, None).unwrap()[0].invited_by, None);
+        // Who is shut out is shown nothing.
+        let chat = address("den");
+        let kick = Command::Kick { chat, who: address("bob"), ban: true };
+        assert!(world.ask(alice, kick).reply.is_ok());
+        assert!(rosters(&world, bob, None).unwrap().is_empty());
+        let _ = carol;
+    }
+}

@@ -31,3 +31,26 @@ pub(in crate::domain) fn relay(
     news.push(News::new(Audience::Many { all, but: None }, Some(me.key), event));
     Ok(Reply::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{World, heard_by, refused};
+    use crate::domain::words::Command;
+    use crate::limits::TABLE_NAME_BYTES_MAX;
+
+    #[test]
+    fn what_is_passed_on_reaches_all_at_the_table_but_the_session_that_said_it() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        world.here.1.extend([alice.account, bob.account]);
+        let relay = |table: &str| Command::Relay { table: table.into(), text: "e4".into() };
+        let outcome = world.ask(alice, relay("chess"));
+        let event = Event::Relayed { table: "chess".into(), text: "e4".into() };
+        assert_eq!(*heard_by(&outcome, bob.account, Some(alice.key))[0], event);
+        assert!(heard_by(&outcome, alice.account, Some(alice.key)).len() == 1);
+        assert!(heard_by(&outcome, carol.account, Some(alice.key)).is_empty());
+        let long = "x".repeat(TABLE_NAME_BYTES_MAX + 1);
+        assert_eq!(refused(&world.ask(alice, relay(&long))), Refusal::FieldTooLong);
+        assert_eq!(refused(&world.ask(alice, relay(""))), Refusal::BadField);
+    }
+}
