@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// A directory or file of `src` and the modules it may name beside itself. Whoever is not listed
 /// here stands at the top (`main`, `lib`, `server`, `cli`, `bench`) and may name anybody but `net`,
 /// which only `server` knows.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("limits", &[]),
     ("log", &[]),
     ("memory", &["limits"]),
@@ -29,7 +29,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "limits",
         ],
     ),
-    ("engine", &["domain", "store", "wire", "config", "limits", "metrics", "pool"]),
+    ("files", &["domain::id", "domain::words", "limits"]),
+    ("engine", &["domain", "files", "store", "wire", "config", "limits", "metrics", "pool"]),
     (
         "net",
         &[

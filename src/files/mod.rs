@@ -23,10 +23,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fs::statvfs;
 
 use crate::domain::id::AccountNo;
-use crate::domain::words::{FileKey, Refusal};
+use crate::domain::words::{FileKey, Refusal, Upload};
 use crate::limits::{FILE_SLICE_BYTES_MAX, Limits};
-
-pub use upload::Upload;
+use upload::Way;
 
 /// What is too old is looked for this often, when somebody sends a file.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
@@ -88,10 +87,10 @@ impl Files {
         // The system's randomness does not fail once the process runs (getrandom(2)).
         let id = SystemRandom::new().fill(&mut chance).map(|()| u64::from_be_bytes(chance));
         let begun = match id {
-            Ok(id) => Upload::new(self.clone(), directory, FileKey { owner, id }, size),
+            Ok(id) => Way::begin(self.clone(), directory, FileKey { owner, id }, size),
             Err(_) => Err(io::Error::other("no randomness")),
         };
-        begun.map_err(|error| {
+        begun.map(Upload::new).map_err(|error| {
             self.release(owner, size);
             failed("begun", &error)
         })

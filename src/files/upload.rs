@@ -1,23 +1,20 @@
 //! A file on its way in.
 
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ring::digest::{Context, SHA256};
 
 use super::{Files, PART, failed, place};
-use crate::domain::words::{FileKey, Refusal, StoredFile};
+use crate::domain::words::{FileKey, Refusal, Spool, StoredFile};
 
-/// Bytes are put here until there are as many as were announced. The last of its clones that is
-/// dropped before it is kept takes everything with it.
-#[derive(Clone)]
-pub struct Upload(Arc<Mutex<Way>>);
+/// Bytes are put here until there are as many as were announced.
+pub(super) struct Way(Mutex<State>);
 
-struct Way {
+struct State {
     files: Files,
     key: FileKey,
     size: u64,
@@ -31,13 +28,13 @@ struct Way {
     is_kept: bool,
 }
 
-impl Upload {
-    pub(super) fn new(
+impl Way {
+    pub(super) fn begin(
         files: Files,
         directory: &Path,
         key: FileKey,
         size: u64,
-    ) -> io::Result<Upload> {
+    ) -> io::Result<Way> {
         let place = place(directory, key);
         let part = directory.join(PART).join(format!("{:016x}", key.id));
         for path in [&part, &place] {
@@ -46,7 +43,7 @@ impl Upload {
         }
         // Files are for those whom they were sent to, whoever has an account on the machine.
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
-        let way = Way {
+        Ok(Way(Mutex::new(State {
             files,
             key,
             size,
@@ -57,13 +54,18 @@ impl Upload {
             hash: Context::new(&SHA256),
             is_finished: false,
             is_kept: false,
-        };
-        Ok(Upload(Arc::new(Mutex::new(way))))
+        })))
     }
 
-    /// The next bytes. Whether they were the last.
-    pub fn write(&self, bytes: &[u8]) -> Result<bool, Refusal> {
-        let mut way = self.way();
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while it was held would have ended this upload's connection.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Spool for Way {
+    fn write(&self, bytes: &[u8]) -> Result<bool, Refusal> {
+        let mut way = self.state();
         let written = way.written.saturating_add(bytes.len() as u64);
         if way.size < written {
             return Err(Refusal::FileTooLarge);
@@ -79,9 +81,8 @@ impl Upload {
         Ok(written == way.size)
     }
 
-    /// Puts a whole file in its place, durable. It is still to be kept.
-    pub fn finish(&self, name: &str) -> Result<StoredFile, Refusal> {
-        let mut way = self.way();
+    fn finish(&self, name: &str) -> Result<StoredFile, Refusal> {
+        let mut way = self.state();
         if way.written < way.size {
             return Err(Refusal::Unavailable);
         }
@@ -91,18 +92,12 @@ impl Upload {
         Ok(StoredFile { key: way.key, name: name.into(), size: way.size, sha256 })
     }
 
-    /// A message names it: it stays.
-    pub fn keep(&self) {
-        self.way().is_kept = true;
-    }
-
-    fn way(&self) -> MutexGuard<'_, Way> {
-        // A panic while it was held would have ended this upload's connection.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn keep(&self) {
+        self.state().is_kept = true;
     }
 }
 
-impl Way {
+impl State {
     fn settle(&mut self) -> io::Result<()> {
         let file = self.file.take().ok_or(io::ErrorKind::BrokenPipe)?;
         file.sync_all()?;
@@ -113,7 +108,7 @@ impl Way {
     }
 }
 
-impl Drop for Way {
+impl Drop for State {
     fn drop(&mut self) {
         if self.is_kept {
             return;
@@ -123,11 +118,5 @@ impl Drop for Way {
             log::warn!("{} is left behind: {error}", path.display());
         }
         self.files.release(self.key.owner, self.size);
-    }
-}
-
-impl fmt::Debug for Upload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Upload(..)")
     }
 }

@@ -20,8 +20,7 @@ pub use buffer::Buffer;
 
 use crate::config::Config;
 use crate::domain::id::{Address, Login, MessageId, SessionId};
-use crate::domain::words::{Bulletin, Command, FileKey, Query, Refusal, Reply, Start};
-use crate::files::Upload;
+use crate::domain::words::{Bulletin, Command, FileKey, Query, Refusal, Reply, Start, Upload};
 use std::sync::Arc;
 
 /// Bytes ⇄ packets of one carrier.

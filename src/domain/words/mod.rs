@@ -5,6 +5,7 @@
 //! A word belongs here when a second protocol could use it. Adding a variant breaks every
 //! translator at compile time, on purpose: none may say nothing by accident.
 
+mod file;
 mod secret;
 pub mod text;
 pub mod view;
@@ -16,11 +17,11 @@ use crate::domain::id::{
     AccountNo, Address, ChatId, Login, MessageId, Seq, SessionId, SessionKey, Timestamp,
 };
 use crate::domain::name::Name;
-use crate::files::Upload;
 
 pub use crate::domain::nouns::{ChatKind, ContactState, Mark};
+pub use file::{FileKey, Spool, StoredFile, Upload, is_file_name};
 pub use secret::{Digest, Envelope, KeyId, Proof, Sealed, SessionKind, Verifier};
-pub use text::{Act, FileKey, Kind, Notice, Span, SpanKind, StoredFile, is_file_name};
+pub use text::{Act, Kind, Notice, Span, SpanKind};
 pub use view::{
     AppPasswordView, Audience, Bulletin, Changed, ChatInfo, ChatView, ContactView, Event,
     ExtraView, Face, GroupPart, MemberView, MessageView, Move, MyselfView, News, Outcome,

@@ -1,8 +1,6 @@
 //! What is written: kinds of records, and the spans of formatted text.
 
 use crate::domain::access::Access;
-use crate::domain::id::AccountNo;
-use crate::limits::FILE_NAME_BYTES_MAX;
 
 /// What a record of a chat is. The numbers lie on the disk and never change meaning.
 ///
@@ -74,31 +72,6 @@ impl Kind {
             | Kind::Cleared => false,
         }
     }
-}
-
-/// Where a file lies: with whom it is from, under a random number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileKey {
-    pub owner: AccountNo,
-    pub id: u64,
-}
-
-/// A file that is here as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredFile {
-    pub key: FileKey,
-    pub name: Box<str>,
-    pub size: u64,
-    pub sha256: [u8; 32],
-}
-
-/// Whether a file may be called that: it is a name for a directory of anybody's.
-pub fn is_file_name(name: &str) -> bool {
-    let is_path = name.contains(['/', '\\']) || matches!(name, "." | "..");
-    !name.trim().is_empty()
-        && name.len() <= FILE_NAME_BYTES_MAX
-        && !is_path
-        && !name.contains(char::is_control)
 }
 
 /// A stretch of formatted text, in bytes of its UTF-8.

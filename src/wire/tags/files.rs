@@ -9,9 +9,8 @@ use super::words::{fault, refused};
 use super::{Line, Me};
 use crate::domain::id::{Address, MessageId};
 use crate::domain::words::{
-    Command, MessageView, Query, Range, Refusal, Reply, StoredFile, Take, is_file_name,
+    Command, MessageView, Query, Range, Refusal, Reply, StoredFile, Take, Upload, is_file_name,
 };
-use crate::files::Upload;
 use crate::wire::{FileAsk, What};
 
 use super::errand::{Errand, Step};
