@@ -49,6 +49,9 @@ pub struct Config {
     pub tags: Tags,
     /// Accounts that may stop the server from this machine, by login.
     pub operators: Vec<String>,
+    /// The file that it was read from.
+    #[serde(skip)]
+    pub source: Option<PathBuf>,
 }
 
 /// The numbers protocol.
@@ -149,6 +152,7 @@ impl Default for Config {
             admin: Admin::default(),
             tags: Tags::default(),
             operators: Vec::new(),
+            source: None,
         }
     }
 }
@@ -163,6 +167,20 @@ impl Default for Listen {
             files: "127.0.0.1:3215".into(),
             tinode: String::new(),
         }
+    }
+}
+
+impl Listen {
+    /// Every door by its key.
+    pub fn doors_mut(&mut self) -> [(&'static str, &mut String); 6] {
+        [
+            ("listen.tcp", &mut self.tcp),
+            ("listen.http", &mut self.http),
+            ("listen.line", &mut self.line),
+            ("listen.tags", &mut self.tags),
+            ("listen.files", &mut self.files),
+            ("listen.tinode", &mut self.tinode),
+        ]
     }
 }
 
@@ -196,6 +214,7 @@ impl Config {
         if let Some(data_dir) = data_dir {
             config.data_dir = data_dir.to_owned();
         }
+        config.source = path.and_then(|path| std::path::absolute(path).ok());
         config.check(&text).map_err(at)?;
         Ok(config)
     }

@@ -69,7 +69,7 @@ impl Sampling<'_> {
             access: Some(Access::GROUP),
             ..ProfileDraft::default()
         };
-        self.say(session, Command::UpdateProfile(draft))?;
+        self.say(session, Command::UpdateProfile(Box::new(draft)))?;
         Ok(session)
     }
 

@@ -23,8 +23,8 @@ fn server(keys: &[(&str, &str)]) -> Stage {
 
 /// Registers, and passes over what is shown to whoever comes.
 fn enter(stage: &Stage, name: &str) -> (Tags, String) {
-    let mut tags = Tags::connect(stage.tags()).unwrap();
-    tags.send(&format!("NEW USR {name} secret")).unwrap();
+    let mut tags = Tags::connect(stage.tags()).expect("a door that is open");
+    tags.send(&format!("NEW USR {name} secret")).expect("a line goes out");
     let tag = hear(&mut tags, "TAG 0 ");
     hear(&mut tags, "GRP 0 ");
     (tags, tag)
@@ -33,7 +33,7 @@ fn enter(stage: &Stage, name: &str) -> (Tags, String) {
 /// What follows in the next line that begins like this.
 fn hear(tags: &mut Tags, begin: &str) -> String {
     loop {
-        let line = tags.receive().unwrap().expect("the stream goes on");
+        let line = tags.receive().expect("a line").expect("the stream goes on");
         if let Some(rest) = line.strip_prefix(begin) {
             return rest.to_owned();
         }
@@ -52,11 +52,11 @@ fn frames(to: &str, bytes: &[u8]) -> String {
 
 /// Sends a file; its number.
 fn send(tags: &mut Tags, to: &str, bytes: &[u8]) -> String {
-    tags.send(&format!("NEWFILE big.bin {} 0 {to}", bytes.len())).unwrap();
+    tags.send(&format!("NEWFILE big.bin {} 0 {to}", bytes.len())).expect("a line goes out");
     hear(tags, "NEWFILE OK");
     // A few at a time, so that neither side waits for the other with full buffers.
     for some in bytes.chunks(16 * FRAME) {
-        tags.line.send(frames(to, some).as_bytes()).unwrap();
+        tags.line.send(frames(to, some).as_bytes()).expect("a line goes out");
         for _ in some.chunks(FRAME) {
             hear(tags, "FILE OK");
         }
@@ -71,8 +71,8 @@ fn receive(tags: &mut Tags, from: &str, size: usize) -> String {
     let mut got = 0;
     while got < size {
         let frame = hear(tags, &format!("FILE 0 {from} "));
-        let (count, text) = frame.split_once(' ').unwrap();
-        let count: usize = count.parse().unwrap();
+        let (count, text) = frame.split_once(' ').expect("a count");
+        let count: usize = count.parse().expect("a number");
         assert!(count <= FRAME);
         got += count;
         all.push_str(text);
@@ -125,7 +125,7 @@ fn ten_megabytes_come_as_they_went() {
     let [file] = &kept(&stage)[..] else { panic!("{:?}", kept(&stage)) };
     assert!(std::fs::read(file).unwrap() == bytes);
     // And again, from the history.
-    bob.send(&format!("GET 0 {a} {number}")).unwrap();
+    bob.send(&format!("GET 0 {a} {number}")).expect("a line goes out");
     assert!(receive(&mut bob, &a, SIZE) == expected, "other bytes");
     stage.stop().unwrap();
 }
@@ -136,10 +136,10 @@ fn a_file_that_is_interrupted_leaves_nothing_behind() {
     let (mut alice, _) = enter(&stage, "alice");
     let (mut bob, b) = enter(&stage, "bob");
     let bytes = bytes(SIZE / 2);
-    alice.send(&format!("NEWFILE big.bin {SIZE} 0 {b}")).unwrap();
+    alice.send(&format!("NEWFILE big.bin {SIZE} 0 {b}")).expect("a line goes out");
     hear(&mut alice, "NEWFILE OK");
     for some in bytes.chunks(16 * FRAME) {
-        alice.line.send(frames(&b, some).as_bytes()).unwrap();
+        alice.line.send(frames(&b, some).as_bytes()).expect("a line goes out");
         for _ in some.chunks(FRAME) {
             hear(&mut alice, "FILE OK");
         }
@@ -148,7 +148,7 @@ fn a_file_that_is_interrupted_leaves_nothing_behind() {
     drop(alice);
     eventually("what had come is there still", || kept(&stage).is_empty());
     // Nobody was told of it, and there is no message.
-    bob.send("GET 0 1").unwrap();
+    bob.send("GET 0 1").expect("a line goes out");
     hear(&mut bob, "# END");
     stage.stop().unwrap();
 }
@@ -159,11 +159,11 @@ fn a_file_over_the_quota_is_refused_and_the_connection_stays() {
     let mut stage = server(&[("limits.file_quota", &quota)]);
     let (mut alice, a) = enter(&stage, "alice");
     send(&mut alice, &a, &bytes(SIZE));
-    alice.send(&format!("NEWFILE more {SIZE} 0 {a}")).unwrap();
+    alice.send(&format!("NEWFILE more {SIZE} 0 {a}")).expect("a line goes out");
     let refused = alice.receive().unwrap().unwrap();
     assert_eq!(refused, "ERR your files take as much room as they may");
-    alice.send(&format!("MSG 0 {a} a note")).unwrap();
-    alice.send(&format!("GET 0 {a} 1")).unwrap();
+    alice.send(&format!("MSG 0 {a} a note")).expect("a line goes out");
+    alice.send(&format!("GET 0 {a} 1")).expect("a line goes out");
     hear(&mut alice, "> a note");
     stage.stop().unwrap();
 }
@@ -174,8 +174,8 @@ fn who_takes_nothing_of_a_file_keeps_nobody_waiting() {
     let (mut alice, a) = enter(&stage, "alice");
     let (mut bob, b) = enter(&stage, "bob");
     // Connected, and never read from.
-    let mut stuck = Tags::connect(stage.tags()).unwrap();
-    stuck.send("IAM bob secret").unwrap();
+    let mut stuck = Tags::connect(stage.tags()).expect("a door that is open");
+    stuck.send("IAM bob secret").expect("a line goes out");
     let bytes = bytes(SIZE);
     let expected = coded(&bytes);
     std::thread::scope(|scope| {
@@ -183,7 +183,7 @@ fn who_takes_nothing_of_a_file_keeps_nobody_waiting() {
         send(&mut alice, &b, &bytes);
         assert!(receiving.join().unwrap() == expected, "other bytes");
     });
-    bob.send(&format!("MSG 0 {a} thanks")).unwrap();
+    bob.send(&format!("MSG 0 {a} thanks")).expect("a line goes out");
     hear(&mut alice, &format!("MSG 0 {b} thanks"));
     drop(stuck);
     stage.stop().unwrap();

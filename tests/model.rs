@@ -14,12 +14,13 @@ mod members;
 mod naive;
 mod people;
 mod records;
+mod taking;
 mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use msimd::domain::id::{AccountNo, MessageId, SessionId, SessionKey, Timestamp};
+use msimd::domain::id::{AccountNo, MessageId, Seq, SessionId, SessionKey, Timestamp};
 use msimd::domain::nouns::Session;
 use msimd::domain::words::{Actor, Query, Range, SessionKind, Take};
 use msimd::domain::{Context, NobodyHere, Registration, Scene, announce, apply, read};
@@ -34,7 +35,7 @@ use words::{Me, Op, Order, Who, address, command};
 const HOME: &str = "im.test";
 const STEPS: u64 = 15_000;
 /// Kinds of commands there are.
-const OPS: usize = 29;
+const OPS: usize = 35;
 /// Everything is looked at this often.
 const LOOK_EVERY: u64 = 6_000;
 
@@ -240,15 +241,20 @@ impl Run {
             let Some(me) = self.model.session_of(&login) else { continue };
             let (before, count) = (u64::MAX, 500);
             let mut asked = vec![Op::Chats { before, count }, Op::Unread { count }, Op::Newest];
+            asked.push(Op::Subscriptions { after: None, count });
             let groups = self.model.groups();
             let groups: Vec<String> =
                 groups.into_iter().map(|chat| self.model.group(chat).address.clone()).collect();
             for chat in &groups {
                 asked.push(Op::Members { chat: chat.clone(), after: None, count });
+                asked.push(Op::Subscribers { chat: chat.clone(), after: None, count });
             }
             self.apply_all(asked.into_iter().map(|op| (Who::Person(me), op)).collect());
             self.query(no, &Query::Contacts { after: None, count: 100, unlisted: true });
             self.query(no, &Query::Spaces { space: None });
+            self.query(no, &Query::Myself);
+            let (since, before) = (Seq(0), Seq(u32::MAX));
+            self.query(no, &Query::Notices { since, before, count });
             let people = self.model.numbers().map(|no| self.model.address(no));
             let people: Vec<String> = people.collect();
             for who in &people {
@@ -257,6 +263,7 @@ impl Run {
             for chat in people.iter().chain(&groups) {
                 let (chat, end) = (address(chat), MessageId::END);
                 self.query(no, &Query::Chat { chat: chat.clone() });
+                self.query(no, &Query::Page { chat: chat.clone(), since, before, count });
                 self.search_everything(no, Some(&chat));
                 for after in self.every_nth_id(400) {
                     let (after, before, since) = (MessageId(after), end, None);

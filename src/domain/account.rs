@@ -11,7 +11,7 @@ use crate::domain::words::{
     Envelope, Move, News, Order, Refusal, Reply, Start, UserView, Verifier,
 };
 use crate::domain::{Context, Fault, Registration};
-use crate::domain::{member, people, profile, secret, session};
+use crate::domain::{member, moving, people, profile, secret, session};
 use crate::store::{Look, StoreError, Tx};
 
 /// Contacts removed at a time with their owner.
@@ -79,6 +79,7 @@ pub(in crate::domain) fn obey(
             secret::revoke(tx, context, login, &name, ended)?;
         }
         Order::Invite { uses } => return invite::create(tx, context, uses),
+        Order::Import(piece) => return moving::take(tx, context, *piece),
     }
     Ok(Reply::Done)
 }
@@ -197,6 +198,7 @@ fn remove(
     let me = Caller { account: no, key: SessionKey([0; 16]) };
     member::leave_all(tx, context, &me, news)?;
     tx.remove_profile(no)?;
+    profile::remove_cards(tx, no)?;
     tx.put_account(&Account { state: AccountState::Removed, verifier: None, ..account })?;
     secret::remove_all(tx, no)?;
     session::end_all(tx, no, ended)?;

@@ -227,13 +227,25 @@ pub(in crate::domain) fn look_at(
     let name = name_of(tx, me, chat)?;
     let Some(row) = tx.chat(chat)? else {
         let other = chat.other(me).unwrap_or(me);
-        let others = tx.member(other, chat)?.unwrap_or_default();
+        let others = other_part(tx, other, chat)?;
         return Ok(Some(view(&readable, name, &mine, &others)));
     };
     let others = least(tx.roster(chat)?, me);
     let group = GroupPart { kind: row.kind, name: row.name, mode: mine.mode() };
     let view = view(&readable, name, &mine, &others);
     Ok(Some(ChatView { group: Some(Box::new(group)), ..view }))
+}
+
+/// The part of one side of a direct chat; how far who has left it had come they have still come.
+pub(in crate::domain) fn other_part(
+    tx: &mut Tx<'_>,
+    who: AccountNo,
+    chat: ChatId,
+) -> Result<Member, StoreError> {
+    Ok(match tx.member(who, chat)? {
+        Some(part) => part,
+        None => tx.left(who, chat)?.unwrap_or_default(),
+    })
 }
 
 /// How far all the others have come: the least of what each of those who can read has read and

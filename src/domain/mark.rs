@@ -63,7 +63,7 @@ pub(in crate::domain) fn move_both(
     advance(tx, me, chat, delivered, read, news)
 }
 
-/// The same by place. What is no place of the chat, or not ahead, moves nothing.
+/// The same by place. What is no place of the chat, or gone, or not ahead, moves nothing.
 pub(in crate::domain) fn move_at(
     tx: &mut Tx<'_>,
     me: &Caller,
@@ -77,7 +77,7 @@ pub(in crate::domain) fn move_at(
         let Some(seq) = seq.filter(|seq| *seq <= readable.head.seq) else {
             return Ok::<_, StoreError>(Mark::default());
         };
-        let id = tx.message_at(readable.chat, seq)?;
+        let id = tx.message_at(readable.chat, seq)?.filter(|id| *id > readable.horizon);
         Ok(id.map_or(Mark::default(), |id| Mark { id, seq }))
     };
     let (delivered, read) = (mark(delivered)?, mark(read)?);
@@ -228,9 +228,11 @@ impl Moved {
         tx: &mut Tx<'_>,
         news: &mut Vec<News>,
     ) -> Result<(), StoreError> {
-        let other_part = tx.member(self.other, self.chat)?.unwrap_or_default();
+        let other_part = chat::other_part(tx, self.other, self.chat)?;
         let to_other = |event| News::to_one(self.other, None, event);
-        if let Some(readable) = Readable::of(tx, self.chat, other_part)? {
+        if !other_part.left
+            && let Some(readable) = Readable::of(tx, self.chat, other_part)?
+        {
             let delivered = Some(self.part.delivered).filter(|new| *new > self.old.delivered);
             let read = self.read_till;
             if read.is_some() || delivered.is_some() {
@@ -397,6 +399,41 @@ mod tests {
         let outcome = world.send(carol, "garden", "z");
         let heard = heard_by(&outcome, carol.account, Some(carol.key));
         assert!(matches!(&**heard[0], Event::Message(_)) && heard.len() == 1, "{heard:?}");
+    }
+
+    #[test]
+    fn marks_move_by_place_as_well() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let at = |world: &mut World, me, chat: &str, delivered: u32, read: u32| {
+            let seq = |seq: u32| Some(Seq(seq)).filter(|seq| seq.0 > 0);
+            let (delivered, read) = (seq(delivered), seq(read));
+            world.ask(me, Command::MarkAt { chat: address(chat), delivered, read })
+        };
+        assert_eq!(refused(&at(&mut world, bob, "alice", 1, 1)), Refusal::NoSuchChat);
+        let sent: Vec<_> = (0..5).map(|_| world.sent(alice, "bob", "x")).collect();
+        let outcome = at(&mut world, bob, "alice", 3, 2);
+        let heard = heard_by(&outcome, alice.account, None);
+        let Event::Marked { read, delivered, .. } = &**heard[0] else { panic!("{heard:?}") };
+        assert_eq!(*read, Some(Mark { id: sent[1], seq: Seq(2) }));
+        assert_eq!(*delivered, Some(Mark { id: sent[2], seq: Seq(3) }));
+        let chat = &world.chats(alice)[0];
+        assert_eq!((chat.read, chat.delivered), (sent[1], sent[2]));
+        // Back, beyond the end, and nothing at all.
+        for (delivered, read) in [(2, 1), (6, 99), (0, 0)] {
+            let outcome = at(&mut world, bob, "alice", delivered, read);
+            assert!(outcome.reply.is_ok() && outcome.news.is_empty(), "{delivered} {read}");
+        }
+        // What is gone is not read, be it swept away or not.
+        world.ask(
+            alice,
+            Command::Clear { chat: address("bob"), whom: Whom::All, till: Some(Seq(4)) },
+        );
+        for _ in 0..2 {
+            assert!(at(&mut world, bob, "alice", 4, 4).news.is_empty());
+            world.store.sweep().unwrap();
+        }
+        assert!(!at(&mut world, bob, "alice", 5, 5).news.is_empty());
+        assert_eq!(world.chats(bob)[0].unread, 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::domain::message::{enter, post};
 use crate::domain::notice::{self, Matter};
 use crate::domain::nouns::{Access, Entry, Extra, Mark, Member};
 use crate::domain::session::Caller;
-use crate::domain::subscribe::leave_direct;
+use crate::domain::subscribe::{in_direct, leave_direct};
 use crate::domain::words::{Act, Event, Kind, MemberView, News, Refusal, Reply};
 use crate::domain::{Context, Fault, account, chat, request};
 use crate::limits::{CARD_BYTES_MAX, MEMBERS_COUNT_MAX};
@@ -63,10 +63,12 @@ pub(in crate::domain) fn invite(
         has_room_for_one_more(tx, context, other)?;
     }
     // It is theirs once they join, whatever they wanted when they were here before.
-    let invited = Member { want: Access::NONE, given: access, ..had };
+    let invited = Member { want: Access::NONE, given: access, told: true, ..had };
     tx.put_member(other, group.chat.id, &invited)?;
-    let matter = Matter { act: Act::Invited, chat: group.chat.id, part: invited, note };
-    notice::leave(tx, context, me, other, matter, news)?;
+    if !(had.told && had.is_invited()) {
+        let matter = Matter { act: Act::Invited, chat: group.chat.id, part: invited, note };
+        notice::leave(tx, context, me, other, matter, news)?;
+    }
     let extra = Extra { place: Some(group.chat.id), access: Some(access), ..Extra::default() };
     post(tx, context, me, &room, Entry::telling(Kind::Invited, "", extra), news)?;
     Ok(Reply::Done)
@@ -95,8 +97,13 @@ pub(in crate::domain) fn join(
         }
         None => return Err(Refusal::NotAllowed.into()),
     };
+    let want = given.without(Access::OWN);
+    // To own it is to be taken up by saying so; there is nothing else to join with.
+    if want == Access::NONE {
+        return Err(Refusal::NotAllowed.into());
+    }
     has_room_for_one_more(tx, context, me.account)?;
-    let part = Member { want: given.without(Access::OWN), given, ..part };
+    let part = Member { want, given, told: false, ..part };
     group.part = Some(part);
     settle(tx, context, me, &group, me.account, part, news)?;
     Ok(Reply::Chat(Box::new(group::info(tx, &group)?)))
@@ -124,11 +131,14 @@ pub(in crate::domain) fn leave(
     if part.mode().is_member() {
         go(tx, context, me, &group, me.account, None, news)?;
     }
+    tx.put_card(me.account, group.chat.id, "")?;
     // Who was given less than a newcomer would get less by coming back.
     if part.given.has(group.chat.default_access) {
         tx.remove_member(me.account, group.chat.id)?;
     } else {
-        tx.put_member(me.account, group.chat.id, &Member { want: Access::NONE, ..part })?;
+        // Those whom they have asked have not decided yet.
+        let told = part.told && part.given == Access::NONE;
+        tx.put_member(me.account, group.chat.id, &Member { want: Access::NONE, told, ..part })?;
     }
     Ok(Reply::Done)
 }
@@ -165,11 +175,12 @@ pub(in crate::domain) fn kick(
     // Who stays out of it by their own wish is asked nothing, until they wish otherwise: no kick
     // makes room for the next invitation.
     let want = if had.want.is_banned() { Access::BANNED } else { Access::NONE };
+    tx.put_card(other, group.chat.id, "")?;
     match given {
         None if want == Access::NONE => tx.remove_member(other, group.chat.id)?,
         given => {
             let given = given.unwrap_or(Access::NONE);
-            tx.put_member(other, group.chat.id, &Member { want, given, ..had })?;
+            tx.put_member(other, group.chat.id, &Member { want, given, told: false, ..had })?;
         }
     }
     Ok(Reply::Done)
@@ -214,7 +225,8 @@ pub(in crate::domain) fn set_access(
         return Err(Refusal::NoSuchMember.into());
     };
     may_set(&group, had.given, access)?;
-    let new = Member { given: access, ..had };
+    // It is decided, unless it is they who have to.
+    let new = Member { given: access, told: had.told && had.is_invited(), ..had };
     has_room(tx, context, other, (&had, &new))?;
     settle(tx, context, me, &group, other, new, news)?;
     if notice::is_waiting(&had) && new.mode().is_member() && !notice::is_waiting(&new) {
@@ -242,7 +254,7 @@ pub(in crate::domain) fn want_direct(
     if access.is_banned() {
         return Ok(Reply::Done);
     }
-    let want = Access(access.0 & Access::DIRECT.0);
+    let want = in_direct(access);
     if want == had.want {
         return Ok(Reply::Done);
     }
@@ -278,7 +290,7 @@ pub(in crate::domain) fn want(
     }
     // Who owns a chat lacks no letter of it, whatever was given with O.
     let given = if takes_over { Access::OWNER } else { had.given };
-    let new = Member { want: access, given, ..had };
+    let new = Member { want: access, given, told: had.told && !had.is_invited(), ..had };
     has_room(tx, context, me.account, (&had, &new))?;
     // First, so that nobody is told of two owners.
     let others = match takes_over {
@@ -500,6 +512,7 @@ pub(in crate::domain) fn leave_all(
             go(tx, context, me, &group, me.account, None, news)?;
         }
         tx.remove_member(me.account, id)?;
+        tx.put_card(me.account, id, "")?;
         if owned && let Some((heir, theirs)) = heir {
             let (want, given) = (theirs.want.with(INHERITED), Access::OWNER);
             tx.put_member(heir, id, &Member { want, given, ..theirs })?;

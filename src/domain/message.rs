@@ -11,7 +11,7 @@ use crate::domain::name::Name;
 use crate::domain::notice::{self, Matter};
 use crate::domain::nouns::{Access, Account, AccountState, Entry, Extra, Mark, Member, Message};
 use crate::domain::session::Caller;
-use crate::domain::subscribe::{default_of, take_up};
+use crate::domain::subscribe::{check_default, fresh, take_up};
 use crate::domain::words::{
     Act, Audience, Draft, Event, Kind, MessageView, News, Refusal, Reply, StoredFile, is_file_name,
 };
@@ -136,14 +136,11 @@ pub(in crate::domain) fn enter(
                 true => writer.clone(),
                 false => check_recipient(tx, &author, *other)?,
             };
-            match part {
-                Some(part) if !part.mode().has(Access::WRITE) => {
-                    return Err(Refusal::NotAllowed.into());
-                }
-                None if default_of(tx, *other)?.is_banned() => {
-                    return Err(Refusal::NotAllowed.into());
-                }
-                Some(_) | None => {}
+            if part.is_some_and(|part| !part.mode().has(Access::WRITE)) {
+                return Err(Refusal::NotAllowed.into());
+            }
+            if *other != me && part.is_none_or(|part| part.alone) {
+                check_default(tx, *other, id)?;
             }
             let side = Side::Other { account: *other, name };
             Ok(Room { chat: id, writer, side, part })
@@ -198,7 +195,11 @@ pub(in crate::domain) fn post(
     if let Side::Other { account, .. } = &room.side
         && part.is_none_or(|part| part.alone)
     {
-        let pair = take_up(tx, me.account, *account, part, Access::DIRECT)?;
+        let mine = match part {
+            Some(part) => part,
+            None => fresh(tx, me.account, chat, Access::DIRECT)?,
+        };
+        let pair = take_up(tx, me.account, *account, mine, true)?;
         unheard = pair.mine.unheard;
         // Who has to be asked first is told so, and hears nothing until then.
         if let Some(theirs) = pair.new.filter(|part| !part.mode().is_member()) {
@@ -223,6 +224,8 @@ pub(in crate::domain) fn post(
     // nobody's to read.
     if let Some(part) = part
         && part.read.seq < before.seq
+        // Who may not read has read nothing by writing.
+        && part.mode().has(Access::READ)
         && !chat::is_notes(chat)
     {
         let new = chat::advanced(&part, own, own);
@@ -241,8 +244,6 @@ pub(in crate::domain) fn post(
                 };
                 moved.tell(tx, news)?;
             }
-            // Who may not read has read nothing by writing.
-            Side::Group { .. } if !part.mode().has(Access::READ) => {}
             Side::Group { .. } => {
                 let read = Some(Mark { id: before.id, seq: before.seq });
                 mark::moved_in_group(tx, me, chat, (&part, &new), read, news)?;

@@ -28,6 +28,7 @@ mod mark;
 mod member;
 mod merge;
 mod message;
+mod moving;
 mod notice;
 mod people;
 mod profile;
@@ -174,7 +175,7 @@ fn decide(
             let who = rename::present(tx, who)?;
             request::block(tx, context, me()?, &who, on, news)
         }
-        Command::UpdateProfile(draft) => profile::update(tx, context, me()?, draft, news),
+        Command::UpdateProfile(draft) => profile::update(tx, context, me()?, *draft, news),
         Command::Keep { chat, card } => profile::keep(tx, me()?, chat.as_ref(), &card),
         Command::Typing { chat, on } => presence::typing(tx, me()?, &chat, on, news),
         Command::MarkAt { chat, delivered, read } => {
@@ -201,7 +202,7 @@ fn decide(
             member::invite(tx, context, me()?, &chat, &who, (access, &note), news)
         }
         Command::Subscribe { chat, want, note } => {
-            subscribe::subscribe(tx, context, me()?, &chat, want, &note, news)
+            subscribe::subscribe(tx, context, me()?, &chat, (want, &note), news)
         }
         Command::Subscriptions { after, count } => {
             subscription::all(tx, context, me()?, after, count)

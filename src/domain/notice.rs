@@ -1,14 +1,13 @@
 //! Notices: what happened about a chat that concerns one person, who may not be in it. They lie in
 //! that person's own chain, where their devices find them.
 
-use std::sync::Arc;
-
-use crate::domain::Context;
 use crate::domain::eyes::{Eyes, Window};
 use crate::domain::id::{AccountNo, ChatId, MessageId};
 use crate::domain::nouns::{Access, Entry, Extra, Member};
 use crate::domain::session::Caller;
 use crate::domain::words::{Act, Event, Kind, News, Notice};
+use crate::domain::{Context, account, contact};
+use crate::limits::MANAGERS_ASKED_MAX;
 use crate::store::{StoreError, Tx};
 
 /// What is to be told of somebody's part in a chat.
@@ -47,7 +46,8 @@ pub(in crate::domain) fn leave(
     Ok(())
 }
 
-/// Asks those who may let somebody in, who wants more than they are given.
+/// Asks those who may let somebody in, who wants more than they are given: the owner, and some of the
+/// others. Not across a block: what was said with it would come through.
 pub(in crate::domain) fn ask_managers(
     tx: &mut Tx<'_>,
     context: &Context<'_>,
@@ -58,10 +58,20 @@ pub(in crate::domain) fn ask_managers(
     let letters = Access::SHARE.with(Access::OWN);
     let manages = |(_, part): &&(AccountNo, Member)| part.mode().has_any(letters);
     let roster = tx.roster(matter.chat)?;
-    let managers: Arc<[AccountNo]> =
+    let owner = roster.owner();
+    let mut managers: Vec<AccountNo> =
         roster.members().filter(manages).map(|(who, _)| *who).collect();
-    for who in managers.iter().filter(|who| **who != me.account) {
-        leave(tx, context, me, *who, matter, news)?;
+    managers.sort_by_key(|who| Some(*who) != owner);
+    let mine = account::row(tx, me.account)?.address;
+    let mut asked = 0;
+    for who in managers.into_iter().filter(|who| *who != me.account) {
+        if asked == MANAGERS_ASKED_MAX {
+            break;
+        }
+        if !contact::is_blocked(tx, who, &mine)? {
+            leave(tx, context, me, who, matter, news)?;
+            asked += 1;
+        }
     }
     Ok(())
 }

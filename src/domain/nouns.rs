@@ -173,12 +173,25 @@ pub struct Member {
     pub unheard: bool,
     /// Of a direct chat: the other side has left it, and is back with the next message.
     pub alone: bool,
+    /// Of a direct chat: they took it up before anything was said.
+    pub begun: bool,
+    /// Of a direct chat: they have left it. What they did to it stays done; the store shows such a
+    /// part to who asks for it and to nobody else.
+    pub left: bool,
+    /// Of a group: whoever has to decide what becomes of this part has been left a notice, and gets
+    /// no other before they have.
+    pub told: bool,
 }
 
 impl Member {
     /// What they may do: what they want of what they are given.
     pub fn mode(&self) -> Access {
         self.want.and(self.given)
+    }
+
+    /// Whether they may join by taking what they are given.
+    pub fn is_invited(&self) -> bool {
+        self.want == Access::NONE && self.given.is_member()
     }
 }
 

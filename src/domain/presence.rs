@@ -1,8 +1,8 @@
 //! Who is here, when somebody was last, and who is typing. None of it is a record: who is here is
 //! known to the engine alone, and when somebody was last seen is written with other things.
 //!
-//! Our reading of who may see it: those whom a person has in their own contacts, and those with P
-//! in a direct chat with them; nobody across a block, whichever side has it.
+//! Our reading of who may see it: those whom a person has in their own contacts, and those in a
+//! direct chat with them in which both have P; nobody across a block, whichever side has it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use crate::domain::eyes::name;
 use crate::domain::id::{AccountNo, Address, ChatId, Timestamp};
 use crate::domain::nouns::{Access, Account, AccountState, ContactState, Member};
 use crate::domain::session::Caller;
+use crate::domain::subscribe::default_of;
 use crate::domain::words::{Audience, Event, Move, News, Refusal, Reply};
 use crate::domain::{Fault, account, chat, contact, people};
 use crate::limits::READERS_TOLD_MAX;
@@ -90,13 +91,15 @@ fn is_shared(look: &impl Look, viewer: AccountNo, who: AccountNo) -> Result<bool
     let is_kept = match back {
         Some(ContactState::Plain | ContactState::Requested) => true,
         Some(ContactState::Blocked) => return Ok(false),
-        Some(ContactState::Pending) | None => hears(look, viewer, who)?,
+        Some(ContactState::Pending) | None => {
+            shows(look, viewer, who)? && shows(look, who, viewer)?
+        }
     };
     Ok(is_kept && !contact::is_blocked(look, viewer, &theirs)?)
 }
 
-/// Whether somebody has P in their direct chat with another.
-fn hears(look: &impl Look, who: AccountNo, other: AccountNo) -> Result<bool, StoreError> {
+/// Whether somebody has P in their direct chat with another: hears of them there, and shows.
+fn shows(look: &impl Look, who: AccountNo, other: AccountNo) -> Result<bool, StoreError> {
     let part = look.part(who, ChatId::direct(who, other))?;
     Ok(part.is_some_and(|part| part.mode().has(Access::PRESENCE)))
 }
@@ -212,9 +215,9 @@ fn viewers(
             break;
         }
     }
-    for (chat, _) in look.chats_of(who)? {
+    for (chat, part) in look.chats_of(who)? {
         let Some(other) = chat.other(who) else { continue };
-        if hears(look, other, who)? {
+        if part.mode().has(Access::PRESENCE) && shows(look, other, who)? {
             let theirs = account::row(look, other)?.address;
             if !contact::is_blocked(look, who, &theirs)? {
                 viewers.push(other);
@@ -259,7 +262,7 @@ pub(in crate::domain) fn watch(
         chat::Found::Group(chat) => (chat.id, chat.called()),
     };
     match look.part(me.account, id)? {
-        Some(part) if !part.given.is_banned() => Ok(Reply::Name(name)),
+        Some(part) if part.mode().is_member() => Ok(Reply::Name(name)),
         Some(_) | None => Err(Refusal::NoSuchChat.into()),
     }
 }
@@ -273,14 +276,15 @@ pub(in crate::domain) fn typing(
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
     let found = chat::find(tx, address)?.ok_or(Refusal::NoSuchChat)?;
-    if let chat::Found::Group(chat) = &found {
-        let mode = tx.part(me.account, chat.id)?.unwrap_or_default().mode();
-        if !mode.is_member() {
-            return Err(Refusal::NoSuchChat.into());
+    let part = match &found {
+        chat::Found::Account(other) => tx.part(me.account, ChatId::direct(me.account, *other))?,
+        chat::Found::Group(chat) => {
+            let part = tx.part(me.account, chat.id)?.filter(|part| part.mode().is_member());
+            Some(part.ok_or(Refusal::NoSuchChat)?)
         }
-        if !mode.has(Access::WRITE) {
-            return Err(Refusal::NotAllowed.into());
-        }
+    };
+    if part.is_some_and(|part| !part.mode().has(Access::WRITE)) {
+        return Err(Refusal::NotAllowed.into());
     }
     tell_typing(tx, me.account, &found, on, news)?;
     Ok(Reply::Done)
@@ -300,7 +304,11 @@ fn tell_typing(
     match found {
         chat::Found::Account(other) if *other == who => {}
         chat::Found::Account(other) => {
-            if !are_apart(tx, (who, &mine), *other)? {
+            let theirs = match tx.part(*other, ChatId::direct(who, *other))? {
+                Some(part) => part.mode(),
+                None => default_of(tx, *other)?,
+            };
+            if theirs.has(Access::READ) && !are_apart(tx, (who, &mine), *other)? {
                 let event = Event::Typing { chat: from.clone(), from, on };
                 news.push(News::to_one(*other, None, event));
             }

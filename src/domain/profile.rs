@@ -104,6 +104,17 @@ pub(in crate::domain) fn keep(
     Ok(Reply::Done)
 }
 
+/// What somebody keeps, and what others see of them.
+pub(in crate::domain) fn remove_cards(tx: &mut Tx<'_>, who: AccountNo) -> Result<(), StoreError> {
+    let own = ChatId::own(who);
+    tx.put_card(EVERYBODY, own, "")?;
+    tx.put_card(who, own, "")?;
+    for (chat, _) in tx.chats_of(who)? {
+        tx.put_card(who, chat, "")?;
+    }
+    Ok(())
+}
+
 pub(in crate::domain) fn check_card(card: &str) -> Result<(), Refusal> {
     if card.len() <= CARD_BYTES_MAX { Ok(()) } else { Err(Refusal::FieldTooLong) }
 }
@@ -152,7 +163,7 @@ pub(in crate::domain) fn look_up(
     let seen = presence::of(look, scene, me, no)?;
     Ok(Reply::Profile(Box::new(ProfileView {
         who: row.called(),
-        fields: difference(&Profile::default(), &profile),
+        fields: ProfileDraft { access: None, ..difference(&Profile::default(), &profile) },
         created: row.created,
         changed: profile.changed,
         online: seen.map(|seen| seen.online),
@@ -259,3 +270,6 @@ fn is_picture(text: &str) -> bool {
     let is_word = |rest: &str| !rest.is_empty() && !rest.contains(char::is_whitespace);
     rest.is_some_and(is_word)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What is only read: answered from a snapshot, off the engine's thread, so that a long page never
 //! holds up those who send.
 
+use crate::domain::group::Group;
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq};
 use crate::domain::merge::{Strand, json_length, merge, weight as message_weight};
 use crate::domain::nouns::{Account, AccountState, Chat};
@@ -36,7 +37,7 @@ pub fn read(
         Query::Notices { since, before, count } => {
             notices(look, account, (*since, *before), *count)
         }
-        Query::Name { of } => named(look, *of),
+        Query::Name { of } => named(look, account, *of),
         Query::Myself => subscription::myself(look, account),
         Query::People { everybody, after, count } => {
             people::people(look, scene, account, *everybody, (*after, *count))
@@ -158,19 +159,27 @@ fn page(
         Err(fault) => return Err(fault),
     };
     let end = readable.head.seq;
-    if before <= since.max(Seq(1)) || end < since {
+    if count == 0 || before <= since.max(Seq(1)) || end < since {
         return Ok(Reply::Messages { messages: Vec::new(), more: false });
     }
     let until = match before {
         before if before > end => MessageId::END,
-        before => look.message_at(readable.chat, before)?.unwrap_or(MessageId::END),
+        before => match look.message_at(readable.chat, before)? {
+            Some(until) => until,
+            // It is gone, and with it all that came before.
+            None => return Ok(Reply::Messages { messages: Vec::new(), more: false }),
+        },
     };
     let after = match look.message_at(readable.chat, since)? {
-        Some(first) => MessageId(first.0 - 1),
+        Some(first) => MessageId(first.0.saturating_sub(1)),
         // It is gone; what is left begins later.
         None => MessageId(0),
     };
-    placed(look, me, |until| readable.strand(after, until), until, count)
+    let last = before.0.min(end.0.saturating_add(1));
+    let places = last.saturating_sub(since.0.max(1));
+    let strand = readable.strand(after, until).of_places(places);
+    let (messages, _) = merge(look, me, vec![strand], Take::Last, count.min(HISTORY_COUNT_MAX))?;
+    Ok(Reply::Messages { messages, more: false })
 }
 
 /// The reader's own chain, as far as it tells of others.
@@ -181,49 +190,36 @@ fn notices(
     count: u32,
 ) -> Result<Reply, Fault> {
     let own = ChatId::own(me);
-    let until = look.message_at(own, before)?.unwrap_or(MessageId::END);
-    let after = match look.message_at(own, since)? {
-        Some(first) => MessageId(first.0 - 1),
-        None if since > look.head(own)?.seq => MessageId::END,
-        None => MessageId(0),
-    };
-    let strand = |until| Strand::new(own, MessageId(0), after, until);
-    placed(look, me, strand, until, count)
-}
-
-/// The newest `count` records before `until` that have a place, ascending.
-fn placed(
-    look: &impl Look,
-    me: AccountNo,
-    strand: impl Fn(MessageId) -> Strand,
-    mut until: MessageId,
-    count: u32,
-) -> Result<Reply, Fault> {
-    let count = count.min(HISTORY_COUNT_MAX);
-    let mut found = Vec::new();
-    let mut bytes = 0;
-    while found.len() < count as usize {
-        let wanted = count - u32::try_from(found.len()).unwrap_or(count);
-        let (slice, more) = merge(look, me, vec![strand(until)], Take::Last, wanted)?;
-        let Some(first) = slice.first() else { break };
-        until = first.id;
-        let is_notice = |view: &MessageView| view.kind != Kind::Deleted || !view.is_private();
-        for view in slice.into_iter().rev() {
-            if view.kind.has_place() && is_notice(&view) {
-                bytes += message_weight(&view);
-                found.push(view);
+    let count = count.min(HISTORY_COUNT_MAX) as usize;
+    let mut notices: Vec<MessageView> = Vec::new();
+    if count > 0 && before > since.max(Seq(1)) && look.head(own)?.seq >= since {
+        let mut until = look.message_at(own, before)?.unwrap_or(MessageId::END);
+        let first = look.message_at(own, since)?;
+        let after = first.map_or(MessageId(0), |first| MessageId(first.0.saturating_sub(1)));
+        let mut bytes = 0;
+        loop {
+            let strand = Strand::new(own, MessageId(0), after, until);
+            let (slice, more) = merge(look, me, vec![strand], Take::Last, HISTORY_COUNT_MAX)?;
+            until = slice.first().map_or(after, |first| first.id);
+            for view in slice.into_iter().rev().filter(|view| view.kind == Kind::Notice) {
+                if notices.len() < count && bytes <= ANSWER_BYTES_MAX {
+                    bytes += message_weight(&view);
+                    notices.push(view);
+                }
+            }
+            if !more || notices.len() == count || bytes > ANSWER_BYTES_MAX {
+                break;
             }
         }
-        if !more || bytes > ANSWER_BYTES_MAX {
-            break;
-        }
+        notices.reverse();
     }
-    found.reverse();
-    Ok(Reply::Messages { messages: found, more: false })
+    Ok(Reply::Messages { messages: notices, more: false })
 }
 
-/// Whom or what a number is for. Everybody may know of everybody here, as of every address.
-fn named(look: &impl Look, of: Handle) -> Result<Reply, Fault> {
+/// Whom or what a number is for. Everybody may know of everybody here, as of every address; groups
+/// have names that tell something, and their numbers can be counted through. Whoever has a group's
+/// random number has it from somebody.
+fn named(look: &impl Look, me: AccountNo, of: Handle) -> Result<Reply, Fault> {
     let person = |no: Option<AccountNo>| match no {
         Some(no) => look.account(no),
         None => Ok(None),
@@ -235,7 +231,14 @@ fn named(look: &impl Look, of: Handle) -> Result<Reply, Fault> {
     let account = match of {
         Handle::Person(no) => person(Some(no))?,
         Handle::PublicPerson(id) => person(look.account_by_public(id)?)?,
-        Handle::Chat(id) => return chat_name(group(Some(id))?),
+        Handle::Chat(id) => {
+            let chat = match group(Some(id))? {
+                Some(chat) => Some(Group { part: look.part(me, id)?, chat }),
+                None => None,
+            };
+            let known = chat.filter(subscription::is_known);
+            return chat_name(known.map(|group| group.chat));
+        }
         Handle::PublicChat(id) => return chat_name(group(look.chat_by_public(id)?)?),
     };
     let is_here =
@@ -297,6 +300,8 @@ fn weight(contact: &ContactView) -> usize {
 
 #[cfg(test)]
 mod tests {
+    mod places;
+
     use super::*;
     use crate::domain::id::Timestamp;
     use crate::domain::testing::{Me, World, contact, draft, ids, range, whole};

@@ -5,7 +5,7 @@ use crate::domain::eyes::name;
 use crate::domain::group::{Group, may_know};
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, Timestamp};
 use crate::domain::nouns::{Access, Member};
-use crate::domain::presence;
+use crate::domain::presence::{self, Seen};
 use crate::domain::profile::face;
 use crate::domain::session::Caller;
 use crate::domain::words::{
@@ -30,13 +30,16 @@ pub(in crate::domain) fn all(
     let count = count.min(SUBSCRIPTIONS_COUNT_MAX) as usize;
     let mut chats = tx.chats_of(me.account)?;
     chats.retain(|(chat, _)| after.is_none_or(|after| *chat > after) && !is_notes(*chat));
-    let more = chats.len() > count;
-    chats.truncate(count);
-    let mut subscriptions = Vec::with_capacity(chats.len());
+    let mut subscriptions = Vec::with_capacity(chats.len().min(count));
     for (chat, _) in chats {
-        subscriptions.extend(of(tx, context, me.account, chat)?);
+        // What they may not know of takes no place: nobody could ask for what comes after it.
+        let Some(view) = of(tx, context, me.account, chat)? else { continue };
+        if subscriptions.len() == count {
+            return Ok(Reply::Subscriptions { subscriptions, more: true });
+        }
+        subscriptions.push(view);
     }
-    Ok(Reply::Subscriptions { subscriptions, more })
+    Ok(Reply::Subscriptions { subscriptions, more: false })
 }
 
 /// One chat. Of a direct one that was never begun, what there would be.
@@ -90,14 +93,15 @@ fn direct(
     let (mine, theirs) = (account::row(tx, me)?, account::row(tx, other)?);
     let profile = tx.profile(other)?.unwrap_or_default();
     let seen = presence::of(tx, &context.scene(), me, other)?;
-    let blocks = super::contact::is_blocked(tx, me, &theirs.address)?;
-    let part = part.map(|part| match blocks {
-        true => (Access::BANNED, part.given),
-        false => (part.want, part.given),
-    });
-    let last_seen = match seen.and_then(|seen| seen.at) {
-        Some(at) => Some((at, tx.agent(other)?)),
+    let part = match part {
+        Some(part) => Some((wanted(tx, me, other, &part)?, part.given)),
         None => None,
+    };
+    let last_seen = match seen {
+        // Whoever is here is so with what they use now, not with what they had last time.
+        Some(Seen { online: true, at: Some(at) }) => Some((at, context.here.agent(other))),
+        Some(Seen { online: false, at: Some(at) }) => Some((at, tx.agent(other)?)),
+        Some(Seen { at: None, .. }) | None => None,
     };
     Ok(SubscriptionView {
         chat: theirs.called(),
@@ -120,6 +124,18 @@ fn direct(
     })
 }
 
+/// What `me` wants of a direct chat: a block is the X of it.
+fn wanted(
+    look: &impl Look,
+    me: AccountNo,
+    other: AccountNo,
+    part: &Member,
+) -> Result<Access, StoreError> {
+    let theirs = account::row(look, other)?.address;
+    let blocks = super::contact::is_blocked(look, me, &theirs)?;
+    Ok(if blocks { Access::BANNED } else { part.want })
+}
+
 fn group(
     tx: &Tx<'_>,
     context: &Context<'_>,
@@ -127,11 +143,15 @@ fn group(
 ) -> Result<Option<SubscriptionView>, StoreError> {
     let Some(chat) = tx.chat(id)?.filter(|chat| !chat.removed) else { return Ok(None) };
     let group = Group { chat, part };
-    // Who asks to be let in has seen that it is there.
-    let has_asked = part.is_some_and(|part| part.want.is_member() && !part.given.is_banned());
-    if !may_know(&group) && !has_asked {
+    if !is_known(&group) {
         return Ok(None);
     }
+    // Who only asks to be let in sees nothing of it but that it is there.
+    let face = match may_know(&group) {
+        true => Face { card: tx.card(EVERYBODY, id)?, name: group.chat.name.clone() },
+        false => Face::default(),
+    };
+    let is_in = group.mode().is_member();
     let chat = group.chat;
     Ok(Some(SubscriptionView {
         chat: chat.called(),
@@ -146,25 +166,33 @@ fn group(
         read: Seq(0),
         received: Seq(0),
         cleared: Seq(0),
-        face: Face { card: tx.card(EVERYBODY, id)?, name: chat.name },
+        face,
         card: None,
-        online: context.here.is_awake(id),
+        online: is_in && context.here.is_awake(id),
         last_seen: None,
     }))
+}
+
+/// Whether a group is there for whoever has this part in it. Who has asked to be let in has seen that
+/// it is.
+pub(in crate::domain) fn is_known(group: &Group) -> bool {
+    let part = group.part.unwrap_or_default();
+    may_know(group) || part.want.is_member() && !part.given.is_banned()
 }
 
 /// The place of the last message at or before `horizon`.
 fn gone(tx: &Tx<'_>, chat: ChatId, horizon: MessageId) -> Result<Seq, StoreError> {
     let floor = tx.floor(chat)?.unwrap_or_default();
     let below = Seq(floor.seq.0.saturating_sub(1));
-    if horizon <= floor.id {
+    if horizon < floor.id {
         return Ok(below);
     }
     let found = tx.message(chat, horizon)?.map_or(Seq(0), |message| message.seq);
     Ok(found.max(below))
 }
 
-/// Those in a chat, by number. In a group who manages it sees the invited and the banned, too.
+/// Those in a chat, by number, for who is in it. In a group who manages it sees the invited and the
+/// banned, too.
 pub(in crate::domain) fn subscribers(
     tx: &mut Tx<'_>,
     context: &Context<'_>,
@@ -187,10 +215,11 @@ pub(in crate::domain) fn subscribers(
         }
         Found::Group(chat) => {
             let mine = tx.part(me.account, chat.id)?.unwrap_or_default().mode();
+            if !mine.is_member() {
+                return Err(Refusal::NoSuchChat.into());
+            }
             let manages = mine.has_any(Access::SHARE.with(Access::OWN));
-            let shown = |(who, part): &&(AccountNo, Member)| {
-                manages || *who == me.account || part.mode().is_member()
-            };
+            let shown = |(_, part): &&(AccountNo, Member)| manages || part.mode().is_member();
             parts.extend(tx.roster(chat.id)?.parts().iter().filter(shown).copied());
             (chat.id, chat.changed, context.here.watchers(chat.id))
         }
@@ -210,7 +239,10 @@ pub(in crate::domain) fn subscribers(
         subscribers.push(SubscriberView {
             who: name(tx, who)?,
             no: who,
-            want: part.want,
+            want: match id.other(who).filter(|_| is_mine) {
+                Some(other) => wanted(tx, who, other, &part)?,
+                None => part.want,
+            },
             given: part.given,
             read: there.read.seq,
             received: there.delivered.seq,

@@ -1,6 +1,9 @@
 //! The engine from its carriers' side: questions in, answers and mail out, in one order.
 
 mod challenges;
+mod people;
+mod stage;
+mod watching;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

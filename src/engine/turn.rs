@@ -124,7 +124,7 @@ impl Engine {
     }
 
     /// Everything that was taken, in turns that one commit can carry.
-    fn work_off(&mut self, inputs: &mut Vec<Input>) -> Result<(), String> {
+    pub(super) fn work_off(&mut self, inputs: &mut Vec<Input>) -> Result<(), String> {
         let mut rest = inputs.drain(..).peekable();
         let mut turn = Vec::new();
         while rest.peek().is_some() {

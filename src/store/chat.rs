@@ -16,7 +16,7 @@ use crate::store::rows::{self, Named};
 use crate::store::tables::Shelf;
 use crate::store::tx::{Ids, State};
 use crate::store::window::Window;
-use crate::store::{StoreError, Tx, failure, open_or_skip, tlv};
+use crate::store::{Look, StoreError, Tx, failure, open_or_skip, tlv};
 
 impl Tx<'_> {
     /// Writes a chat that is not direct, and its address.
@@ -35,10 +35,7 @@ impl Tx<'_> {
         account: AccountNo,
         chat: ChatId,
     ) -> Result<Option<Member>, StoreError> {
-        let Some(mut member) = self.tables.members()?.row((account.0, chat.0), rows::member)?
-        else {
-            return Ok(None);
-        };
+        let Some(mut member) = self.part(account, chat)? else { return Ok(None) };
         self.state.marks.lift(account, chat, &mut member);
         let own = match self.state.chats.peek(chat) {
             Some(window) => window.own(account),
@@ -61,9 +58,9 @@ impl Tx<'_> {
         let history = History::among(self, chat, &unread)?;
         for entry in history.range(unread)?.rev().take(COOKIE_WINDOW as usize) {
             let entry = entry?;
-            let own = entry.read(|line| Ok((line.from == account).then(|| line.mark(entry.id))))?;
-            if own.is_some() {
-                return Ok(own);
+            let own = entry.read(|line| Ok((line.from == account).then(|| line.mark(entry.id))));
+            if let Some(own) = open_or_skip(own)? {
+                return Ok(Some(own));
             }
         }
         Ok(None)
@@ -138,9 +135,9 @@ impl Tx<'_> {
             let found = entry.read(|line| {
                 let same = line.from == from && line.cookie == Some(cookie);
                 Ok(same.then_some(Head { id, seq: line.seq, time: line.time }))
-            })?;
-            if found.is_some() {
-                return Ok(found);
+            });
+            if let Some(found) = open_or_skip(found)? {
+                return Ok(Some(found));
             }
         }
         Ok(None)

@@ -17,7 +17,7 @@ pub(super) const NAME_TAGS: u8 = 2;
 pub(super) const SESSION_TAGS: u8 = 5;
 pub(super) const CONTACT_TAGS: u8 = 6;
 pub(super) const CHAT_TAGS: u8 = 11;
-pub(super) const MEMBER_TAGS: u8 = 9;
+pub(super) const MEMBER_TAGS: u8 = 12;
 pub(super) const INVITE_TAGS: u8 = 2;
 pub(super) const SECRET_TAGS: u8 = 4;
 pub(super) const PROFILE_TAGS: u8 = 10;
@@ -211,6 +211,9 @@ pub(super) fn chat(id: ChatId, mut fields: Fields<'_>) -> Result<Chat, Flaw> {
     })
 }
 
+/// Beside the letters: to want none is something else than to say nothing, which 0 stands for.
+const SAID: u8 = 128;
+
 pub(super) fn put_profile(profile: &Profile, out: &mut Vec<u8>) {
     put_bytes(out, 1, profile.name.as_bytes());
     put_bytes(out, 2, profile.short_name.as_bytes());
@@ -226,7 +229,7 @@ pub(super) fn put_profile(profile: &Profile, out: &mut Vec<u8>) {
     put_bytes(out, 8, profile.birthday.as_bytes());
     put_number(out, 9, profile.changed.0);
     if let Some(access) = profile.access {
-        put_number(out, 10, u64::from(access.0));
+        put_number(out, 10, u64::from(access.0 | SAID));
     }
 }
 
@@ -243,7 +246,7 @@ pub(super) fn profile(mut fields: Fields<'_>) -> Result<Profile, Flaw> {
             7 => profile.contacts.push(text(bytes)?.into()),
             8 => profile.birthday = text(bytes)?.into(),
             9 => profile.changed = Timestamp(number(bytes)?),
-            10 => profile.access = Some(Access(number8(bytes)?)),
+            10 => profile.access = Some(Access(number8(bytes)? & !SAID)),
             _later => {}
         }
     }
@@ -310,6 +313,9 @@ pub(super) fn put_member(member: &Member, out: &mut Vec<u8>) {
     put_number(out, 7, member.cleared.0);
     put_number(out, 8, u64::from(member.unheard));
     put_number(out, 9, u64::from(member.alone));
+    put_number(out, 10, u64::from(member.begun));
+    put_number(out, 11, u64::from(member.left));
+    put_number(out, 12, u64::from(member.told));
 }
 
 pub(super) fn member(mut fields: Fields<'_>) -> Result<Member, Flaw> {
@@ -325,6 +331,9 @@ pub(super) fn member(mut fields: Fields<'_>) -> Result<Member, Flaw> {
             7 => member.cleared = MessageId(number(bytes)?),
             8 => member.unheard = number(bytes)? != 0,
             9 => member.alone = number(bytes)? != 0,
+            10 => member.begun = number(bytes)? != 0,
+            11 => member.left = number(bytes)? != 0,
+            12 => member.told = number(bytes)? != 0,
             _later => {}
         }
     }
@@ -494,6 +503,9 @@ mod tests {
             read: Mark { id: MessageId(8), seq: Seq(2) },
             cleared: MessageId(4),
             unheard: true,
+            begun: true,
+            left: true,
+            told: true,
             alone: true,
         };
         assert_eq!(round(|o| put_member(&member, o), super::member), member);

@@ -22,7 +22,9 @@ pub(super) struct Chat {
     /// Everything that was ever written, by id.
     pub(super) records: Vec<Record>,
     pub(super) parts: BTreeMap<u32, Part>,
-    /// The record that says that what was before it is gone for everybody; 0 for none.
+    /// The parts of a direct chat that were given up.
+    pub(super) left: BTreeMap<u32, Part>,
+    /// The first record that is not gone for everybody; 0 for all of them.
     pub(super) floor: u64,
     /// What is gone for one reader alone.
     pub(super) hidden: Vec<(u32, u64)>,
@@ -38,6 +40,8 @@ pub(super) struct Part {
     pub(super) read: u64,
     /// What they deleted for themselves: everything so far.
     pub(super) cleared: u64,
+    /// Whoever has to decide what becomes of it has been told.
+    pub(super) told: bool,
 }
 
 impl Part {
@@ -47,6 +51,11 @@ impl Part {
             return Access::BANNED;
         }
         Access(self.want.0 & self.given.0)
+    }
+
+    /// Whether they may join.
+    pub(super) fn is_invited(&self) -> bool {
+        self.want == Access::NONE && self.given != Access::NONE && !self.given.is_banned()
     }
 
     /// Whether they want more than they are given.
@@ -147,13 +156,18 @@ impl Model {
     /// Who writes has read.
     pub(super) fn marks(&self, who: u32, chat: usize) -> Marks {
         let own = self.chats[chat].records.iter().rfind(|record| record.from == who);
-        let part = self.chats[chat].parts.get(&who).copied().unwrap_or_default();
+        let Chat { parts, left, .. } = &self.chats[chat];
+        let part = parts.get(&who).or(left.get(&who)).copied().unwrap_or_default();
         let read = part.read.max(own.map_or(0, |record| record.id));
         (read, part.delivered.max(read))
     }
 
     /// For every reader how far the other ones are: the least of them.
     fn others(&self, chat: usize) -> BTreeMap<u32, Marks> {
+        if let Some((a, b)) = self.chats[chat].pair {
+            // Be they there or not.
+            return BTreeMap::from([(a, self.marks(b, chat)), (b, self.marks(a, chat))]);
+        }
         let readers = self.readers(chat).into_iter();
         let all: Vec<(u32, Marks)> = readers.map(|who| (who, self.marks(who, chat))).collect();
         let least = |viewer: u32| {
@@ -252,6 +266,25 @@ impl Model {
         Ok(Reply::Done)
     }
 
+    /// Both marks by place; what is no place, or gone, moves nothing.
+    pub(super) fn mark_at(
+        &mut self,
+        me: Me,
+        address: &str,
+        delivered: Option<u32>,
+        read: Option<u32>,
+    ) -> Result<Reply, Refusal> {
+        let chat = self.my_chat(me.no, address)?;
+        let seen = self.visible(me.no, chat);
+        let at = |seq: Option<u32>| {
+            let is_it = |record: &&&Record| record.counts() && Some(record.seq) == seq;
+            seen.iter().find(is_it).map_or(0, |record| record.id)
+        };
+        let marks = (at(read), at(delivered));
+        self.move_marks(me, chat, marks);
+        Ok(Reply::Done)
+    }
+
     pub(super) fn move_marks(&mut self, me: Me, chat: usize, (read, delivered): Marks) {
         if self.is_notes(chat) {
             return;
@@ -268,7 +301,7 @@ impl Model {
     }
 
     /// A mark at a record.
-    fn mark(&self, chat: usize, id: u64) -> Mark {
+    pub(super) fn mark(&self, chat: usize, id: u64) -> Mark {
         let seq = self.chats[chat].records.iter().find(|record| record.id == id);
         Mark { id: MessageId(id), seq: Seq(seq.map_or(0, |record| record.seq)) }
     }
@@ -311,6 +344,10 @@ impl Model {
     /// For `tell_marks`, before anything moves.
     pub(super) fn standing(&self, me: u32, chat: usize) -> Standing {
         (self.marks(me, chat), self.others(chat))
+    }
+
+    pub(super) fn has_part(&self, who: u32, chat: usize) -> bool {
+        self.chats[chat].parts.contains_key(&who)
     }
 
     pub(super) fn part(&self, who: u32, chat: usize) -> Part {

@@ -3,6 +3,7 @@
 use msimd::domain::id::Timestamp;
 use msimd::domain::words::{Changed, ContactState, ContactView, Event, News, Refusal, Reply};
 
+use super::chats::letter;
 use super::naive::{Model, is_at_home, named};
 use super::people::State;
 use super::words::{Me, Slip};
@@ -288,7 +289,9 @@ impl Model {
     pub(super) fn shows_presence(&self, who: u32, viewer: u32) -> bool {
         let state = self.card(who, &self.address(viewer)).map(|card| card.state);
         let keeps = matches!(state, Some(ContactState::Plain | ContactState::Requested));
-        let is_open = keeps || self.direct(who, viewer).is_some();
+        let has_p = |who, chat| self.part(who, chat).mode().has(letter('P'));
+        let chat = self.direct(who, viewer);
+        let is_open = keeps || chat.is_some_and(|chat| has_p(who, chat) && has_p(viewer, chat));
         who == viewer || is_open && !self.blocks(who, viewer) && !self.blocks(viewer, who)
     }
 
@@ -316,7 +319,15 @@ impl Model {
         let from = named(self.address(me.no));
         if let Some(other) = self.account(chat) {
             let is_apart = self.blocks(me.no, other) || self.blocks(other, me.no);
-            if other != me.no && !is_apart {
+            let direct = self.direct(me.no, other);
+            if let Some(chat) = direct.filter(|chat| self.has_part(me.no, *chat)) {
+                self.needs(me.no, chat, 'W')?;
+            }
+            let theirs = match direct.filter(|chat| self.has_part(other, *chat)) {
+                Some(chat) => self.part(other, chat).mode(),
+                None => self.person(other).access(),
+            };
+            if other != me.no && !is_apart && theirs.has(letter('R')) {
                 self.tell(other, None, Event::Typing { chat: from.clone(), from, on });
             }
             return Ok(Reply::Done);

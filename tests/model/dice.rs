@@ -1,13 +1,13 @@
 //! Chance, and what people say by it.
 
 use msimd::domain::access::Access;
-use msimd::domain::id::{MessageId, Timestamp};
-use msimd::domain::words::{ContactState, Kind, Query, Range, Take};
+use msimd::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
+use msimd::domain::words::{ContactState, Handle, Kind, Query, Range, Take};
 
 use super::naive::{Model, at_home};
 use super::people::{Person, State};
 use super::records::Record;
-use super::words::{Facts, Key, Letter, Me, Op, Order, Plan, Slip, Who, address};
+use super::words::{Facts, Key, Letter, Me, Op, Order, Plan, Said, Slip, Who, address};
 
 /// Small, so that limits are passed now and then.
 pub(super) const TEXT_BYTES_MAX: usize = 40;
@@ -90,8 +90,9 @@ impl Dice {
             },
             50..=63 => self.some_contact(model, me.no),
             64..=75 => self.some_change(model, me.no),
-            76..=97 => self.some_group(model, me.no),
-            98 => Op::Profile { name: self.some_words(256), note: self.some_words(1024) },
+            76..=91 => self.some_group(model, me.no),
+            92..=97 => self.some_taking(model, me.no),
+            98 => self.some_profile(),
             _ => match self.once_in(6) {
                 true => Op::LogOut,
                 false => Op::Typing { chat: self.some_chat(model, me.no), on: self.once_in(2) },
@@ -173,6 +174,11 @@ impl Dice {
                 let other = self.once_in(2).then(|| self.some_id_in(model, me, &chat));
                 Op::MarkBoth { chat, delivered: one, read: other }
             }
+            1 => {
+                let delivered = self.once_in(2).then(|| self.some_place_in(model, me, &chat));
+                let read = self.once_in(2).then(|| self.some_place_in(model, me, &chat));
+                Op::MarkAt { chat, delivered, read }
+            }
             n => Op::Mark { read: n < 4, chat: self.once_in(2).then_some(chat), id },
         }
     }
@@ -191,7 +197,10 @@ impl Dice {
         }
         let for_all = self.once_in(2);
         match self.below(12) {
-            0 => Op::Clear { chat, for_all: self.once_in(2) },
+            0 => {
+                let till = self.once_in(2).then(|| self.some_place_in(model, me, &chat));
+                Op::Clear { chat, for_all: self.once_in(2), till }
+            }
             1..=5 => Op::Delete { chat, id, for_all },
             _ => Op::Edit { chat, id, text: self.some_text(), bold: self.once_in(4) },
         }
@@ -253,7 +262,8 @@ impl Dice {
                 let about = self.once_in(3).then(|| format!("about {}", self.below(3)));
                 let open = self.once_in(3).then(|| !self.once_in(3));
                 let default = self.once_in(4).then(|| self.some_letters());
-                Op::Change { chat, facts: Facts { name, about, open, default } }
+                let card = self.once_in(4).then(|| self.some_card());
+                Op::Change { chat, facts: Facts { name, about, open, default, card } }
             }
             6 => Op::Remove { chat, is_space: self.once_in(3) },
             7..=11 => {
@@ -293,6 +303,81 @@ impl Dice {
             about: self.some_words(1024).unwrap_or_default(),
             open: self.once_in(2).then(|| !self.once_in(4)),
             default: self.once_in(4).then(|| self.some_letters()),
+            card: self.some_card(),
+        }
+    }
+
+    fn some_profile(&mut self) -> Op {
+        let letters = ["RWPD", "RWPD", "RWPD", "RWPD", "RW", "W", "N", "X", "RWPS"];
+        let access = Access::parse(letters[self.below(letters.len())]).unwrap();
+        Op::Profile(Said {
+            name: self.some_words(256),
+            note: self.some_words(1024),
+            card: self.once_in(3).then(|| self.some_card()),
+            access: self.once_in(3).then_some(access),
+        })
+    }
+
+    fn some_card(&mut self) -> String {
+        let most = if self.once_in(60) { 8193 } else { 3 };
+        format!("{{{}}}", "k".repeat(self.below(most)))
+    }
+
+    /// Taking up, leaving and looking at chats, direct ones first of all.
+    fn some_taking(&mut self, model: &Model, me: u32) -> Op {
+        let chat = match self.once_in(3) {
+            true => self.some_group_address(model, me),
+            false => self.some_person(model),
+        };
+        match self.below(16) {
+            0..=4 => {
+                let want = self.once_in(3).then(|| self.some_letters());
+                Op::Subscribe { chat, want, note: self.some_words(8192).unwrap_or_default() }
+            }
+            5 | 6 => Op::Leave(self.some_person(model)),
+            7..=9 => {
+                // Mostly back to what everybody begins with.
+                let letters = ["RWPD", "RWPD", "RWPD", "RW", "W", "RPD", "N", "X", "O"];
+                let access = Access::parse(letters[self.below(letters.len())]).unwrap();
+                let who = self.once_in(3).then(|| self.some_person(model));
+                Op::SetAccess { chat: self.some_person(model), who, access }
+            }
+            10 | 11 => {
+                let chat = (!self.once_in(5)).then_some(chat);
+                let card = if self.once_in(4) { String::new() } else { self.some_card() };
+                Op::Keep { chat, card }
+            }
+            12 => {
+                let after = self.once_in(2).then(|| self.some_chat_id(model));
+                Op::Subscriptions { after, count: self.some_count() }
+            }
+            13 => Op::Subscription(chat),
+            _ => {
+                let after = self.once_in(3).then(|| AccountNo(self.below(10) as u32));
+                Op::Subscribers { chat, after, count: self.some_count() }
+            }
+        }
+    }
+
+    fn some_chat_id(&mut self, model: &Model) -> ChatId {
+        let groups = model.groups();
+        let account = |dice: &mut Dice| AccountNo(1 + dice.below(model.people.len()) as u32);
+        match self.once_in(2) && !groups.is_empty() {
+            true => model.group(*self.pick(&groups)).id,
+            false => ChatId::direct(account(self), account(self)),
+        }
+    }
+
+    /// Mostly of a message of that chat.
+    fn some_place_in(&mut self, model: &Model, me: u32, chat: &str) -> u32 {
+        let place = model.chat_at(me, chat);
+        let last = place.and_then(|place| model.chats[place].records.last());
+        let last = last.map_or(0, |last| last.seq) as usize;
+        match self.below(12) {
+            0 => last as u32 + 1,
+            1 => self.below(3) as u32,
+            2..=7 => (last - self.below(last.min(12) + 1)) as u32,
+            _ => self.below(last + 1) as u32,
         }
     }
 
@@ -367,7 +452,27 @@ impl Dice {
     }
 
     pub(super) fn some_query(&mut self, model: &Model, me: u32, now: u64) -> Query {
-        match self.below(12) {
+        match self.below(16) {
+            12 | 13 => {
+                let chat = self.some_chat(model, me);
+                let since = Seq(self.some_place_in(model, me, &chat));
+                let before = match self.once_in(2) {
+                    true => Seq(u32::MAX),
+                    false => Seq(self.some_place_in(model, me, &chat)),
+                };
+                let since = if self.once_in(2) { Seq(0) } else { since };
+                let count = self.some_count() - u32::from(self.once_in(20));
+                Query::Page { chat: address(&chat), since, before, count }
+            }
+            14 => {
+                let (since, before) = (Seq(self.below(40) as u32), Seq(self.below(80) as u32));
+                Query::Notices { since, before, count: self.some_count() }
+            }
+            15 => match self.below(3) {
+                0 => Query::Myself,
+                1 => Query::Name { of: Handle::Person(AccountNo(self.below(16) as u32)) },
+                _ => Query::Name { of: Handle::Chat(self.some_chat_id(model)) },
+            },
             0 | 1 => {
                 let after = self.once_in(2).then(|| address(&self.some_person(model)));
                 let (count, unlisted) = (1 + self.below(12) as u32, !self.once_in(3));

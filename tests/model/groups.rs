@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use msimd::domain::access::Access;
-use msimd::domain::id::Timestamp;
+use msimd::domain::id::{ChatId, Timestamp};
+use msimd::domain::name::Tag;
 use msimd::domain::words::{ChatInfo, ChatKind, Event, Kind, Refusal, Reply, SpaceView};
 
 use super::chats::{Chat, Part, letter};
 use super::naive::{Model, at_home, named};
 use super::records::Record;
+use super::taking::check_card;
 use super::words::{Facts, Me, Plan};
 
 #[derive(Debug)]
@@ -22,8 +24,14 @@ pub(super) struct Group {
     /// The general chat of its space; its own number for a general chat.
     space: Option<usize>,
     pub(super) removed: bool,
-    created: u64,
-    public_id: u64,
+    pub(super) created: u64,
+    /// When any of its facts was last changed.
+    pub(super) changed: u64,
+    pub(super) public_id: u64,
+    /// Its number, which is the server's to choose.
+    pub(super) id: ChatId,
+    /// What its members see of it, as an application wants it.
+    pub(super) card: String,
 }
 
 impl Group {
@@ -76,6 +84,7 @@ impl Model {
         answer: &Result<Reply, Refusal>,
     ) -> Result<Reply, Refusal> {
         check_texts(Some(&plan.name), Some(&plan.about))?;
+        check_card(&plan.card)?;
         let usual = if plan.is_channel { "RP" } else { "RWP" };
         let usual = Access::parse(usual).expect("letters");
         let default = newcomers(plan.default.unwrap_or(usual))?;
@@ -99,6 +108,7 @@ impl Model {
         // Its random number, and its address where none was wanted, are the server's to choose.
         let Ok(Reply::Chat(made)) = answer else { panic!("{answer:?} to a good chat") };
         let address = made.chat.to_string();
+        let Tag::Chat { id, .. } = made.chat.tag() else { panic!("{made:?} is no group") };
         assert!(!self.is_taken(&address), "{address} is taken");
         let named = at_home(&plan.name);
         let may_be_named = !plan.name.contains(' ') && !self.is_taken(&named);
@@ -118,7 +128,10 @@ impl Model {
             space: space.or(plan.is_space.then_some(chat)),
             removed: false,
             created: self.now,
+            changed: self.now,
             public_id: made.public_id,
+            id,
+            card: plan.card.clone(),
         };
         let all = Access::parse("RWPSDO").expect("letters");
         let parts = BTreeMap::from([(me.no, Part { want: all, given: all, ..Part::default() })]);
@@ -151,6 +164,7 @@ impl Model {
         facts: &Facts,
     ) -> Result<Reply, Refusal> {
         check_texts(facts.name.as_deref(), facts.about.as_deref())?;
+        check_card(facts.card.as_deref().unwrap_or(""))?;
         facts.default.map(newcomers).transpose()?;
         let chat = self.my_group(me.no, address)?;
         self.needs(me.no, chat, 'O')?;
@@ -161,10 +175,14 @@ impl Model {
         group.open = facts.open.unwrap_or(group.open);
         group.default = facts.default.unwrap_or(group.default);
         let name = group.name.clone();
+        let is_carded = facts.card.as_ref().is_some_and(|card| *card != group.card);
+        group.card = facts.card.clone().unwrap_or(std::mem::take(&mut group.card));
         let after = self.facts(chat, None);
-        if before == after {
+        if before == after && !is_carded {
             return Ok(Reply::Done);
         }
+        let now = self.now;
+        self.group_mut(chat).changed = now;
         if before.name != after.name {
             self.post(me, chat, Record { text: name, ..Record::of(Kind::Renamed) });
         }
@@ -206,6 +224,8 @@ impl Model {
         let group = self.group_mut(chat);
         group.removed = true;
         group.name.clear();
+        group.card.clear();
+        self.kept.retain(|(_, about), _| *about != Some(chat));
     }
 
     /// A chat's facts as somebody sees them, or as they are told to everybody.
@@ -248,7 +268,8 @@ impl Model {
             let chat = chat.ok_or(Refusal::NoSuchChat)?;
             return Ok(Reply::Chat(Box::new(self.facts(chat, Some(me)))));
         };
-        let chat = self.direct(me, other).ok_or(Refusal::NoSuchChat)?;
+        let chat = self.direct(me, other).filter(|chat| self.has_part(me, *chat));
+        let chat = chat.ok_or(Refusal::NoSuchChat)?;
         let part = self.part(me, chat);
         Ok(Reply::Chat(Box::new(ChatInfo {
             chat: named(address),

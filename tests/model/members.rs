@@ -16,11 +16,7 @@ impl Model {
         self.chats[chat].parts.insert(who, part);
     }
 
-    fn has_part(&self, who: u32, chat: usize) -> bool {
-        self.chats[chat].parts.contains_key(&who)
-    }
-
-    fn is_full(&self, chat: usize) -> Result<(), Refusal> {
+    pub(super) fn is_full(&self, chat: usize) -> Result<(), Refusal> {
         let is_full = self.chats[chat].parts.len() >= self.limits.members;
         if is_full { Err(Refusal::TooManyMembers) } else { Ok(()) }
     }
@@ -92,9 +88,12 @@ impl Model {
             self.has_room_for_a_chat(other)?;
         }
         // It is theirs once they join.
-        let invited = Part { want: Access::NONE, given: access, ..part };
+        let invited = Part { want: Access::NONE, given: access, told: true, ..part };
         self.put_part(other, chat, invited);
-        self.leave_notice(me, other, (Act::Invited, chat, invited), note);
+        // One invitation that waits is enough.
+        if !(part.told && part.is_invited()) {
+            self.leave_notice(me, other, (Act::Invited, chat, invited), note);
+        }
         let direct = self.open_chat(me.no, who);
         let (place, access) = (Some(chat), Some(access));
         self.post(me, direct, Record { place, access, ..Record::of(Kind::Invited) });
@@ -116,15 +115,20 @@ impl Model {
         } else {
             Access::NONE
         };
-        if given == Access::NONE || given.is_banned() {
+        let want = given.without(letter('O'));
+        if want == Access::NONE || given.is_banned() {
             return Err(Refusal::NotAllowed);
         }
         self.has_room_for_a_chat(me.no)?;
-        self.settle(me, chat, me.no, given.without(letter('O')), given);
+        self.untell(me.no, chat);
+        self.settle(me, chat, me.no, want, given);
         Ok(Reply::Chat(Box::new(self.facts(chat, Some(me.no)))))
     }
 
     pub(super) fn leave(&mut self, me: Me, address: &str) -> Result<Reply, Refusal> {
+        if let Some(other) = self.account(address) {
+            return self.leave_direct(me, other);
+        }
         let chat = self.group_at(address).filter(|chat| self.has_part(me.no, *chat));
         let chat = chat.ok_or(Refusal::NoSuchChat)?;
         let part = self.part(me.no, chat);
@@ -137,11 +141,13 @@ impl Model {
         if part.is_in() {
             self.see_off(me, chat, me.no, None);
         }
+        self.kept.remove(&(me.no, Some(chat)));
         // Who was given less than a newcomer gets does not get more by coming back.
         if part.given.has(self.group(chat).default) {
             self.chats[chat].parts.remove(&me.no);
         } else {
-            self.put_part(me.no, chat, Part { want: Access::NONE, ..part });
+            let told = part.told && part.given == Access::NONE;
+            self.put_part(me.no, chat, Part { want: Access::NONE, told, ..part });
         }
         Ok(Reply::Done)
     }
@@ -173,10 +179,12 @@ impl Model {
         // Who wants to stay out is not asked again, whatever the others do.
         let stays_out = part.want.is_banned();
         let want = if stays_out { letter('X') } else { Access::NONE };
+        let part = Part { want, told: false, ..part };
+        self.kept.remove(&(other, Some(chat)));
         if ban {
-            self.put_part(other, chat, Part { want, given: letter('X'), ..part });
+            self.put_part(other, chat, Part { given: letter('X'), ..part });
         } else if stays_out {
-            self.put_part(other, chat, Part { want, given: Access::NONE, ..part });
+            self.put_part(other, chat, Part { given: Access::NONE, ..part });
         } else {
             self.chats[chat].parts.remove(&other);
         }
@@ -191,6 +199,12 @@ impl Model {
         who: &str,
         access: Access,
     ) -> Result<Reply, Refusal> {
+        if let Some(other) = self.account(address) {
+            return match self.account(who) == Some(me.no) {
+                true => self.want_direct(me, other, access),
+                false => Err(Refusal::NotAllowed),
+            };
+        }
         let chat = self.group_at(address).ok_or(Refusal::NoSuchChat)?;
         let other = self.account(who).ok_or(Refusal::NoSuchAccount)?;
         if other == me.no {
@@ -206,6 +220,10 @@ impl Model {
         self.may_give(me.no, chat, part.given, access)?;
         let new = Part { given: access, ..part };
         self.may_come(other, part, new)?;
+        // That decides it, unless it is they who have to.
+        if access != part.given && !part.is_invited() {
+            self.untell(other, chat);
+        }
         self.settle(me, chat, other, part.want, access);
         if part.is_waiting() && new.is_in() && !new.is_waiting() {
             self.leave_notice(me, other, (Act::Admitted, chat, new), "");
@@ -215,6 +233,9 @@ impl Model {
 
     /// What I want of what I am given.
     pub(super) fn want(&mut self, me: Me, address: &str, access: Access) -> Result<Reply, Refusal> {
+        if let Some(other) = self.account(address) {
+            return self.want_direct(me, other, access);
+        }
         let chat = self.group_at(address).filter(|chat| self.has_part(me.no, *chat));
         let chat = chat.ok_or(Refusal::NoSuchChat)?;
         let part = self.part(me.no, chat);
@@ -232,6 +253,9 @@ impl Model {
         let takes_over = access.has(own) && !owns;
         let given = if takes_over { Access::parse(ALL).expect("letters") } else { part.given };
         self.may_come(me.no, part, Part { want: access, given, ..part })?;
+        if part.is_invited() && access != part.want {
+            self.untell(me.no, chat);
+        }
         if takes_over {
             let others = self.take_over(chat, me.no);
             self.settle(me, chat, me.no, access, given);
@@ -240,6 +264,12 @@ impl Model {
             self.settle(me, chat, me.no, access, given);
         }
         Ok(Reply::Done)
+    }
+
+    fn untell(&mut self, who: u32, chat: usize) {
+        if let Some(part) = self.chats[chat].parts.get_mut(&who) {
+            part.told = false;
+        }
     }
 
     fn may_come(&self, who: u32, old: Part, new: Part) -> Result<(), Refusal> {
@@ -281,7 +311,7 @@ impl Model {
     }
 
     /// Somebody has another part from now on, and the chat a record of it.
-    fn settle(&mut self, me: Me, chat: usize, who: u32, want: Access, given: Access) {
+    pub(super) fn settle(&mut self, me: Me, chat: usize, who: u32, want: Access, given: Access) {
         let old = self.part(who, chat);
         let mut new = Part { want, given, ..old };
         if (old.want, old.given) == (want, given) {
@@ -358,6 +388,7 @@ impl Model {
                 self.see_off(me, chat, no, None);
             }
             self.chats[chat].parts.remove(&no);
+            self.kept.remove(&(no, Some(chat)));
             if let Some((heir, theirs)) = heir {
                 // Every letter, and they want to manage it.
                 let want = ['S', 'D', 'O'].map(letter).into_iter().fold(theirs.want, Access::with);

@@ -26,6 +26,8 @@ pub(super) struct Model {
     /// By the number of their place, from 1.
     pub(super) people: Vec<Person>,
     pub(super) cards: BTreeMap<(u32, String), Card>,
+    /// What people keep about chats, and about themselves without one.
+    pub(super) kept: BTreeMap<(u32, Option<usize>), String>,
     /// All that there ever were, of every kind.
     pub(super) chats: Vec<Chat>,
     pub(super) now: u64,
@@ -44,6 +46,7 @@ impl Model {
             limits,
             people: Vec::new(),
             cards: BTreeMap::new(),
+            kept: BTreeMap::new(),
             chats: Vec::new(),
             now: 0,
             given: vec![0],
@@ -119,15 +122,25 @@ impl Model {
             Op::Edit { chat, id, text, bold } => self.edit(me, chat, *id, text, *bold),
             Op::Delete { chat, id, for_all: true } => self.delete_for_all(me, chat, *id),
             Op::Delete { chat, id, for_all: false } => self.delete_for_me(me, chat, *id),
-            Op::Clear { chat, for_all: true } => self.clear_for_all(me, chat),
-            Op::Clear { chat, for_all: false } => self.clear_for_me(me, chat),
+            Op::MarkAt { chat, delivered, read } => self.mark_at(me, chat, *delivered, *read),
+            Op::Clear { chat, for_all: true, till } => self.clear_for_all(me, chat, *till),
+            Op::Clear { chat, for_all: false, till } => self.clear_for_me(me, chat, *till),
             Op::AddContact(slip) => self.add_contact(me, slip),
             Op::ChangeContact(slip) => self.change_contact(me, slip),
             Op::RemoveContact(who) => self.remove_contact(me, who),
             Op::AskContact { who, note } => self.ask_contact(me, who, note),
             Op::AnswerContact { who, accept } => self.answer_contact(me, who, *accept),
             Op::Block { who, on } => self.block(me, who, *on),
-            Op::Profile { name, note } => self.update_profile(me, name, note),
+            Op::Profile(said) => self.update_profile(me, said),
+            Op::Keep { chat, card } => self.keep(me, chat.as_deref(), card),
+            Op::Subscribe { chat, want, note } => self.subscribe(me, chat, *want, note),
+            Op::Subscriptions { after, count } => {
+                Ok(self.list_subscriptions(me.no, *after, *count as usize))
+            }
+            Op::Subscription(chat) => self.one_subscription(me.no, chat),
+            Op::Subscribers { chat, after, count } => {
+                self.list_subscribers(me.no, chat, *after, *count as usize)
+            }
             Op::Typing { chat, on } => self.type_in(me, chat, *on),
             Op::Create(plan) => self.create_chat(me, plan, &outcome.reply),
             Op::Change { chat, facts } => self.change_chat(me, chat, facts),
@@ -170,12 +183,15 @@ impl Model {
                 let chat = chat.as_ref().map(|chat| chat.to_string());
                 return self.check_search(me, text, chat.as_deref(), (before.0, *count), answer);
             }
-            Query::Page { .. }
-            | Query::Notices { .. }
-            | Query::Name { .. }
-            | Query::Myself
-            | Query::People { .. }
-            | Query::Rosters { .. } => unreachable!("not asked"),
+            Query::Page { chat, since, before, count } => {
+                self.list_page(me, &chat.to_string(), (*since, *before), *count)
+            }
+            Query::Notices { since, before, count } => {
+                Ok(self.list_notices(me, (*since, *before), *count))
+            }
+            Query::Name { of } => self.look_up_name(me, of),
+            Query::Myself => Ok(self.look_up_myself(me)),
+            Query::People { .. } | Query::Rosters { .. } => unreachable!("not asked"),
         };
         let mut found = answer.clone().map(tidy_reply);
         if let (Ok(found), Ok(expected)) = (&mut found, &expected) {

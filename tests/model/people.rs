@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use msimd::domain::access::Access;
 use msimd::domain::id::{AccountNo, Timestamp};
 use msimd::domain::words::{
     AppPasswordView, ContactState, Event, KeyId, ProfileDraft, ProfileView, Refusal, Reply,
@@ -10,7 +11,8 @@ use msimd::domain::words::{
 
 use super::chats::letter;
 use super::naive::{Model, at_home, is_at_home, named};
-use super::words::{Key, Me, Order};
+use super::taking::check_card;
+use super::words::{Key, Me, Order, Said};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -23,7 +25,7 @@ pub(super) enum State {
 pub(super) struct Person {
     pub(super) login: String,
     pub(super) state: State,
-    created: u64,
+    pub(super) created: u64,
     pub(super) seen: Option<u64>,
     pub(super) sessions: Vec<Key>,
     /// Name and time of each app password.
@@ -31,10 +33,18 @@ pub(super) struct Person {
     /// Of the profile; empty for nothing.
     pub(super) name: String,
     note: String,
-    changed: u64,
+    /// What others see of them, as an application wants it.
+    pub(super) card: String,
+    /// What others may do in a direct chat that they begin.
+    access: Option<Access>,
+    pub(super) changed: u64,
 }
 
 impl Person {
+    pub(super) fn access(&self) -> Access {
+        self.access.unwrap_or(Access::DIRECT)
+    }
+
     fn add_app(&mut self, name: Option<&str>, now: u64) -> Result<Reply, Refusal> {
         let free = (1..).map(|n| format!("app-{n}")).find(|name| !self.apps.contains_key(name));
         let name = name.map_or(free.unwrap_or_default(), str::to_owned);
@@ -115,6 +125,8 @@ impl Model {
             apps: BTreeMap::new(),
             name: String::new(),
             note: String::new(),
+            card: String::new(),
+            access: None,
             changed: 0,
         });
         Ok(Reply::Done)
@@ -155,10 +167,13 @@ impl Model {
     fn remove_user(&mut self, no: u32) {
         self.leave_all(no);
         self.cards.retain(|(owner, _), _| *owner != no);
+        self.kept.retain(|(owner, _), _| *owner != no);
         let person = self.person_mut(no);
         person.state = State::Removed;
         person.apps.clear();
         person.name.clear();
+        person.card.clear();
+        (person.access, person.changed) = (None, 0);
         let ended = std::mem::take(&mut person.sessions);
         self.ended = ended;
     }
@@ -182,9 +197,12 @@ impl Model {
     pub(super) fn update_profile(
         &mut self,
         me: Me,
-        name: &Option<String>,
-        note: &Option<String>,
+        Said { name, note, card, access }: &Said,
     ) -> Result<Reply, Refusal> {
+        if access.is_some_and(|access| access.has_any(letter('S').with(letter('O')))) {
+            return Err(Refusal::BadAccess);
+        }
+        check_card(card.as_deref().unwrap_or(""))?;
         let is_long = |text: &Option<String>, most| text.as_ref().is_some_and(|t| t.len() > most);
         if is_long(name, 256) || is_long(note, 1024) {
             return Err(Refusal::FieldTooLong);
@@ -201,13 +219,22 @@ impl Model {
                 *shown = Some(new.as_str().into());
             }
         }
-        if changed == ProfileDraft::default() {
+        let has_face =
+            changed.name.is_some() || card.as_ref().is_some_and(|new| *new != person.card);
+        let has_rule = access.is_some() && *access != person.access;
+        if changed == ProfileDraft::default() && !has_face && !has_rule {
             return Ok(Reply::Done);
         }
+        person.card = card.clone().unwrap_or(std::mem::take(&mut person.card));
+        person.access = access.or(person.access);
         person.changed = now;
         let mine = self.address(me.no);
-        if changed.name.is_some() {
+        if has_face {
             self.tell_face(me);
+        }
+        // What others may do they are not told.
+        if changed == ProfileDraft::default() {
+            return Ok(Reply::Done);
         }
         let event = Event::ProfileChanged { who: named(&mine), changed: Box::new(changed) };
         self.tell_my_others(me, event.clone());
@@ -228,7 +255,8 @@ impl Model {
         let event = Event::FaceChanged { who: named(self.address(me.no)) };
         self.tell_my_others(me, event.clone());
         for other in self.numbers().filter(|other| *other != me.no) {
-            let Some(chat) = self.direct(me.no, other) else { continue };
+            let chat = self.direct(me.no, other).filter(|chat| self.has_part(me.no, *chat));
+            let Some(chat) = chat else { continue };
             let hears = self.part(other, chat).mode().has(letter('P'));
             if hears && !self.blocks(me.no, other) && !self.blocks(other, me.no) {
                 self.tell(other, None, event.clone());

@@ -128,7 +128,13 @@ impl Model {
         if other != me && self.person(other).state == State::Removed {
             return Err(Refusal::NoSuchAccount);
         }
-        if other != me && self.blocks(other, me) { Err(Refusal::NotAllowed) } else { Ok(()) }
+        if other != me && self.blocks(other, me) {
+            return Err(Refusal::NotAllowed);
+        }
+        if let Some(chat) = self.direct(me, other).filter(|chat| self.has_part(me, *chat)) {
+            self.needs(me, chat, 'W')?;
+        }
+        self.may_be_drawn_in(me, other)
     }
 
     /// The chat at an address that somebody writes to; a direct one appears with it.
@@ -137,11 +143,7 @@ impl Model {
             return chat;
         }
         let other = self.account(to).expect("it may be written to");
-        let part = Part { want: Access::DIRECT, given: Access::DIRECT, ..Part::default() };
-        let pair = Some((me.min(other), me.max(other)));
-        let parts = BTreeMap::from([(me, part), (other, part)]);
-        self.chats.push(Chat { pair, parts, ..Chat::default() });
-        self.chats.len() - 1
+        self.direct_or_new(me, other)
     }
 
     /// A new record at the end of a chat.
@@ -162,14 +164,19 @@ impl Model {
 
     /// The same, and everybody who reads the chat hears it.
     pub(super) fn post(&mut self, me: Me, chat: usize, record: Record) -> Record {
+        let was_in = self.has_part(me.no, chat);
         let before = self.standing(me.no, chat);
+        self.come_both(me, chat);
         let (read, _) = before.0;
         let all = &self.chats[chat].records;
         let last = all.last().map_or(0, |last| last.id);
         let passes = all.iter().any(|record| record.counts() && record.id > read);
         let record = self.add(me.no, chat, record);
         if record.kind == Kind::Cleared {
-            self.chats[chat].floor = record.id;
+            // What comes next is the first that is left.
+            let is_left = |other: &&Record| other.counts() && other.seq > record.reach;
+            let first = self.chats[chat].records.iter().find(is_left);
+            self.chats[chat].floor = first.map_or(record.id, |first| first.id);
         }
         for reader in self.readers(chat) {
             if reader != me.no {
@@ -181,7 +188,7 @@ impl Model {
         self.tell_my_others(me, event);
         // Who writes has read; that is told where it passes something of somebody else's.
         let reads = self.readers(chat).contains(&me.no);
-        if passes && reads && !self.is_notes(chat) {
+        if was_in && passes && reads && !self.is_notes(chat) {
             self.tell_marks(me, chat, &before, Some(last));
         }
         record
@@ -305,26 +312,55 @@ impl Model {
         Ok(recorded(&record))
     }
 
-    pub(super) fn clear_for_me(&mut self, me: Me, address: &str) -> Result<Reply, Refusal> {
+    pub(super) fn clear_for_me(
+        &mut self,
+        me: Me,
+        address: &str,
+        till: Option<u32>,
+    ) -> Result<Reply, Refusal> {
         let chat = self.my_chat(me.no, address)?;
-        let (target, reach) = self.end(chat);
+        let gone = self.horizon(me.no, chat).unwrap_or(0);
+        let Some((target, reach)) = self.reach(chat, till, gone)? else { return Ok(Reply::Done) };
         // What is gone is not unread.
         self.move_marks(me, chat, (target, target));
         self.chats[chat].parts.get_mut(&me.no).expect("it is theirs").cleared = target;
         self.note(me, Record { target, reach, place: Some(chat), ..Record::of(Kind::Cleared) })
     }
 
-    pub(super) fn clear_for_all(&mut self, me: Me, address: &str) -> Result<Reply, Refusal> {
+    pub(super) fn clear_for_all(
+        &mut self,
+        me: Me,
+        address: &str,
+        till: Option<u32>,
+    ) -> Result<Reply, Refusal> {
         let chat = self.my_chat(me.no, address)?;
+        // Whatever is gone for me alone.
+        let gone = self.chats[chat].floor.saturating_sub(1);
+        let Some((target, reach)) = self.reach(chat, till, gone)? else { return Ok(Reply::Done) };
         self.needs(me.no, chat, 'D')?;
-        let (target, reach) = self.end(chat);
         let record = self.post(me, chat, Record { target, reach, ..Record::of(Kind::Cleared) });
         Ok(recorded(&record))
     }
 
-    /// The last record of a chat, and its place.
-    fn end(&self, chat: usize) -> (u64, u32) {
-        self.chats[chat].records.last().map_or((0, 0), |last| (last.id, last.seq))
+    /// How far a clearing goes, where something is there to go: to the last record of a chat, or to
+    /// the one at a place.
+    fn reach(
+        &self,
+        chat: usize,
+        till: Option<u32>,
+        gone: u64,
+    ) -> Result<Option<(u64, u32)>, Refusal> {
+        let records = &self.chats[chat].records;
+        let end = records.last().map_or((0, 0), |last| (last.id, last.seq));
+        let reach = match till {
+            None => Some(end),
+            Some(till) if till > end.1 => return Err(Refusal::NoSuchMessage),
+            Some(till) => {
+                let mut placed = records.iter().filter(|record| record.counts());
+                placed.find(|record| record.seq == till).map(|record| (record.id, till))
+            }
+        };
+        Ok(reach.filter(|(id, _)| *id > gone))
     }
 
     // What somebody sees.

@@ -1,7 +1,7 @@
 //! What can be said, in plain texts and numbers, and the same in the words of the rules.
 
 use msimd::domain::access::Access;
-use msimd::domain::id::{Address, Login, MessageId};
+use msimd::domain::id::{AccountNo, Address, ChatId, Login, MessageId, Seq};
 use msimd::domain::words::{
     ChatChange, ChatDraft, Command, ContactDraft, Digest, Draft, Envelope, KeyId, Kind,
     ProfileDraft, Sealed, Span, SpanKind, Verifier, Whom,
@@ -31,19 +31,25 @@ pub(super) enum Op {
     Send(Letter),
     Mark { read: bool, chat: Option<String>, id: u64 },
     MarkBoth { chat: String, delivered: Option<u64>, read: Option<u64> },
+    MarkAt { chat: String, delivered: Option<u32>, read: Option<u32> },
     Chats { before: u64, count: u32 },
     Unread { count: u32 },
     Newest,
     Edit { chat: String, id: u64, text: String, bold: bool },
     Delete { chat: String, id: u64, for_all: bool },
-    Clear { chat: String, for_all: bool },
+    Clear { chat: String, for_all: bool, till: Option<u32> },
     AddContact(Slip),
     ChangeContact(Slip),
     RemoveContact(String),
     AskContact { who: String, note: String },
     AnswerContact { who: String, accept: bool },
     Block { who: String, on: bool },
-    Profile { name: Option<String>, note: Option<String> },
+    Profile(Said),
+    Keep { chat: Option<String>, card: String },
+    Subscribe { chat: String, want: Option<Access>, note: String },
+    Subscriptions { after: Option<ChatId>, count: u32 },
+    Subscription(String),
+    Subscribers { chat: String, after: Option<AccountNo>, count: u32 },
     Typing { chat: String, on: bool },
     Create(Plan),
     Change { chat: String, facts: Facts },
@@ -82,6 +88,15 @@ pub(super) struct Letter {
     pub(super) reply_to: u64,
 }
 
+/// What is said of oneself.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) name: Option<String>,
+    pub(super) note: Option<String>,
+    pub(super) card: Option<String>,
+    pub(super) access: Option<Access>,
+}
+
 /// A contact as it is wanted.
 #[derive(Clone, Debug)]
 pub(super) struct Slip {
@@ -104,6 +119,7 @@ pub(super) struct Plan {
     pub(super) about: String,
     pub(super) open: Option<bool>,
     pub(super) default: Option<Access>,
+    pub(super) card: String,
 }
 
 /// What is to be changed of a chat's facts.
@@ -113,6 +129,7 @@ pub(super) struct Facts {
     pub(super) about: Option<String>,
     pub(super) open: Option<bool>,
     pub(super) default: Option<Access>,
+    pub(super) card: Option<String>,
 }
 
 pub(super) fn address(text: &str) -> Address {
@@ -164,8 +181,28 @@ pub(super) fn command(op: &Op) -> Command {
         Op::Delete { chat, id, for_all } => {
             Command::Delete { chat: address(chat), id: MessageId(*id), whom: whom(*for_all) }
         }
-        Op::Clear { chat, for_all } => {
-            Command::Clear { chat: address(chat), whom: whom(*for_all), till: None }
+        Op::Clear { chat, for_all, till } => {
+            let (chat, till) = (address(chat), till.map(Seq));
+            Command::Clear { chat, whom: whom(*for_all), till }
+        }
+        Op::MarkAt { chat, delivered, read } => {
+            let (delivered, read) = (delivered.map(Seq), read.map(Seq));
+            Command::MarkAt { chat: address(chat), delivered, read }
+        }
+        Op::Keep { chat, card } => {
+            let (chat, card) = (chat.as_deref().map(address), card.as_str().into());
+            Command::Keep { chat, card }
+        }
+        Op::Subscribe { chat, want, note } => {
+            let (chat, note) = (address(chat), note.as_str().into());
+            Command::Subscribe { chat, want: *want, note }
+        }
+        Op::Subscriptions { after, count } => {
+            Command::Subscriptions { after: *after, count: *count }
+        }
+        Op::Subscription(chat) => Command::Subscription { chat: address(chat) },
+        Op::Subscribers { chat, after, count } => {
+            Command::Subscribers { chat: address(chat), after: *after, count: *count }
         }
         Op::AddContact(slip) => Command::AddContact(contact(slip)),
         Op::ChangeContact(slip) => Command::ChangeContact(contact(slip)),
@@ -177,11 +214,13 @@ pub(super) fn command(op: &Op) -> Command {
             Command::AnswerContact { who: address(who), accept: *accept }
         }
         Op::Block { who, on } => Command::Block { who: address(who), on: *on },
-        Op::Profile { name, note } => Command::UpdateProfile(ProfileDraft {
-            name: boxed(name),
-            note: boxed(note),
+        Op::Profile(said) => Command::UpdateProfile(Box::new(ProfileDraft {
+            name: boxed(&said.name),
+            note: boxed(&said.note),
+            card: boxed(&said.card),
+            access: said.access,
             ..ProfileDraft::default()
-        }),
+        })),
         Op::Typing { chat, on } => Command::Typing { chat: address(chat), on: *on },
         Op::Create(plan) => Command::CreateChat(ChatDraft {
             is_channel: plan.is_channel,
@@ -192,11 +231,11 @@ pub(super) fn command(op: &Op) -> Command {
             space: plan.space.as_deref().map(address),
             open: plan.open,
             default_access: plan.default,
-            card: "".into(),
+            card: plan.card.as_str().into(),
         }),
         Op::Change { chat, facts } => {
             let (name, about) = (boxed(&facts.name), boxed(&facts.about));
-            let (open, default_access, card) = (facts.open, facts.default, None);
+            let (open, default_access, card) = (facts.open, facts.default, boxed(&facts.card));
             let change = ChatChange { name, about, open, default_access, card };
             Command::ChangeChat { chat: address(chat), change }
         }

@@ -6,6 +6,7 @@
 //! translator at compile time, on purpose: none may say nothing by accident.
 
 mod file;
+pub mod moving;
 mod secret;
 pub mod text;
 pub mod view;
@@ -75,7 +76,7 @@ pub enum Command {
         who: Address,
         on: bool,
     },
-    UpdateProfile(ProfileDraft),
+    UpdateProfile(Box<ProfileDraft>),
     /// Keeps something about a chat for its author alone; about themselves without a chat. Empty
     /// removes it.
     Keep {
@@ -284,6 +285,8 @@ pub enum Order {
     Invite {
         uses: u32,
     },
+    /// A piece of an account that comes from another server.
+    Import(Box<moving::Piece>),
 }
 
 /// What is only read: answered from a snapshot, off the engine's thread.

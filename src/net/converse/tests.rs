@@ -67,7 +67,7 @@ impl Dialogue for Echo {
                 return Next::Listen;
             }
         };
-        let habit = Habit::default();
+        let habit = crate::wire::Habit::default();
         Next::Ask(Ask { who, session_required: true, layer: 3, habit, what: Ok(what) })
     }
 
@@ -453,6 +453,7 @@ impl Dialogue for Eager {
     fn on_packet(&mut self, packet: String, out: &mut Vec<String>) -> Next {
         match packet.parse() {
             Ok(left) => self.left = left,
+            Err(_) if packet == "bye" => return Next::HangUp(Farewell::Done),
             Err(_) => out.push(packet),
         }
         Next::Listen
@@ -492,11 +493,14 @@ fn what_a_dialogue_does_by_itself_keeps_nothing_else_waiting() {
         client.write_all(b"said in between\n").await.unwrap();
         post(&seat, 2, "told in between");
         question.answer(Ok(Reply::Done), None, 3).await;
-        expect(&mut client, "1 told in between\npiece 2\nsaid in between\n").await;
-        stage.question().await.answer(Ok(Reply::Done), None, 4).await;
-        expect(&mut client, "piece 1\n").await;
-        client.write_all(b"idle\n").await.unwrap();
-        expect(&mut client, "idle\n").await;
+        expect(&mut client, "1 told in between\npiece 2\n").await;
+        // What was said is read at the latest while it waits again.
+        let question = stage.question().await;
+        client.write_all(b"bye\n").await.unwrap();
+        question.answer(Ok(Reply::Done), None, 4).await;
+        let rest = rest(&mut client).await;
+        assert!(rest.contains("piece 1\n") && rest.contains("said in between\n"), "{rest}");
+        assert!(rest.ends_with("Done\n"), "{rest}");
     })
     .unwrap();
     assert!(stage.is_asked_nothing());

@@ -330,7 +330,7 @@ fn a_profile_is_told_as_a_contact_that_was_updated() {
     assert_eq!(answer(&mut talk, Ok(Reply::Done)), ["PROFILE-UPDATE-OK"]);
     let said = answered(&mut talk, "PROFILE-UPDATE name=x", Err(Refusal::FieldTooLong));
     assert_eq!(said, ["PROFILE-UPDATE-FAILED reason=field-too-long"]);
-    let event = Event::ProfileChanged { who: "bob@im.test".into(), changed: Box::new(draft) };
+    let event = Event::ProfileChanged { who: "bob@im.test".into(), changed: draft };
     let expected =
         ["CONTACT-UPDATED\n[\n...id=bob@im.test\n...name=Megauser\n...note=Vacationing\n]"];
     assert_eq!(told(&mut talk, event), expected);

@@ -87,7 +87,7 @@ pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> 
             let who = named(body, "contact_id", house)?;
             return Ok((What::Query(Query::Profile { who }), Keep::Nothing));
         }
-        Request::ProfileUpdate => Command::UpdateProfile(profile(body)?),
+        Request::ProfileUpdate => Command::UpdateProfile(Box::new(profile(body)?)),
         Request::DialogUpdate => dialog(body, house)?,
         Request::MessageEdit => {
             let (chat, id) = message_of(body, house)?;

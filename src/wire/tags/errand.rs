@@ -348,7 +348,7 @@ impl Errand {
             (Errand::Silent, _) => None,
             (Errand::Permitting(incoming), _) => files::permitted(incoming, me),
             (Errand::Opening(incoming), Reply::Upload(upload)) => {
-                files::opened(incoming, upload, me, out)
+                files::opened(*incoming, upload, me, out)
             }
             (Errand::Receiving(to), Reply::Received { more }) => files::received(to, more, me, out),
             (Errand::Storing(to), Reply::Stored(file)) => files::stored(to, file, me),

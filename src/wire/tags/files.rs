@@ -86,13 +86,13 @@ pub(super) fn permitted(incoming: Box<Incoming>, me: &mut Me) -> Step {
 }
 
 pub(super) fn opened(
-    mut incoming: Box<Incoming>,
+    mut incoming: Incoming,
     upload: Upload,
     me: &mut Me,
     out: &mut Vec<Line>,
 ) -> Step {
     incoming.upload = Some(upload);
-    me.incoming.push(*incoming);
+    me.incoming.push(incoming);
     out.push(Line("NEWFILE OK".into()));
     None
 }

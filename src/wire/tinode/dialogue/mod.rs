@@ -19,6 +19,11 @@
 //!   and sets it; a group's likewise.
 //! - `anon` of default access is always N: nobody here is anonymous. N and X for `auth` close a
 //!   group: whoever wants in asks its managers.
+//! - Whoever writes has read what there was before, and whoever clears a chat for themselves what
+//!   they cleared: {info} tells it like any note. Newcomers find nothing unread.
+//! - {info} and {pres what="read"} tell the user's own other sessions, too: the one in the topic, the
+//!   other on `me`. That somebody types is told to other people alone.
+//! - An invitation is also a message in the chat of both, where other protocols have it.
 //! - Unsubscribing from a chat of two lasts until either side writes in it again.
 //! - Of a mailbox that overflowed nobody knows what it held: the session is evicted from its topics
 //!   (205) and attaches again.

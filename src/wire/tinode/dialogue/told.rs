@@ -27,13 +27,18 @@ impl Dialogue {
                 }
             }
             Event::MyMarks { chat, read, delivered } => {
-                let Some(src) = faces::topic(chat, me) else { return };
-                let what = match noted(*read, *delivered) {
-                    Some(Noted::Read(seq)) => Change::Read(seq),
-                    Some(Noted::Received(seq)) => Change::Received(seq),
-                    Some(Noted::KeyPress) | None => return,
+                let Some(topic) = faces::topic(chat, me) else { return };
+                let Some(what) = noted(*read, *delivered) else { return };
+                // Where it is open it is another client's note like anybody's.
+                if self.is_attached(topic) {
+                    out.push(Packet::Info(Box::new(Info { topic, from: me, what })));
+                }
+                let change = match what {
+                    Noted::Read(seq) => Change::Read(seq),
+                    Noted::Received(seq) => Change::Received(seq),
+                    Noted::KeyPress => return,
                 };
-                self.on_me(src, what, out);
+                self.on_me(topic, change, out);
             }
             Event::Typing { chat, from, on: true } => {
                 let (Some(topic), Some(from)) = (faces::topic(chat, me), faces::uid(from)) else {
@@ -67,9 +72,12 @@ impl Dialogue {
                 self.of_person(faces::uid(who), Change::UserAgent(agent.clone()), out);
             }
             Event::FaceChanged { who } => self.of_person(faces::uid(who), Change::Updated, out),
-            // What somebody's own part is now has no packet.
-            Event::ChatChanged(info) if info.part.is_none() => {
+            Event::ChatChanged(info) => {
                 let Some(topic) = faces::topic(&info.chat, me) else { return };
+                // What somebody's own part is now has no packet.
+                if let Some((want, given)) = info.part {
+                    return self.note_part(topic, want.and(given));
+                }
                 if let Some(by) = info.changed_by.as_ref().and_then(faces::uid)
                     && self.is_attached(topic)
                 {
@@ -86,7 +94,6 @@ impl Dialogue {
                 }
             }
             Event::Typing { on: false, .. }
-            | Event::ChatChanged(_)
             | Event::ChatsChanged(_)
             | Event::ContactCreated(_)
             | Event::ContactUpdated { .. }
@@ -103,6 +110,7 @@ impl Dialogue {
 
     fn message(&mut self, bulletin: &Bulletin, message: &MessageView, out: &mut Vec<Packet>) {
         if message.kind == Kind::Notice {
+            self.note_notice(message);
             if self.on_me {
                 out.extend(self.notice(message).map(|data| Packet::Data(Box::new(data))));
             }
@@ -153,6 +161,18 @@ impl Dialogue {
             ts: message.time,
             seq: message.seq.0.into(),
             content: faces::content(message),
+        }
+    }
+
+    /// A notice of one's own part says what that is.
+    fn note_notice(&mut self, message: &MessageView) {
+        let Some(extra) = message.extra.as_deref() else { return };
+        let (Some(topic), Some(notice)) = (faces::topic(&message.chat, self.uid()), extra.notice)
+        else {
+            return;
+        };
+        if notice.act != Act::Asked {
+            self.note_part(topic, notice.given.and(extra.access.unwrap_or_default()));
         }
     }
 
