@@ -22,4 +22,5 @@ mod operating;
 mod service;
 mod slow;
 mod talk;
+mod tinode;
 mod upgrade;

@@ -276,9 +276,11 @@ fn rewind(
             strands.push(Strand::new(chat, horizon, after, MessageId::END));
         }
     }
-    let chain = ChatId::own(me);
-    if own && look.head(chain)?.id > after {
-        strands.push(Strand::new(chain, MessageId(0), after, MessageId::END));
+    let end = if own { chat::own_end(look, me)? } else { MessageId(0) };
+    if end > after {
+        let before = MessageId(end.0.saturating_add(1));
+        let strand = Strand::new(ChatId::own(me), MessageId(0), after, before);
+        strands.push(strand.without_notices());
     }
     let count = count.min(HISTORY_COUNT_MAX);
     let (messages, more) = merge(look, me, strands, Take::First, count)?;

@@ -302,8 +302,8 @@ pub enum Query {
         chat: Address,
         range: Range,
     },
-    /// Every message of every chat of mine above `after`, ascending. `own`: with what concerns me
-    /// alone.
+    /// Every message of every chat of mine above `after`, ascending. `own`: with what I did for myself
+    /// alone. Notices are asked for by themselves.
     Rewind {
         after: MessageId,
         count: u32,

@@ -23,6 +23,10 @@
 //!   they cleared: {info} tells it like any note. Newcomers find nothing unread.
 //! - {info} and {pres what="read"} tell the user's own other sessions, too: the one in the topic, the
 //!   other on `me`. That somebody types is told to other people alone.
+//! - Whoever comes to a group hears so themselves, after the answer, as from the server of 2016.
+//! - A group that somebody may only ask to be let into shows them no `public`, and X as somebody's
+//!   default is 403 to whoever would begin a chat with them.
+//! - To want N or X is no way to subscribe: where there is a part it becomes that, and X also leaves.
 //! - An invitation is also a message in the chat of both, where other protocols have it.
 //! - Unsubscribing from a chat of two lasts until either side writes in it again.
 //! - Of a mailbox that overflowed nobody knows what it held: the session is evicted from its topics
@@ -41,7 +45,7 @@ use super::names::Topic;
 use super::packet::{Ctrl, Packet, Params};
 use super::reply::Status;
 use super::request::Request;
-use crate::domain::id::{Address, SessionId, Timestamp};
+use crate::domain::id::{Address, Seq, SessionId, Timestamp};
 use crate::domain::words::{Command, Refusal, Reply, SubscriptionView};
 use crate::limits::TINODE_TOPICS_MAX;
 use crate::wire::{self, Ask, Farewell, Habit, House, Next, Told, What};
@@ -89,6 +93,8 @@ struct Attached {
     chat: Address,
     /// Its last messages are being fetched, and what comes meanwhile is among them.
     fetching: bool,
+    /// The first and the last of those that were: what came meanwhile may be told after them.
+    page: Option<(Seq, Seq)>,
 }
 
 /// A message on its way.
@@ -146,7 +152,7 @@ impl Dialogue {
 
     fn attach(&mut self, topic: Topic, chat: Address, fetching: bool) {
         if !self.is_attached(topic) {
-            self.attached.push(Attached { topic, chat, fetching });
+            self.attached.push(Attached { topic, chat, fetching, page: None });
         }
     }
 

@@ -153,7 +153,8 @@ impl Dialogue {
             return Err(Status::DENIED);
         }
         let (_, password) = secret.split().ok_or(Status::MALFORMED)?;
-        Ok(Step::Password(password.as_bytes().to_vec()))
+        let password = password.as_bytes().to_vec();
+        Ok(Step::Password(Credentials { login: None, password }))
     }
 
     fn sub(&self, topic: Topic, sub: &Sub) -> Result<Steps, Status> {

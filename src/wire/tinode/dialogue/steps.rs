@@ -1,5 +1,7 @@
 //! The steps of a message: what each asks of the core, and what its answer makes of it.
 
+use std::mem;
+
 use crate::domain::access::Access;
 use crate::domain::id::{AccountNo, ChatId, Seq};
 use crate::domain::words::{
@@ -28,7 +30,8 @@ pub(super) enum Step {
         invite: Option<Box<str>>,
         start: Box<Start>,
     },
-    Password(Vec<u8>),
+    /// Another one for whoever is logged in.
+    Password(Credentials),
     Appear(bool),
     /// Finds where the topic leads.
     Resolve(Handle),
@@ -104,6 +107,22 @@ pub(super) enum Step {
     Say(Status),
 }
 
+impl Step {
+    /// Whether it only shows a topic, or who is in it, to one who is in it.
+    pub(super) fn is_for_attached(&self) -> bool {
+        matches!(
+            self,
+            Step::Look
+                | Step::Describe
+                | Step::Subscriptions { .. }
+                | Step::Subscribers { .. }
+                | Step::Page { .. }
+                | Step::Watch(true)
+                | Step::Greet { .. }
+        )
+    }
+}
+
 impl Dialogue {
     /// Does the steps that ask nothing, up to one that does.
     pub(super) fn next(&mut self, out: &mut Vec<Packet>) -> Next {
@@ -142,7 +161,8 @@ impl Dialogue {
                 });
             }
             Step::Password(new) => {
-                return Some(What::ChangePassword { old: None, new: new.clone() });
+                let new = new.password.clone();
+                return Some(What::ChangePassword { old: None, new });
             }
             Step::Resolve(of) => return Some(What::Query(Query::Name { of: *of })),
             Step::ResolveUser { user, .. } => {
@@ -430,7 +450,7 @@ impl Dialogue {
             (Step::Greet { .. } | Step::Watch(_), _) => return true,
             // What cannot be had keeps nothing else from coming.
             (Step::Page { .. } | Step::Subscribers { .. }, refusal) => {
-                self.fetched(pending.topic);
+                self.fetched(pending.topic, &[]);
                 let ctrl = match refusal {
                     // It is there, as far as that goes, but not theirs to read.
                     Refusal::NoSuchChat => self.reply_to(pending, Status::DENIED),
@@ -474,13 +494,16 @@ impl Dialogue {
             };
             out.extend(data.map(|data| Packet::Data(Box::new(data))));
         }
-        self.fetched(topic);
+        self.fetched(topic, messages);
     }
 
     /// From here on what is new in a topic is told.
-    fn fetched(&mut self, topic: Topic) {
+    fn fetched(&mut self, topic: Topic, page: &[MessageView]) {
         for attached in self.attached.iter_mut().filter(|attached| attached.topic == topic) {
-            attached.fetching = false;
+            if mem::take(&mut attached.fetching) {
+                let ends = page.first().zip(page.last());
+                attached.page = ends.map(|(first, last)| (first.seq, last.seq));
+            }
         }
     }
 

@@ -1,9 +1,11 @@
 //! What happens elsewhere, as a session hears of it: in the topic while it is attached to it, else
 //! on `me`.
 
+use std::mem;
+
 use crate::domain::id::Seq;
 use crate::domain::words::{Act, Bulletin, Event, Kind, Mark, MessageView};
-use crate::wire::tinode::dialogue::{Dialogue, faces};
+use crate::wire::tinode::dialogue::{Attached, Dialogue, faces};
 use crate::wire::tinode::names::Topic;
 use crate::wire::tinode::packet::{
     self, Acs, Change, Content, Ctrl, Data, Info, Invite, Json, Noted, Packet, Pres,
@@ -125,6 +127,8 @@ impl Dialogue {
         }
         match self.attached(topic) {
             Some(attached) if attached.fetching => {}
+            Some(Attached { page: Some((first, last)), .. })
+                if *first <= message.seq && message.seq <= *last => {}
             Some(_) => out.push(self.spelled(bulletin, topic, message)),
             None => self.on_me(topic, Change::Message(message.seq.0.into()), out),
         }
@@ -227,8 +231,15 @@ impl Dialogue {
 
     /// Updates were lost: nothing that is shown of any topic can be trusted.
     pub(super) fn evict_all(&mut self, out: &mut Vec<Packet>) {
-        for attached in std::mem::take(&mut self.attached) {
+        let is_open = self.pending.as_ref().is_some_and(|pending| self.is_attached(pending.topic));
+        if let Some(pending) = self.pending.as_mut().filter(|_| is_open) {
+            pending.steps.retain(|step| !step.is_for_attached());
+        }
+        for attached in mem::take(&mut self.attached) {
             out.push(self.evicted(attached.topic));
+        }
+        if mem::take(&mut self.on_me) {
+            out.push(self.evicted(Topic::Me));
         }
     }
 }
