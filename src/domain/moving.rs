@@ -410,6 +410,8 @@ fn take_message(
         reach: moved.reach,
         // Those stay where they were left.
         notice: None,
+        // Its bytes stay behind.
+        file: None,
     };
     let extra = (extra != Extra::default()).then(|| Box::new(extra));
     let entry = Entry { kind: moved.kind, text: moved.text, cookie: None, extra };
