@@ -1,5 +1,6 @@
 //! Accounts that move from one server to another, with the real binary.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use crate::client::tcp::{Tcp, User, password_of};
 use crate::daemon::{Daemon, home, msimd};
 use crate::operating::{command, json, texts};
 use crate::talk::stage::Stage;
-use crate::upgrade::make;
+use crate::upgrade::{kept, make};
 
 /// The household of the upgrade tests, its server running.
 fn household() -> Stage {
@@ -210,4 +211,107 @@ fn an_import_that_is_not_whole_changes_nothing_and_one_without_a_password_can_be
     tcp.send(3, None, "REGISTER-PLAIN", who.to_string().as_bytes()).expect("it is sent");
     let answer = tcp.receive().expect("an answer").expect("an answer");
     assert_eq!(answer.body["reason"], "login-taken", "{answer:?}");
+}
+
+/// What an export has of each chat but for ids, with places counted from the first message that
+/// moves and marks as far as one's own messages imply.
+fn chats(file: &Path) -> BTreeMap<String, Vec<Value>> {
+    let text = fs::read_to_string(file).expect("a file");
+    let mut chats: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let (mut name, mut base) = (String::new(), 0);
+    for mut line in text.lines().map(json) {
+        let here = |value: &Value| value.as_u64().and_then(|seq| seq.checked_sub(base));
+        if let Some(chat) = line.get_mut("chat") {
+            name = chat["address"].as_str().expect("an address").to_owned();
+            base = chat["base"].take().as_u64().expect("a number");
+            chats.entry(name.clone()).or_default().push(line);
+        } else if let Some(message) = line.get_mut("message") {
+            message["id"].take();
+            message["seq"] = here(&message["seq"]).into();
+            for key in ["reply_to", "target", "reach"] {
+                message[key] = here(&message[key]).filter(|seq| *seq > 0).into();
+            }
+            let (who, seq) = (message["from"].clone(), message["seq"].clone());
+            let lines = chats.get_mut(&name).expect("a chat comes before its messages");
+            lines.push(line);
+            let members = lines[0]["chat"]["members"].as_array_mut().expect("members");
+            for member in members.iter_mut().filter(|member| member["id"] == who) {
+                (member["said"], member["base"]) = (seq.clone(), base.into());
+            }
+        }
+    }
+    for lines in chats.values_mut() {
+        let members = lines[0]["chat"]["members"].as_array_mut().expect("members");
+        for member in members.iter_mut() {
+            let base = member["base"].take().as_u64().unwrap_or_default();
+            let mut far = member["said"].take().as_u64().unwrap_or_default();
+            for key in ["read", "delivered"] {
+                far = far.max(member[key].as_u64().unwrap_or_default().saturating_sub(base));
+                member[key] = far.into();
+            }
+        }
+        members.sort_by_key(|member| member["id"].to_string());
+    }
+    chats
+}
+
+#[test]
+fn what_has_moved_is_what_it_was() {
+    let mut old = household();
+    let mut alice = User { layer: 5, ..User::again(old.tcp(), "alice").expect("she logs in") };
+    let rename = object!({ "chat_id": "garden", "name": "The garden" });
+    alice.get("CHAT-CHANGE", &rename).expect("a new name");
+    crate::operating::send(&mut alice, "garden", "Not I");
+    old.stop().expect("it stops in order");
+    let names = ["alice", "bob", "carol"];
+    let file = |stage: &Stage, login: &str| export(stage, login);
+    let before = names.map(|login| chats(&file(&old, login)));
+    let new = home(&[]);
+    for login in names {
+        let from = old.directory.path().join(format!("{login}.jsonl"));
+        let (code, told, errors) = import(&new, &from, &[], &password(login));
+        assert_eq!(code, Some(0), "{login}: {errors}");
+        assert_eq!(told["skipped_chats"], object!([]), "{login}: {told}");
+    }
+    let after = names.map(|login| chats(&file(&new, login)));
+    for (before, after) in before.into_iter().zip(after) {
+        for ((name, before), (_, after)) in before.iter().zip(&after) {
+            for (before, after) in before.iter().zip(after) {
+                assert_eq!(before, after, "{name}");
+            }
+        }
+        assert_eq!(before, after);
+    }
+}
+
+#[test]
+fn a_household_of_an_earlier_version_moves_as_well() {
+    for kept in kept("schema-", ".redb") {
+        let old = home(&[]);
+        let data = old.directory.path().join("data");
+        fs::create_dir(&data).expect("a directory");
+        fs::copy(&kept, data.join("msimd.redb")).expect("a copy");
+        let files = ["alice", "bob"].map(|login| export(&old, login));
+        let new = home(&[]);
+        for (login, file) in ["alice", "bob"].iter().zip(&files) {
+            let (code, told, errors) = import(&new, file, &[], &password(login));
+            assert_eq!(code, Some(0), "{login}: {errors}");
+            assert_eq!(told["skipped_chats"], object!([]), "{login}: {told}");
+        }
+        let (code, told, errors) = command(&new, &["verify", "--json"]);
+        assert!(code == Some(0) && json(&told)["sound"] == true, "{told}{errors}");
+        let (was, is) = (Daemon::start(&old), Daemon::start(&new));
+        let enter = |daemon: &Daemon, login| User {
+            layer: 5,
+            ..User::again(daemon.tcp, login).expect("they log in")
+        };
+        for (login, chat) in [("alice", "bob"), ("alice", "garden"), ("bob", "news")] {
+            let (mut then, mut now) = (enter(&was, login), enter(&is, login));
+            assert_eq!(texts(&mut now, chat), texts(&mut then, chat), "{login} {chat}");
+        }
+        let chats = enter(&is, "bob").get("CHATS-GET", &object!({})).expect("bob's chats");
+        let with_alice = |chat: &&Value| chat["chat_id"] == "alice@im.test";
+        let chat = chats["data"].as_array().expect("chats").iter().find(with_alice);
+        assert_eq!(chat.expect("theirs")["unread_messages"], 4, "{chats}");
+    }
 }

@@ -15,7 +15,7 @@
 use crate::domain::access::Access;
 use crate::domain::id::{AccountNo, Address, ChatId, Login, MessageId, Seq, Timestamp};
 use crate::domain::nouns::{
-    Account, AccountState, Chat, ChatKind, Contact, Entry, Extra, Mark, Member,
+    Account, AccountState, Chat, ChatKind, Contact, Entry, Extra, Mark, Member, Message,
 };
 use crate::domain::subscribe::in_direct;
 use crate::domain::subscription::EVERYBODY;
@@ -55,7 +55,13 @@ pub(in crate::domain) fn take(
             let owner = newcomer(tx, context, owner)?;
             let chat = place(tx, owner, &chat)?.ok_or(Refusal::NoSuchChat)?;
             let there = known(tx, chat, &messages)?;
-            for message in messages.into_iter().skip(there) {
+            for (known, moved) in there.iter().zip(&messages) {
+                // Gone for the newcomer alone, and whoever came before has it.
+                if moved.deleted && !known.deleted {
+                    tx.hide(owner, chat, known.id)?;
+                }
+            }
+            for message in messages.into_iter().skip(there.len()) {
                 take_message(tx, context, owner, chat, message)?;
             }
         }
@@ -287,10 +293,10 @@ fn make_group(
     Ok(id)
 }
 
-/// How many messages of a batch are there already. Refuses one that does not go on where the chat
+/// Those messages of a batch that are there already, which are its first. Refuses one that does not go on where the chat
 /// ends, or in whose place there is another one.
-fn known(tx: &Tx<'_>, chat: ChatId, messages: &[MovedMessage]) -> Result<usize, Fault> {
-    let Some(first) = messages.first() else { return Ok(0) };
+fn known(tx: &Tx<'_>, chat: ChatId, messages: &[MovedMessage]) -> Result<Vec<Known>, Fault> {
+    let Some(first) = messages.first() else { return Ok(Vec::new()) };
     let mut before = None;
     for moved in messages {
         let has_place = moved.kind.has_place();
@@ -324,14 +330,24 @@ fn known(tx: &Tx<'_>, chat: ChatId, messages: &[MovedMessage]) -> Result<usize, 
             return Err(Refusal::AlreadyThere.into());
         }
     }
-    Ok(here.len())
+    Ok(here)
 }
 
 /// What is known again of a record that is there.
 struct Known {
+    id: MessageId,
     from: AccountNo,
     time: Timestamp,
     seq: Seq,
+    deleted: bool,
+}
+
+impl Known {
+    fn new(message: &Message) -> Known {
+        let Message { id, from, time, seq, .. } = *message;
+        let deleted = message.extra.as_ref().is_some_and(|extra| extra.deleted);
+        Known { id, from, time, seq, deleted }
+    }
 }
 
 /// Up to `count` records of a chat from this place on; none where the chat ends right before it.
@@ -371,7 +387,7 @@ fn here_from(
         let messages = read(last, count - here.len())?;
         let Some(end) = messages.last() else { break };
         last = end.id;
-        here.extend(messages.iter().map(|m| Known { from: m.from, time: m.time, seq: m.seq }));
+        here.extend(messages.iter().map(Known::new));
     }
     Ok(here)
 }
