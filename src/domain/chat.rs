@@ -96,6 +96,15 @@ pub(in crate::domain) fn horizon(
     Ok(above(look.floor(chat)?.unwrap_or_default(), part))
 }
 
+/// What lies at or before this is gone of somebody's own chain.
+pub(in crate::domain) fn own_horizon(
+    look: &impl Look,
+    me: AccountNo,
+) -> Result<MessageId, StoreError> {
+    let floor = look.floor(ChatId::own(me))?.unwrap_or_default();
+    Ok(MessageId(floor.id.0.saturating_sub(1)))
+}
+
 fn above(floor: Mark, part: &Member) -> Option<MessageId> {
     part.mode()
         .has(Access::READ)

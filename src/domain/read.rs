@@ -190,11 +190,12 @@ fn notices(
     let mut notices: Vec<MessageView> = Vec::new();
     if count > 0 && before > since.max(Seq(1)) && look.head(own)?.seq >= since {
         let mut until = look.message_at(own, before)?.unwrap_or(MessageId::END);
+        let horizon = chat::own_horizon(look, me)?;
         let first = look.message_at(own, since)?;
         let after = first.map_or(MessageId(0), |first| MessageId(first.0.saturating_sub(1)));
         let mut bytes = 0;
         loop {
-            let strand = Strand::new(own, MessageId(0), after, until);
+            let strand = Strand::new(own, horizon, after, until);
             let (slice, more) = merge(look, me, vec![strand], Take::Last, HISTORY_COUNT_MAX)?;
             until = slice.first().map_or(after, |first| first.id);
             for view in slice.into_iter().rev().filter(|view| view.kind == Kind::Notice) {
@@ -274,7 +275,8 @@ fn rewind(
     }
     let chain = ChatId::own(me);
     if own && look.head(chain)?.id > after {
-        strands.push(Strand::new(chain, MessageId(0), after, MessageId::END));
+        let horizon = chat::own_horizon(look, me)?;
+        strands.push(Strand::new(chain, horizon, after, MessageId::END));
     }
     let count = count.min(HISTORY_COUNT_MAX);
     let (messages, more) = merge(look, me, strands, Take::First, count)?;

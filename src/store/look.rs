@@ -12,7 +12,7 @@ use crate::store::history::{Entry, History};
 use crate::store::line::{self, Line};
 use crate::store::rows::{self, Named};
 use crate::store::tables::{self, Shelf};
-use crate::store::{Look, StoreError, failure, open_or_skip};
+use crate::store::{Look, StoreError, days, failure, open_or_skip};
 
 /// Whoever has tables, and perhaps knows some answers without them.
 pub(super) trait Books {
@@ -281,6 +281,10 @@ impl<B: Books> Look for B {
                 Ok((messages, more))
             }
         }
+    }
+
+    fn day(&self, by: Timestamp) -> Result<Option<(Timestamp, MessageId)>, StoreError> {
+        days::noted(self.tables(), by)
     }
 
     fn last_seen(&self, account: AccountNo) -> Result<Option<Timestamp>, StoreError> {

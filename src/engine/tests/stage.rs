@@ -12,6 +12,7 @@ use crate::domain::id::{Address, Login, SessionId};
 use crate::domain::words::{
     Actor, ChatDraft, Command, ContactDraft, Event, Order, Query, Refusal, Reply,
 };
+use crate::engine::clock::Clock;
 use crate::engine::seat::{Holder, Mail, Seat};
 use crate::engine::turn::Engine;
 use crate::engine::{Answer, Core, Exchange};
@@ -44,7 +45,8 @@ impl Stage {
         let options = Options { cache_bytes: 1 << 20, free_space: 0 };
         let store = Store::open(Place::Memory, options).expect("it opens");
         let config = Arc::new(Config::for_tests());
-        let core = Arc::new(Core::new(&store, config, Arc::default(), 1 << 20));
+        let core = Core::new(&store, config, Arc::default(), 1 << 20, Clock::system());
+        let core = Arc::new(core);
         let exchange = Exchange { core: core.clone() };
         let engine = Engine::new(core, store);
         let mut stage = Stage { engine, exchange, ahead: Duration::ZERO };
@@ -209,6 +211,7 @@ pub(super) fn group(name: &str) -> ChatDraft {
         open: Some(true),
         default_access: None,
         card: "".into(),
+        retention: 0,
     }
 }
 

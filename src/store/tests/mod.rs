@@ -63,6 +63,7 @@ fn room() -> Chat {
         created: Timestamp(0),
         changed: Timestamp(0),
         public_id: 78,
+        retention: 0,
     }
 }
 
