@@ -36,7 +36,7 @@ fn subscribed(outcome: &Outcome) -> (SubscriptionView, bool) {
 fn let_others(world: &mut World, me: Me, access: &str) {
     let access = Some(letters(access));
     let draft = ProfileDraft { access, ..ProfileDraft::default() };
-    let outcome = world.ask(me, Command::UpdateProfile(draft));
+    let outcome = world.ask(me, Command::UpdateProfile(Box::new(draft)));
     assert!(outcome.reply.is_ok() && outcome.news.is_empty(), "that is nobody's business");
 }
 
