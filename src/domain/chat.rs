@@ -65,8 +65,8 @@ impl Readable {
         let head = look.head(chat)?;
         let is_there = match chat.is_group() {
             true => head.id > MessageId(0),
-            // What tells of a deletion is nothing by itself.
-            false => head.id > horizon && head.id > floor.id,
+            // What tells of a deletion is nothing by itself, nor is what has no place.
+            false => head.id > horizon && (head.id > floor.id || head.seq >= floor.seq),
         };
         let gone = Seq(floor.seq.0.saturating_sub(1));
         Ok(is_there.then_some(Readable { chat, head, part, horizon, gone }))

@@ -66,8 +66,7 @@ fn after(seq: Seq) -> Seq {
 /// The oldest record of a chat from an id on.
 fn first(look: &impl Look, chat: ChatId, from: MessageId) -> Result<Option<Message>, StoreError> {
     let after = MessageId(from.0.saturating_sub(1));
-    let range =
-        Range { after, before: MessageId::END, since: None, count: 1, take: Take::First };
+    let range = Range { after, before: MessageId::END, since: None, count: 1, take: Take::First };
     Ok(look.messages(chat, &range)?.0.pop())
 }
 
@@ -92,3 +91,6 @@ fn silenced(last: Message) -> Option<Message> {
     };
     Some(Message { text: "".into(), extra: Some(Box::new(extra)), ..last })
 }
+
+#[cfg(test)]
+mod tests;

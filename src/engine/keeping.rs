@@ -5,13 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::domain::id::{ChatId, MessageId, Timestamp};
 use crate::domain;
+use crate::domain::id::{ChatId, MessageId, Timestamp};
 use crate::engine::clock::Trust;
 use crate::engine::turn::Engine;
-use crate::limits::{
-    LOOK_AGAIN_SECS, LOOK_CHATS, LOOK_EVERY_SECS, LOOK_FIRST_SECS, LOOK_WEIGHT,
-};
+use crate::limits::{LOOK_AGAIN_SECS, LOOK_CHATS, LOOK_EVERY_SECS, LOOK_FIRST_SECS, LOOK_WEIGHT};
 use crate::store::{Look, Store, StoreError, Tx};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;

@@ -14,9 +14,8 @@ pub(super) fn noted(
 ) -> Result<Option<(Timestamp, MessageId)>, StoreError> {
     let table = tables.days()?;
     for entry in table.range(..=by.0)?.rev() {
-        let row = table.entry(entry, |at, fields| {
-            Ok(Some((Timestamp(*at), MessageId(rows::one(fields)?))))
-        });
+        let row = table
+            .entry(entry, |at, fields| Ok(Some((Timestamp(*at), MessageId(rows::one(fields)?)))));
         if let Some(day) = open_or_skip(row)? {
             return Ok(Some(day));
         }

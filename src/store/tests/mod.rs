@@ -4,6 +4,7 @@ mod changing;
 mod chats;
 mod counting;
 mod cuts;
+mod days;
 mod gone;
 mod groups;
 mod keeping;
