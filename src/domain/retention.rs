@@ -45,7 +45,8 @@ pub fn expire(tx: &mut Tx<'_>, chat: ChatId, before: MessageId) -> Result<bool, 
         Some(left) => Mark { id: left.id, seq: after(left.seq) },
         None => Mark { id: head.id, seq: after(head.seq) },
     };
-    if next.id <= floor.id {
+    // The one that is left may be one that stayed.
+    if next <= floor {
         return Ok(false);
     }
     tx.keep_marks(chat, next)?;

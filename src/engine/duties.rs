@@ -74,7 +74,7 @@ impl Engine {
                 self.merge_at = Some(now + REST);
             }
         }
-        if now >= self.keeping_due() {
+        if self.is_keeping_due(now) {
             self.keep(now)?;
         }
         if self.store.is_unswept() && now >= self.removal_due() {

@@ -19,12 +19,12 @@ pub(super) struct Keeping {
     trust: Trust,
     /// The next look, by the steady clock.
     next: Duration,
-    round: Option<Round>,
+    pub(super) round: Option<Round>,
 }
 
 /// A look at all chats, under way.
 #[derive(Clone, Copy, Debug)]
-struct Round {
+pub(super) struct Round {
     at: Timestamp,
     /// What the server keeps, in days.
     server: Option<u32>,
@@ -45,10 +45,18 @@ impl Keeping {
 }
 
 impl Engine {
+    /// When to wake up for it.
     pub(super) fn keeping_due(&self) -> Instant {
         match self.keeping.round {
             Some(_) => self.removal_due(),
             None => self.core.clock.at(self.keeping.next),
+        }
+    }
+
+    pub(super) fn is_keeping_due(&self, now: Instant) -> bool {
+        match self.keeping.round {
+            Some(_) => now >= self.removal_due(),
+            None => self.core.clock.steady() >= self.keeping.next,
         }
     }
 

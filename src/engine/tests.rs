@@ -1,6 +1,7 @@
 //! The engine from its carriers' side: questions in, answers and mail out, in one order.
 
 mod challenges;
+mod keeping;
 mod people;
 mod stage;
 mod watching;

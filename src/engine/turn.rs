@@ -15,7 +15,7 @@ use crate::domain::Context;
 use crate::domain::id::{AccountNo, SessionKey};
 use crate::domain::words::{Actor, Command, News, Outcome, Refusal, Reply};
 use crate::engine::ask::{Aside, Turn, chance, join, weight};
-use crate::engine::duties::{REMOVAL_IDLE, SWEEP};
+use crate::engine::duties::{REMOVAL_IDLE, SWEEP, USE_NOTED};
 use crate::engine::inbox::Woken;
 use crate::engine::keeping::Keeping;
 use crate::engine::life::Typing;
@@ -273,6 +273,8 @@ impl Engine {
     fn sit(&mut self, account: AccountNo, key: SessionKey, lost: bool) -> Arc<Seat> {
         let seat =
             Arc::new(Seat::new(account, key, lost, self.core.mail.clone(), self.core.here.clone()));
+        // Its session was noted as in use for it.
+        seat.note_use(self.core.times().now, USE_NOTED);
         self.by_account.entry(account).or_default().push(seat.clone());
         self.core.seats_mut().insert(key, seat.clone());
         self.core.metrics.sessions.add(1);

@@ -97,6 +97,16 @@ impl Store {
         !self.state.swept
     }
 
+    /// Leaves a floor that nobody can read.
+    #[cfg(test)]
+    pub(crate) fn spoil_floor(&mut self, chat: ChatId) {
+        let spoilt = self.write(|tx| {
+            tx.begin()?;
+            tx.tables.floors_mut()?.insert(chat.0, b"....")
+        });
+        spoilt.expect("a disk in memory takes anything");
+    }
+
     /// Removes some of what is gone for everybody; to be called again while there is more.
     pub fn sweep(&mut self) -> Result<(), StoreError> {
         let gone = self.write(|tx| tx.sweep(crate::limits::SWEEP_RECORDS))?;
