@@ -229,6 +229,8 @@ pub const LOOK_FIRST_SECS: u64 = 10 * 60;
 pub const LOOK_EVERY_SECS: u64 = 24 * 60 * 60;
 /// and while the clock is not believed so often at it.
 pub const LOOK_AGAIN_SECS: u64 = 60 * 60;
+/// A server that never rests looks after so long all the same, a slice between two turns.
+pub const LOOK_REST_SECS: u64 = 60 * 60;
 /// Chats that one idle turn looks at for messages that are too old, and for how many of them one
 /// counts from which some went: the records are read that its members' marks follow from.
 pub const LOOK_CHATS: usize = 64;

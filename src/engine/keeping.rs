@@ -9,7 +9,9 @@ use crate::domain;
 use crate::domain::id::{ChatId, MessageId, Timestamp};
 use crate::engine::clock::Trust;
 use crate::engine::turn::Engine;
-use crate::limits::{LOOK_AGAIN_SECS, LOOK_CHATS, LOOK_EVERY_SECS, LOOK_FIRST_SECS, LOOK_WEIGHT};
+use crate::limits::{
+    LOOK_AGAIN_SECS, LOOK_CHATS, LOOK_EVERY_SECS, LOOK_FIRST_SECS, LOOK_REST_SECS, LOOK_WEIGHT,
+};
 use crate::store::{Look, Store, StoreError, Tx};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -28,6 +30,8 @@ pub(super) struct Round {
     at: Timestamp,
     /// What the server keeps, in days.
     server: Option<u32>,
+    /// From then on it does not wait for a moment of rest any more.
+    late: Instant,
     /// Chats up to this one were looked at.
     after: ChatId,
     /// In so many of them something went,
@@ -48,14 +52,14 @@ impl Engine {
     /// When to wake up for it.
     pub(super) fn keeping_due(&self) -> Instant {
         match self.keeping.round {
-            Some(_) => self.removal_due(),
+            Some(round) => self.removal_due().min(self.removal_at.max(round.late)),
             None => self.core.clock.at(self.keeping.next),
         }
     }
 
     pub(super) fn is_keeping_due(&self, now: Instant) -> bool {
         match self.keeping.round {
-            Some(_) => now >= self.removal_due(),
+            Some(_) => now >= self.keeping_due(),
             None => self.core.clock.steady() >= self.keeping.next,
         }
     }
@@ -88,7 +92,7 @@ impl Engine {
             Ok(()) => {
                 self.core.note(wall);
                 self.keeping.next = steady + Duration::from_secs(LOOK_EVERY_SECS);
-                self.keeping.round = Some(Round::new(wall, self.core.config().history.days()));
+                self.keeping.round = Some(Round::new(wall, self.core.config().history.days(), now));
                 Ok(())
             }
             Err(error) => self.settle(Err(error)),
@@ -107,13 +111,14 @@ impl Engine {
 }
 
 impl Round {
-    fn new(at: Timestamp, server: Option<u32>) -> Round {
+    fn new(at: Timestamp, server: Option<u32>, now: Instant) -> Round {
+        let late = now + Duration::from_secs(LOOK_REST_SECS);
         let after = match server {
             Some(_) => ChatId(0),
             // Their owners may want less.
             None => ChatId(ChatId::FIRST_GROUP - 1),
         };
-        Round { at, server, after, chats: 0, before: MessageId(0) }
+        Round { at, server, late, after, chats: 0, before: MessageId(0) }
     }
 
     /// What is left to do afterwards.

@@ -103,6 +103,8 @@ struct Core {
     /// The order of the last thing that happened.
     order: AtomicU64,
     clock: Clock,
+    /// When this began, by the steady clock.
+    began: Duration,
     /// See [`Core::noted`]; 0 for never.
     noted: AtomicU64,
 }
@@ -500,6 +502,7 @@ impl Core {
             metrics,
             mail: Arc::new(Pool::new(mail_bytes)),
             order: AtomicU64::new(0),
+            began: clock.steady(),
             clock,
             noted: AtomicU64::new(noted),
         }

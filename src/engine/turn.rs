@@ -88,7 +88,7 @@ impl Engine {
     pub(super) fn new(core: Arc<Core>, store: Store) -> Engine {
         let now = Instant::now();
         let merge_at = store.is_ripe().then_some(now);
-        let keeping = Keeping::new(core.clock.steady());
+        let keeping = Keeping::new(core.began);
         Engine {
             core,
             store,

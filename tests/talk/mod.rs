@@ -38,7 +38,7 @@
 mod bytes;
 mod expect;
 mod line;
-mod operator;
+pub mod operator;
 mod peer;
 pub mod stage;
 mod term;
