@@ -46,6 +46,9 @@ pub struct Config {
     pub password: Password,
     pub history: History,
     pub admin: Admin,
+    /// The file that it was read from.
+    #[serde(skip)]
+    pub source: Option<PathBuf>,
 }
 
 /// One door each; an empty string turns it off.
@@ -130,6 +133,7 @@ impl Default for Config {
             password: Password::default(),
             history: History::default(),
             admin: Admin::default(),
+            source: None,
         }
     }
 }
@@ -157,6 +161,20 @@ impl History {
     /// Days that messages are kept; `None`: for ever.
     pub fn days(&self) -> Option<u32> {
         check::retention(&self.retention).flatten()
+    }
+}
+
+impl Listen {
+    /// Every door by its key.
+    pub fn doors_mut(&mut self) -> [(&'static str, &mut String); 6] {
+        [
+            ("listen.tcp", &mut self.tcp),
+            ("listen.http", &mut self.http),
+            ("listen.line", &mut self.line),
+            ("listen.tags", &mut self.tags),
+            ("listen.files", &mut self.files),
+            ("listen.tinode", &mut self.tinode),
+        ]
     }
 }
 
@@ -190,6 +208,7 @@ impl Config {
         if let Some(data_dir) = data_dir {
             config.data_dir = data_dir.to_owned();
         }
+        config.source = path.and_then(|path| std::path::absolute(path).ok());
         config.check(&text).map_err(at)?;
         Ok(config)
     }

@@ -268,6 +268,19 @@ pub const PROBE_MILLIS: u64 = 1000;
 pub const ADMIN_REQUESTS_MAX: usize = 4;
 /// The body of a request on the management socket: a login and a password with room to spare.
 pub const ADMIN_BODY_BYTES_MAX: usize = 16 * 1024;
+/// The same of a batch of messages that are imported: some dozen of the longest.
+pub const IMPORT_BODY_BYTES_MAX: usize = 1 << 20;
+/// So many bytes of lines, or so many lines, go into one batch; a line more may make it twice as
+/// much.
+pub const IMPORT_BATCH_BYTES: usize = 256 * 1024;
+pub const IMPORT_BATCH_COUNT: usize = 200;
+/// A line of an export: a text, its spans and their values, all of it escaped.
+pub const IMPORT_LINE_BYTES_MAX: u64 = 512 * 1024;
+/// Messages in a page of an export.
+pub const EXPORT_PAGE_COUNT: u32 = 500;
+/// The first and the last file of a backup: a few lines, and a line for each file.
+pub const BACKUP_MANIFEST_BYTES_MAX: u64 = 64 * 1024;
+pub const BACKUP_SUMS_BYTES_MAX: u64 = 64 << 20;
 /// The answer to one: some hundred thousand accounts.
 pub const ADMIN_ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// What a connection to the metrics port may take to ask and to hear.

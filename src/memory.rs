@@ -1,5 +1,5 @@
 //! The process's memory: what the allocator is told at the start, giving pages back, and reading
-//! how much is in use. The one module with `unsafe`, because glibc's knobs are C functions.
+//! how much is in use. `unsafe`, because glibc's knobs are C functions.
 //!
 //! Why at all: one Argon2 hash takes 19 MiB. glibc raises its mmap threshold to the size of the
 //! last large block that was freed, so that from the second hash on the block would come from the
@@ -92,8 +92,13 @@ pub fn resident() -> Option<u64> {
 /// The memory that this process may hope for: the machine's, or the control group's limit where
 /// that is lower (a container, `MemoryMax=` of a service). `None` where /proc does not say.
 pub fn total() -> Option<u64> {
+    total_of("self")
+}
+
+/// The same for the process with this number.
+pub fn total_of(process: &str) -> Option<u64> {
     let machine = kib_of("MemTotal:", &fs::read_to_string("/proc/meminfo").ok()?)?;
-    Some(group_limit().map_or(machine, |limit| limit.min(machine)))
+    Some(group_limit(process).map_or(machine, |limit| limit.min(machine)))
 }
 
 static LAST_TRIM_SECS: AtomicU64 = AtomicU64::new(0);
@@ -126,8 +131,8 @@ fn kib_of(name: &str, text: &str) -> Option<u64> {
 }
 
 /// Control groups version 2 only; the limits of the groups above count as well.
-fn group_limit() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+fn group_limit(process: &str) -> Option<u64> {
+    let groups = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
     let own = groups.lines().find_map(|l| l.strip_prefix("0::/"))?;
     let mut lowest: Option<u64> = None;
     let mut path = std::path::PathBuf::from("/sys/fs/cgroup").join(own);

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::admin::{Admin, Office};
+use crate::admin::logbook::Diary;
+use crate::admin::{Admin, Office, trouble, when};
 use crate::config::Config;
 use crate::engine::clock::Clock;
 use crate::engine::{self, Exchange, Running};
@@ -26,6 +27,8 @@ pub struct Server {
     admin: Option<Admin>,
     exchange: Exchange,
     engine: Running,
+    /// Where the database lies in a directory.
+    diary: Option<Diary>,
 }
 
 /// Where its doors are, once they are open; `None` for those turned off.
@@ -38,6 +41,27 @@ pub struct Doors {
     pub tinode: Option<SocketAddr>,
     /// The pin of the certificate (`end-cert=` of an address) when TLS is on.
     pub pin: Option<String>,
+}
+
+impl Doors {
+    /// Where they will be when a server starts with this configuration, for addresses that are
+    /// given away while none runs. Makes the key pair where that start would make it.
+    pub fn resting(config: &Config) -> Result<Doors, String> {
+        let door = |text: &str| text.parse().ok().filter(|door: &SocketAddr| door.port() != 0);
+        let listen = &config.listen;
+        Ok(Doors {
+            tcp: door(&listen.tcp),
+            http: door(&listen.http),
+            line: door(&listen.line),
+            tinode: door(&listen.tinode),
+            pin: Tls::start(config)?.map(|tls| tls.pin()),
+        })
+    }
+}
+
+/// Whether a server with this configuration speaks TLS.
+pub fn is_encrypted(config: &Config) -> bool {
+    Tls::is_wanted(config)
 }
 
 /// Why it did not start: one sentence with what to do.
@@ -79,7 +103,19 @@ impl Server {
         let budget = config.budget().map_err(|error| fail(error.to_string()))?;
         let options =
             Options { cache_bytes: budget.cache as usize, free_space: config.limits.free_space };
-        let store = Store::open(place, options).map_err(|error| fail(error.to_string()))?;
+        let directory = match &place {
+            Place::Directory(directory) => Some(directory.clone()),
+            Place::File(_) | Place::Memory | Place::Backend(_) => None,
+        };
+        if let Some(why) = directory.as_deref().and_then(trouble::waiting) {
+            return Err(fail(why));
+        }
+        let store = Store::open(place, options).map_err(|error| {
+            fail(match &directory {
+                Some(directory) => trouble::refuse(directory, &error, &when::stamp(when::now())),
+                None => trouble::sentence(&error),
+            })
+        })?;
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::default());
         let reader = store.reader();
@@ -104,6 +140,7 @@ impl Server {
             tinode: net.tinode_address(),
             pin: net.pin(),
         };
+        let counted = metrics.clone();
         let admin = match manage(&config, &doors, &exchange, reader, metrics, &net) {
             Ok(admin) => admin,
             Err(why) => {
@@ -111,7 +148,8 @@ impl Server {
                 return Err(give_up(engine, why));
             }
         };
-        Ok(Server { doors, net, admin, exchange, engine })
+        let diary = directory.map(|directory| Diary::begin(&directory, counted));
+        Ok(Server { doors, net, admin, exchange, engine, diary })
     }
 
     pub fn doors(&self) -> &Doors {
@@ -126,6 +164,22 @@ impl Server {
     /// non-zero exit code, for the service manager to start anew.
     pub fn failed(&self) -> smol::channel::Receiver<()> {
         self.engine.ended()
+    }
+
+    /// Whether everything goes on, for the service manager's watchdog; told how long a turn of the
+    /// engine, or a wait for it, may last.
+    pub fn vital_signs(&self) -> impl FnMut(Duration) -> Result<(), String> + Send + use<> {
+        let (exchange, pulse) = (self.exchange.clone(), self.net.pulse());
+        move |longest| {
+            let lag = exchange.lag();
+            if longest < lag {
+                return Err(format!("the engine has not gone on for {} s", lag.as_secs()));
+            }
+            if !pulse.beats(longest) {
+                return Err(format!("the carriers have not gone on for {} s", longest.as_secs()));
+            }
+            Ok(())
+        }
     }
 
     /// Takes over what can change while running (see `Config::reloaded`) and reads the certificate
@@ -153,6 +207,9 @@ impl Server {
         }
         if let Some(admin) = self.admin {
             admin.stop();
+        }
+        if let (Some(diary), true) = (self.diary, closed.is_ok()) {
+            diary.end();
         }
         closed.is_ok() && Instant::now() <= deadline
     }

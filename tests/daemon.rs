@@ -19,6 +19,8 @@ pub struct Daemon {
     child: Child,
     pub tcp: SocketAddr,
     pub http: SocketAddr,
+    /// What it said of its doors.
+    pub told: String,
 }
 
 /// A directory with a configuration that tests use, and the keys to change.
@@ -46,6 +48,11 @@ pub fn msimd() -> Command {
     command
 }
 
+/// Where a daemon's standard error goes.
+pub fn errors(stage: &Stage) -> PathBuf {
+    stage.directory.path().join("stderr")
+}
+
 /// Status, standard output and standard error of a command that ends by itself.
 pub fn run(mut command: Command) -> (ExitStatus, String, String) {
     let output = command.output().expect("the binary can be run");
@@ -53,12 +60,24 @@ pub fn run(mut command: Command) -> (ExitStatus, String, String) {
     (output.status, text(output.stdout), text(output.stderr))
 }
 
+/// Host and port of `msim-tcp://127.0.0.1:3217?end-cert=…` and its like.
+fn door_of(address: &str) -> Option<SocketAddr> {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    rest.split(['/', '?']).next()?.parse().ok()
+}
+
 impl Daemon {
     /// Starts it and waits until it names its doors.
     pub fn start(stage: &Stage) -> Daemon {
-        let errors = stage.directory.path().join("stderr");
-        let file = File::create(&errors).expect("a file in a directory of the test");
-        let mut child = serve(stage).stderr(file).spawn().expect("the binary can be run");
+        let file = File::create(errors(stage)).expect("a file in a directory of the test");
+        let mut command = serve(stage);
+        command.stderr(file);
+        Daemon::wait(stage, command)
+    }
+
+    /// Starts what ends up as `msimd serve` with the configuration of `stage`.
+    pub fn wait(stage: &Stage, mut command: Command) -> Daemon {
+        let mut child = command.spawn().expect("the binary can be run");
         let stdout = child.stdout.take().expect("it was asked for");
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -68,23 +87,26 @@ impl Daemon {
             }
         });
         let (mut tcp, mut http) = (None, None);
+        let mut greeting = String::new();
         let deadline = Instant::now() + START;
         while tcp.is_none() || http.is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = told.recv_timeout(left) else {
                 let _ = child.kill();
-                let said = std::fs::read_to_string(&errors).unwrap_or_default();
+                let said = std::fs::read_to_string(errors(stage)).unwrap_or_default();
                 panic!("the server named no doors within {START:?}: {said}");
             };
+            greeting.push_str(&line);
+            greeting.push('\n');
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
-                (Some("TCP"), Some(address)) => tcp = address.parse().ok(),
-                (Some("HTTP"), Some(url)) => http = url.trim_start_matches("http://").parse().ok(),
+                (Some("TCP"), Some(address)) => tcp = door_of(address),
+                (Some("HTTP"), Some(address)) => http = door_of(address),
                 _ => {}
             }
         }
         let (Some(tcp), Some(http)) = (tcp, http) else { unreachable!("the loop ends with both") };
-        Daemon { child, tcp, http }
+        Daemon { child, tcp, http, told: greeting }
     }
 
     /// SIGKILL, and gone when this returns.

@@ -8,7 +8,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::admin::addresses::Addresses;
+use crate::admin::logbook::Logbook;
+use crate::admin::moving::{self, ExportError};
+use crate::archive::{self, Contents};
 use crate::config::Config;
+use crate::domain::id::Login;
 use crate::domain::words::{Order, Refusal, Reply, Verifier};
 use crate::engine::vault::Vault;
 use crate::engine::{Exchange, password};
@@ -27,9 +32,19 @@ pub trait Desk: Send + Sync {
     /// Where app passwords come from.
     fn vault(&self) -> &Vault;
     fn status(&self) -> Result<Value, StoreError>;
-    /// Writes a verified copy to `path`, which must not exist.
-    fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError>;
+    /// Writes a verified backup to `path`, which must not exist; with the keys or without. The
+    /// error is a sentence.
+    fn backup(
+        &self,
+        path: &Path,
+        keys: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Verdict, String>;
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError>;
+    /// The next lines of an account on its way out, see `moving`.
+    fn page(&self, login: &Login, from: &Value) -> Result<Value, ExportError>;
+    /// The host of this server's addresses.
+    fn home(&self) -> &str;
     /// Prometheus text.
     fn metrics(&self) -> String;
     /// Whether the server does its work, or what does not, in a sentence.
@@ -90,12 +105,15 @@ impl Desk for Office {
                 "tinode": self.doors.tinode.map(|a| a.to_string()),
                 "end_cert": self.doors.pin,
             },
+            "addresses": Addresses::of(&self.doors, &self.config.server_name).json(),
             "accounts": accounts,
             "sealed_passwords": {
                 "kept": kept,
                 "readable": readable,
                 "key": vault.describe(kept, readable),
             },
+            "quarantined": self.reader.quarantined(),
+            "pid": std::process::id(),
             "sessions": m.sessions.get(),
             "connections": connections,
             "messages": m.messages.get(),
@@ -112,12 +130,28 @@ impl Desk for Office {
         }))
     }
 
-    fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
-        self.reader.backup(path, progress)
+    fn backup(
+        &self,
+        path: &Path,
+        keys: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Verdict, String> {
+        let contents = Contents::of(&self.config, keys);
+        let verdict = archive::write(&self.reader, path, &contents, progress)?;
+        Logbook::note_backup(&self.config.data_dir, path);
+        Ok(verdict)
     }
 
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
         self.reader.verify(progress)
+    }
+
+    fn page(&self, login: &Login, from: &Value) -> Result<Value, ExportError> {
+        moving::page(&self.reader, self.home(), login, from)
+    }
+
+    fn home(&self) -> &str {
+        &self.config.server_name
     }
 
     fn metrics(&self) -> String {

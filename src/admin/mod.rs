@@ -5,10 +5,15 @@
 //! `/healthz` and `/metrics` are answered by the thread that takes requests, from atomics; whatever
 //! may have to wait gets one of [`ADMIN_REQUESTS_MAX`] threads.
 
+pub mod addresses;
 mod desk;
+pub mod logbook;
+pub mod moving;
 mod routes;
 mod socket;
+pub mod trouble;
 mod watch;
+pub mod when;
 
 use std::fmt;
 use std::io::Read as _;
@@ -23,7 +28,9 @@ use log::{error, info, warn};
 use serde_json::Value;
 use tiny_http::{Header, Request, Response, Server};
 
-use crate::limits::{ADMIN_BODY_BYTES_MAX, ADMIN_REQUESTS_MAX, PROBE_MILLIS};
+use crate::limits::{
+    ADMIN_BODY_BYTES_MAX, ADMIN_REQUESTS_MAX, IMPORT_BODY_BYTES_MAX, PROBE_MILLIS,
+};
 
 pub use desk::{Desk, Office, Probe};
 pub use routes::{Answer, answer, refusal_text, verdict_json};
@@ -189,10 +196,11 @@ impl Shared {
 
     fn work(&self, mut request: Request) {
         let mut body = Vec::new();
-        let most = ADMIN_BODY_BYTES_MAX as u64 + 1;
-        let read = request.as_reader().take(most).read_to_end(&mut body);
+        let most =
+            if request.url() == "/import" { IMPORT_BODY_BYTES_MAX } else { ADMIN_BODY_BYTES_MAX };
+        let read = request.as_reader().take(most as u64 + 1).read_to_end(&mut body);
         let answer = match read {
-            Ok(n) if n > ADMIN_BODY_BYTES_MAX => routes::too_large(),
+            Ok(n) if n > most => routes::too_large(),
             Ok(_) => {
                 let (method, path) =
                     (request.method().as_str().to_owned(), request.url().to_owned());

@@ -11,8 +11,10 @@
 //! | `POST /users/app-passwords/add` | login, name or none | `{"name","password"}`, told once |
 //! | `POST /users/app-passwords/revoke` | login, name | `{}` |
 //! | `POST /invites` | uses | `{"code":…}` |
-//! | `POST /backup` | path | what was copied |
+//! | `POST /backup` | path, keys or not | what was copied |
 //! | `POST /verify` | | what was found |
+//! | `POST /export` | login, from | `{"lines":[…],"next":…}`, see `moving` |
+//! | `POST /import` | see `moving::piece` | `{}` |
 //!
 //! An error is `{"reason","message"}`, its message a sentence for the operator.
 
@@ -21,6 +23,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::desk::Desk;
+use super::moving::{self, ExportError};
 use crate::domain::id::Login;
 use crate::domain::words::{AppPasswordView, Order, Refusal, Reply, UserView, Verifier};
 use crate::engine::vault::AppPassword;
@@ -53,6 +56,8 @@ pub fn answer(
         | "/users/app-passwords/revoke"
         | "/invites"
         | "/backup"
+        | "/export"
+        | "/import"
         | "/verify" => "POST",
         _ => return error(404, "not-found", &format!("there is nothing at {path}")),
     };
@@ -204,8 +209,18 @@ fn post(
                 let message = format!("{} exists; a backup never overwrites", path.display());
                 return Err(error(409, "exists", &message));
             }
-            let verdict = desk.backup(path, progress).map_err(|e| store(&e))?;
+            let keys = body.get("keys").and_then(Value::as_bool).unwrap_or(true);
+            let failed = |why: String| error(500, "backup", &why);
+            let verdict = desk.backup(path, keys, progress).map_err(failed)?;
             Ok(verdict_json(&verdict))
+        }
+        "/export" => desk.page(&login(&body)?, &body["from"]).map_err(|why| match why {
+            ExportError::NoSuchAccount => refused(Refusal::NoSuchAccount),
+            ExportError::Store(why) => store(&why),
+        }),
+        "/import" => {
+            let piece = moving::piece(&body, desk.home()).map_err(|why| bad(&why))?;
+            order(desk, Order::Import(Box::new(piece)))
         }
         // What is left of the table in `answer`.
         _ => desk.verify(progress).map(|v| verdict_json(&v)).map_err(|e| store(&e)),

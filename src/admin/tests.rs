@@ -8,7 +8,8 @@ use std::sync::mpsc;
 
 use serde_json::json;
 
-use crate::domain::id::{AccountNo, Timestamp};
+use super::moving::ExportError;
+use crate::domain::id::{AccountNo, Login, Timestamp};
 use crate::domain::words::{AppPasswordView, Order, Refusal, Reply, UserView, Verifier};
 use crate::engine::vault::Vault;
 use crate::store::{StoreError, Verdict};
@@ -63,6 +64,7 @@ impl Desk for Fake {
                 };
                 Ok(Reply::Users(users.iter().enumerate().map(view).collect()))
             }
+            Order::Import(_) => Ok(Reply::Done),
             Order::Invite { uses } => Ok(Reply::Invite(format!("code-for-{uses}").into())),
             Order::AddAppPassword { login, name, envelope, .. } => {
                 let at = users.iter().position(|u| u == login.as_str());
@@ -107,15 +109,28 @@ impl Desk for Fake {
         Ok(json!({ "running": true }))
     }
 
-    fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
+    fn backup(
+        &self,
+        path: &Path,
+        _keys: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Verdict, String> {
         progress(1);
-        std::fs::write(path, "backup").map_err(|e| StoreError::Io(e.to_string()))?;
+        std::fs::write(path, "backup").map_err(|e| e.to_string())?;
         Ok(Verdict { messages: 7, ..Verdict::default() })
     }
 
     fn verify(&self, _progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
         let faults = if self.damaged { vec!["message 3 is damaged".into()] } else { vec![] };
         Ok(Verdict { messages: 7, faults, ..Verdict::default() })
+    }
+
+    fn page(&self, _login: &Login, _from: &Value) -> Result<Value, ExportError> {
+        Err(ExportError::NoSuchAccount)
+    }
+
+    fn home(&self) -> &str {
+        "im.test"
     }
 
     fn metrics(&self) -> String {

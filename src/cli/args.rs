@@ -28,6 +28,9 @@ pub(super) enum Command {
     Backup(Backup),
     Restore(Restore),
     Verify(Verify),
+    Export(Export),
+    Import(Import),
+    Doctor(Doctor),
     Config(Configuration),
     Bench(Bench),
 }
@@ -49,6 +52,9 @@ pub(super) struct Serve {
     /// eve, frank; password alice123 and so on) and two groups
     #[argh(switch)]
     pub(super) sample_data: bool,
+    /// show the address as a QR code, also where standard output is no terminal
+    #[argh(switch)]
+    pub(super) qr: bool,
 }
 
 /// Manage accounts. Passwords come from the terminal or standard input.
@@ -177,6 +183,9 @@ pub(super) struct Invite {
     /// how many people may register with it, 1 if not given
     #[argh(option, default = "1")]
     pub(super) uses: u32,
+    /// with a QR code, also where standard output is no terminal
+    #[argh(switch)]
+    pub(super) qr: bool,
     /// as JSON
     #[argh(switch)]
     pub(super) json: bool,
@@ -192,12 +201,16 @@ pub(super) struct Status {
     /// the directory of the database, instead of the configuration's
     #[argh(option)]
     pub(super) data: Option<PathBuf>,
+    /// with a QR code, also where standard output is no terminal
+    #[argh(switch)]
+    pub(super) qr: bool,
     /// as JSON
     #[argh(switch)]
     pub(super) json: bool,
 }
 
-/// Write a verified, compact copy of the database; the server goes on meanwhile.
+/// Write everything into one verified file, keys and configuration with it; the server goes on
+/// meanwhile.
 #[derive(Debug, FromArgs)]
 #[argh(subcommand, name = "backup")]
 pub(super) struct Backup {
@@ -210,12 +223,15 @@ pub(super) struct Backup {
     /// as JSON
     #[argh(switch)]
     pub(super) json: bool,
+    /// leave the keys out: for a copy that others might get to see
+    #[argh(switch)]
+    pub(super) without_keys: bool,
     /// the file to write; must not exist
     #[argh(positional)]
     pub(super) file: PathBuf,
 }
 
-/// Put a backup in the place of the database, which is kept under another name. Stop the server
+/// Put a backup in the place of what is there, which is kept under other names. Stop the server
 /// first.
 #[derive(Debug, FromArgs)]
 #[argh(subcommand, name = "restore")]
@@ -250,6 +266,68 @@ pub(super) struct Verify {
     /// a backup; the database if not given
     #[argh(positional)]
     pub(super) file: Option<PathBuf>,
+}
+
+/// Write one account as lines of JSON, for moving to another server: profile, contacts, chats,
+/// messages, marks.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "export")]
+pub(super) struct Export {
+    /// the configuration file
+    #[argh(option)]
+    pub(super) config: Option<PathBuf>,
+    /// the directory of the database, instead of the configuration's
+    #[argh(option)]
+    pub(super) data: Option<PathBuf>,
+    /// the account
+    #[argh(positional)]
+    pub(super) account: String,
+    /// the file to write, which must not exist; standard output if not given
+    #[argh(positional)]
+    pub(super) file: Option<PathBuf>,
+}
+
+/// Take in an account that another server has exported; asks for its new password.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "import")]
+pub(super) struct Import {
+    /// the configuration file
+    #[argh(option)]
+    pub(super) config: Option<PathBuf>,
+    /// the directory of the database, instead of the configuration's
+    #[argh(option)]
+    pub(super) data: Option<PathBuf>,
+    /// everybody of the other server moves here, not this account alone
+    #[argh(switch)]
+    pub(super) all: bool,
+    /// ask for no password; the account stays disabled until it has one
+    #[argh(switch)]
+    pub(super) no_password: bool,
+    /// as JSON
+    #[argh(switch)]
+    pub(super) json: bool,
+    /// a file that `msimd export` wrote
+    #[argh(positional)]
+    pub(super) file: PathBuf,
+}
+
+/// Look at everything that makes trouble one day: configuration, doors, certificate, clock, disk,
+/// last stop, backups, memory. Changes nothing.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "doctor")]
+pub(super) struct Doctor {
+    /// the configuration file
+    #[argh(option)]
+    pub(super) config: Option<PathBuf>,
+    /// the directory of the database, instead of the configuration's
+    #[argh(option)]
+    pub(super) data: Option<PathBuf>,
+    /// fail for warnings, too
+    #[argh(switch)]
+    pub(super) strict: bool,
+    /// as JSON
+    #[argh(switch)]
+    pub(super) json: bool,
 }
 
 /// Check the configuration, or print every key with its default.

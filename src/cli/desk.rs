@@ -12,17 +12,21 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
 
 use super::{Done, Failure, client};
+use crate::admin::addresses::Addresses;
+use crate::admin::logbook::Logbook;
+use crate::admin::moving::{self, ExportError};
+use crate::admin::trouble;
 use crate::admin::{self, Answer};
+use crate::archive::{self, Contents, DATABASE};
 use crate::config::Config;
+use crate::domain::id::Login;
 use crate::domain::words::{Actor, Command, Order, Refusal, Reply, Verifier};
 use crate::domain::{self, Context};
 use crate::engine::clock::{self, Clock, Reckoning};
 use crate::engine::password;
 use crate::engine::vault::Vault;
+use crate::server::Doors;
 use crate::store::{OpenError, Options, Place, Store, StoreError, Verdict};
-
-/// The database's name in its directory.
-pub(super) const DATABASE: &str = "msimd.redb";
 
 /// See the module.
 #[derive(Debug)]
@@ -48,6 +52,9 @@ impl Desk {
             return Ok(Desk::Server(socket));
         }
         let database = config.data_dir.join(DATABASE);
+        if let Some(why) = trouble::waiting(&config.data_dir) {
+            return Err(Failure::Failed(why));
+        }
         if !make && !database.exists() {
             return Err(Failure::Failed(format!(
                 "no server answers at {}, and there is no database {}; name the right ones with \
@@ -57,7 +64,7 @@ impl Desk {
             )));
         }
         let store = open(&config.data_dir, options(config)?)
-            .map_err(|error| Failure::Failed(open_error(&database, &error)))?;
+            .map_err(|error| Failure::Failed(trouble::sentence(&error)))?;
         let vault = Vault::of(store.directory());
         Ok(Desk::File(Box::new(File { config: config.clone(), store: Mutex::new(store), vault })))
     }
@@ -74,9 +81,40 @@ impl Desk {
         }
     }
 
+    /// The doors as addresses that people can be given.
+    pub(super) fn addresses(&self) -> Result<Addresses, Failure> {
+        match self {
+            Desk::Server(_) => {
+                let status = self.ask("GET", "/status", &Value::Null)?;
+                let address =
+                    |door: &str| status["addresses"][door].as_str().map(ToOwned::to_owned);
+                Ok(Addresses { tcp: address("tcp"), http: address("http") })
+            }
+            Desk::File(file) => {
+                let doors = Doors::resting(&file.config).map_err(Failure::Failed)?;
+                Ok(Addresses::of(&doors, &file.config.server_name))
+            }
+        }
+    }
+
     /// The body of a good answer; a sentence otherwise.
     pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
-        let (status, body) = match self {
+        let (status, body) = self.answer(method, path, body)?;
+        if status == 200 { Ok(body) } else { Err(refused(status, &body)) }
+    }
+
+    /// Whether it was done; false where something is there already.
+    pub(super) fn tell(&self, method: &str, path: &str, body: &Value) -> Result<bool, Failure> {
+        let (status, body) = self.answer(method, path, body)?;
+        match status {
+            200 => Ok(true),
+            409 if body["reason"] == "already-there" => Ok(false),
+            _ => Err(refused(status, &body)),
+        }
+    }
+
+    fn answer(&self, method: &str, path: &str, body: &Value) -> Result<(u16, Value), Failure> {
+        match self {
             Desk::Server(socket) => {
                 let response = client::ask(socket, method, path, body).map_err(|e| {
                     Failure::Failed(format!(
@@ -84,7 +122,7 @@ impl Desk {
                         socket.display()
                     ))
                 })?;
-                (response.status, response.body)
+                Ok((response.status, response.body))
             }
             Desk::File(file) => {
                 let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -92,15 +130,8 @@ impl Desk {
                 let hear = &mut |done| progress.hear(done);
                 let answer = admin::answer(&**file, method, path, body.as_bytes(), hear);
                 let Answer { status, body } = answer;
-                (status, body)
+                Ok((status, body))
             }
-        };
-        match status {
-            200 => Ok(body),
-            _ => Err(Failure::Failed(match body.get("message").and_then(Value::as_str) {
-                Some(message) => message.to_owned(),
-                None => format!("the server answered with status {status}"),
-            })),
         }
     }
 
@@ -111,7 +142,7 @@ impl Desk {
         answer
     }
 
-    fn close(self) -> Done {
+    pub(super) fn close(self) -> Done {
         match self {
             Desk::Server(_) => Ok(()),
             Desk::File(file) => {
@@ -120,6 +151,13 @@ impl Desk {
             }
         }
     }
+}
+
+fn refused(status: u16, body: &Value) -> Failure {
+    Failure::Failed(match body.get("message").and_then(Value::as_str) {
+        Some(message) => message.to_owned(),
+        None => format!("the server answered with status {status}"),
+    })
 }
 
 /// Whether a server listens on the socket. Not being allowed to ask is an error: the file must not
@@ -145,22 +183,6 @@ pub(super) fn open(directory: &Path, options: Options) -> Result<Store, OpenErro
 pub(super) fn options(config: &Config) -> Result<Options, Failure> {
     let cache_bytes = config.budget()?.cache as usize;
     Ok(Options { cache_bytes, free_space: config.limits.free_space })
-}
-
-/// Why the database at `path` does not open, with what to do.
-pub(super) fn open_error(path: &Path, error: &OpenError) -> String {
-    let path = path.display();
-    match error {
-        OpenError::Busy(_) => format!("{path} is in use by another process; stop that one first"),
-        OpenError::Newer { found, known } => {
-            format!("{path} has format {found} and this msimd knows up to {known}; use a newer one")
-        }
-        OpenError::Foreign { why, .. } => {
-            format!("{path} is no database of msimd, or is damaged: {why}; nothing was changed")
-        }
-        OpenError::Io { source, .. } => format!("{path} cannot be opened: {source}"),
-        OpenError::Store(error) => format!("{path}: {error}"),
-    }
 }
 
 impl File {
@@ -210,12 +232,30 @@ impl admin::Desk for File {
         Ok(json!({ "running": false }))
     }
 
-    fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
-        self.store(|store| store.reader()).backup(path, progress)
+    fn backup(
+        &self,
+        path: &Path,
+        keys: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Verdict, String> {
+        let reader = self.store(|store| store.reader());
+        let contents = Contents::of(&self.config, keys);
+        let verdict = archive::write(&reader, path, &contents, progress)?;
+        Logbook::note_backup(&self.config.data_dir, path);
+        Ok(verdict)
     }
 
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verdict, StoreError> {
         self.store(|store| store.reader()).verify(progress)
+    }
+
+    fn page(&self, login: &Login, from: &Value) -> Result<Value, ExportError> {
+        let reader = self.store(|store| store.reader());
+        moving::page(&reader, self.home(), login, from)
+    }
+
+    fn home(&self) -> &str {
+        &self.config.server_name
     }
 
     fn metrics(&self) -> String {

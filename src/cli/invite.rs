@@ -1,10 +1,10 @@
-//! `msimd invite`: codes for registering.
+//! `msimd invite`: codes for registering, alone and in an address that a client opens.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::Invite;
 use super::desk::Desk;
-use super::{Done, Failure, complain, configuration, say};
+use super::{Done, Failure, complain, configuration, qr, say};
 
 pub(super) fn run(args: &Invite) -> Done {
     crate::log::set_up("warn");
@@ -12,13 +12,25 @@ pub(super) fn run(args: &Invite) -> Done {
         return Err(Failure::Usage("--uses has to be at least 1".into()));
     }
     let config = configuration(args.config.as_deref(), args.data.as_deref())?;
-    let body = json!({ "uses": args.uses });
-    let answer = Desk::find(&config, true)?.ask_once("POST", "/invites", &body)?;
+    let desk = Desk::find(&config, true)?;
+    // First: a code that nobody gets to see would be good for a week.
+    let addresses = desk.addresses()?;
+    let mut answer = desk.ask_once("POST", "/invites", &json!({ "uses": args.uses }))?;
+    let code = answer["code"].as_str().unwrap_or_default().to_owned();
+    let addresses = addresses.inviting(&code);
     if args.json {
+        answer["addresses"] = addresses.json();
         say(&answer.to_string());
         return Ok(());
     }
-    say(answer.get("code").and_then(Value::as_str).unwrap_or_default());
+    // The code stands alone on the first line, for scripts.
+    say(&code);
+    for address in [&addresses.http, &addresses.tcp].into_iter().flatten() {
+        say(address);
+    }
+    if let Some(code) = addresses.first().and_then(|address| qr::shown(address, args.qr)) {
+        say(&format!("\n{code}"));
+    }
     complain(&format!(
         "good for {} and {} days",
         if args.uses == 1 {

@@ -10,13 +10,18 @@ pub mod bench;
 mod client;
 mod configuration;
 mod desk;
+mod doctor;
+mod export;
+mod import;
 mod invite;
 mod password;
+mod qr;
+mod restore;
+mod scratch;
 mod serve;
 mod status;
 mod table;
 mod user;
-mod when;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -122,8 +127,11 @@ fn run(command: Command) -> ExitCode {
         Command::Invite(args) => invite::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Backup(args) => backup::back_up(&args),
-        Command::Restore(args) => backup::restore(&args),
+        Command::Restore(args) => restore::run(&args),
         Command::Verify(args) => backup::verify(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => configuration::run(&args),
         Command::Bench(args) => args.run().map_err(Failure::Failed),
     };

@@ -11,18 +11,26 @@ use smol::channel::Receiver;
 use smol::stream::StreamExt as _;
 
 use super::args::Serve;
-use super::{Done, Failure, say};
+use super::{Done, Failure, qr, say};
+use crate::admin::addresses::{Addresses, shown};
 use crate::config::{Config, TlsMode};
+use crate::inherited;
 use crate::limits::OPEN_FILES_BESIDE_CONNECTIONS;
 use crate::memory;
+use crate::notify::Supervisor;
 use crate::server::{Doors, Server};
 use crate::store::Place;
 use crate::wire::msim2::LAYER_MAX;
 
 pub(super) fn run(args: &Serve) -> Done {
+    // Before anything else has a descriptor.
+    let given = inherited::take().map_err(Failure::Failed)?;
     let path = Config::find(args.config.as_deref());
-    let config = Config::load(path.as_deref(), args.data.as_deref())?;
+    let mut config = Config::load(path.as_deref(), args.data.as_deref())?;
     crate::log::set_up(&config.log);
+    for strange in inherited::assign(given, &mut config.listen) {
+        warn!("{strange}");
+    }
     warn_of(&config);
     raise_open_files(config.budget()?.connections);
     // Before the start, so that a signal in its midst is kept and not deadly.
@@ -33,12 +41,24 @@ pub(super) fn run(args: &Serve) -> Done {
         if args.memory_only { Place::Memory } else { Place::Directory(config.data_dir.clone()) };
     let start = if args.sample_data { Server::start_filled } else { Server::start };
     let server = start(config.clone(), place).map_err(|e| Failure::Failed(e.0))?;
+    for door in inherited::unclaimed() {
+        warn!("a socket for {door} was handed over, and that door is not served");
+    }
     say(&greeting(&config, server.doors(), args.memory_only));
+    show_code(&config, server.doors(), args.qr);
     memory::forget_start();
+    let supervisor = Supervisor::of_this_process();
+    let status = format!("serves {}", config.server_name);
+    supervisor.ready(&status);
+    let feeder = supervisor.watch(status.clone(), server.vital_signs());
     let failed = server.failed();
     let end = loop {
         match wait(&mut signals, &failed) {
-            Woken::Signal(Signal::Hup) => reload(&server, &config, args),
+            Woken::Signal(Signal::Hup) => {
+                supervisor.reloading();
+                reload(&server, &config, args);
+                supervisor.ready(&status);
+            }
             Woken::Signal(signal) => {
                 info!("stopping on {signal:?}");
                 break Ok(());
@@ -50,6 +70,8 @@ pub(super) fn run(args: &Serve) -> Done {
         }
     };
     end_on_another(signals);
+    supervisor.stopping();
+    drop(feeder);
     if !server.stop() {
         return Err(Failure::Failed("not everything stopped in order; see the log".into()));
     }
@@ -101,13 +123,14 @@ fn end_on_another(mut signals: Signals) {
 /// `started`: what the server was started with.
 fn reload(server: &Server, started: &Config, args: &Serve) {
     let path = Config::find(args.config.as_deref());
-    let new = match Config::load(path.as_deref(), args.data.as_deref()) {
+    let mut new = match Config::load(path.as_deref(), args.data.as_deref()) {
         Ok(new) => new,
         Err(problem) => {
             error!("the configuration was not read again: {problem}");
             return;
         }
     };
+    inherited::stand(&mut new.listen);
     let (new, waiting) = started.reloaded(new);
     let level = new.log.clone();
     if let Err(problem) = server.reload(new) {
@@ -127,6 +150,12 @@ fn warn_of(config: &Config) {
         .into_iter()
         .filter_map(|text| text.parse::<SocketAddr>().ok())
         .find(|address| !address.ip().is_loopback());
+    if let (Some(address), "localhost") = (open, config.server_name.as_str()) {
+        warn!(
+            "server_name is \"localhost\" and {address} can be reached from outside: people are \
+             called alice@localhost; choose a name before the first account"
+        );
+    }
     if let (Some(address), TlsMode::Off) = (open, config.tls.mode) {
         warn!(
             "tls.mode is \"off\" and {address} can be reached from outside: passwords travel bare"
@@ -153,6 +182,17 @@ fn raise_open_files(connections: usize) {
     }
 }
 
+/// The address for a phone's camera, where it is one that others can use.
+fn show_code(config: &Config, doors: &Doors, asked: bool) {
+    if doors.pin.is_none() && !asked {
+        return;
+    }
+    let addresses = Addresses::of(doors, &config.server_name);
+    if let Some(code) = addresses.first().and_then(|address| qr::shown(address, asked)) {
+        say(&format!("\n{code}"));
+    }
+}
+
 /// What a person reads after the start: where the doors are, and what to type next.
 fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
     let mut text = format!("msimd {} serves {}", env!("CARGO_PKG_VERSION"), config.server_name);
@@ -161,19 +201,17 @@ fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
     } else {
         text.push_str(&format!(" from {}.\n\n", config.data_dir.display()));
     }
+    let addresses = Addresses::of(doors, &config.server_name);
+    let plain = doors.pin.is_none();
     if let Some(tcp) = doors.tcp {
         let at = shown(tcp, &config.server_name);
-        text.push_str(&match &doors.pin {
-            Some(pin) => format!("  TCP        msim-tcp://{at}?end-cert={pin}\n"),
-            None => format!("  TCP        {at}\n"),
-        });
+        let address = addresses.tcp.filter(|_| !plain).unwrap_or(at);
+        text.push_str(&format!("  TCP        {address}\n"));
     }
     if let Some(http) = doors.http {
         let at = shown(http, &config.server_name);
-        text.push_str(&match &doors.pin {
-            Some(pin) => format!("  HTTP       msim-http://{at}/?end-cert={pin}\n"),
-            None => format!("  HTTP       http://{at}\n"),
-        });
+        let address = addresses.http.filter(|_| !plain).unwrap_or(format!("http://{at}"));
+        text.push_str(&format!("  HTTP       {address}\n"));
         let scheme = if doors.pin.is_some() { "wss" } else { "ws" };
         text.push_str(&format!("  WebSocket  {scheme}://{at}/v{LAYER_MAX}/ws\n"));
     }
@@ -200,15 +238,6 @@ fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
     }
     text.push_str("\nCtrl-C stops it.");
     text
-}
-
-/// An address that others can use: every address of the machine is shown as the server's name.
-fn shown(address: SocketAddr, server_name: &str) -> String {
-    if address.ip().is_unspecified() {
-        format!("{server_name}:{}", address.port())
-    } else {
-        address.to_string()
-    }
 }
 
 #[cfg(test)]

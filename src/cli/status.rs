@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::args::Status;
 use super::desk::{Desk, server_answers};
 use super::table::Table;
-use super::{Done, Failure, configuration, say};
+use super::{Done, Failure, configuration, qr, say};
 
 pub(super) fn run(args: &Status) -> Done {
     let config = configuration(args.config.as_deref(), args.data.as_deref())?;
@@ -29,6 +29,12 @@ pub(super) fn run(args: &Status) -> Done {
     let mut table = Table::new(&["", ""]);
     flatten("", &status, &mut table);
     say(&table.text());
+    let address = status["addresses"]["http"].as_str().or(status["addresses"]["tcp"].as_str());
+    // On the loopback there is nothing that a phone could reach.
+    let useful = args.qr || !status["doors"]["end_cert"].is_null();
+    if let Some(code) = address.filter(|_| useful).and_then(|text| qr::shown(text, args.qr)) {
+        say(&format!("\n{code}"));
+    }
     Ok(())
 }
 

@@ -32,6 +32,10 @@ fn the_commands_have_their_fixed_names() {
         "verify",
         "verify a.redb",
         "config check --json",
+        "doctor --json --strict",
+        "export alice",
+        "export alice a.jsonl --data d",
+        "import a.jsonl --all --no-password --json",
         "config print",
         "bench",
     ] {

@@ -7,8 +7,8 @@ mod app;
 use super::args::{User, UserAction};
 use super::desk::Desk;
 use super::table::Table;
-use super::{Done, Failure, configuration, password, say, when};
-use crate::admin::refusal_text;
+use super::{Done, Failure, configuration, password, say};
+use crate::admin::{refusal_text, when};
 use crate::domain::id::Login;
 use crate::domain::words::Refusal;
 

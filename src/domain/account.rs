@@ -9,7 +9,7 @@ use crate::domain::nouns::{Account, AccountState};
 use crate::domain::session::Caller;
 use crate::domain::words::{Envelope, News, Order, Refusal, Reply, Start, UserView, Verifier};
 use crate::domain::{Context, Fault, Registration};
-use crate::domain::{member, profile, secret, session};
+use crate::domain::{member, moving, profile, secret, session};
 use crate::store::{Look, StoreError, Tx};
 
 /// Contacts removed at a time with their owner.
@@ -70,6 +70,7 @@ pub(in crate::domain) fn obey(
             secret::revoke(tx, context, login, &name, ended)?;
         }
         Order::Invite { uses } => return invite::create(tx, context, uses),
+        Order::Import(piece) => return moving::take(tx, context, *piece),
     }
     Ok(Reply::Done)
 }

@@ -11,7 +11,7 @@ use crate::domain::merge::{Strand, merge};
 use crate::domain::name::Name;
 use crate::domain::nouns::{Access, Chat, Head, Mark, Member};
 use crate::domain::session::Caller;
-use crate::domain::words::{ChatView, GroupPart, Refusal, Reply, Take};
+use crate::domain::words::{ChatView, GroupPart, Kind, Refusal, Reply, Take};
 use crate::limits::{CHATS_COUNT_MAX, CHATS_PARTS_MAX, UNREAD_COUNT_MAX};
 use crate::store::{Look, Roster, StoreError, Tx};
 
@@ -213,9 +213,22 @@ pub(in crate::domain) fn unread(tx: &mut Tx<'_>, me: &Caller, count: u32) -> Res
     Ok(Reply::Messages { messages, more })
 }
 
+/// The last record of somebody's own chain that is no notice.
+pub(in crate::domain) fn own_end(look: &impl Look, me: AccountNo) -> Result<MessageId, StoreError> {
+    let mut end = MessageId(0);
+    let horizon = own_horizon(look, me)?;
+    look.glance(ChatId::own(me), horizon, MessageId::END, &mut |record| {
+        if record.kind != Kind::Notice {
+            end = record.id;
+        }
+        record.kind == Kind::Notice
+    })?;
+    Ok(end)
+}
+
 /// Where a rewind ends: with what there is of a chat, or with the record that it was deleted.
 pub(in crate::domain) fn newest(tx: &Tx<'_>, me: &Caller) -> Result<Reply, Fault> {
-    let mut newest = tx.head(ChatId::own(me.account))?.id;
+    let mut newest = own_end(tx, me.account)?;
     for (chat, part) in tx.chats_of(me.account)? {
         let head = tx.head(chat)?.id;
         if head > newest && horizon(tx, chat, &part)?.is_some_and(|horizon| head > horizon) {
@@ -347,7 +360,7 @@ mod tests {
     use super::*;
     use crate::domain::id::Timestamp;
     use crate::domain::testing::{World, address, ids};
-    use crate::domain::words::{Command, Kind, Query, Whom};
+    use crate::domain::words::{Command, Query, Whom};
 
     #[test]
     fn chats_come_newest_first_in_pages() {
@@ -405,6 +418,41 @@ mod tests {
         assert!(first.len() == 2 && more);
         let (rest, more) = page(&mut world, first[1].last);
         assert!(rest.len() == 1 && &*rest[0].chat == "one@im.test" && !more);
+    }
+
+    #[test]
+    fn a_rewind_ends_with_what_is_in_it() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let newest = |world: &mut World| match world.ask(bob, Command::Newest).reply {
+            Ok(Reply::Newest(id)) => id,
+            other => panic!("{other:?}"),
+        };
+        let rewound = |world: &World, count| {
+            let rewind = Query::Rewind { after: MessageId(0), count, own: true };
+            let Ok(Reply::Messages { messages, more }) = world.read(bob, &rewind) else { panic!() };
+            (ids(&messages), more)
+        };
+        let invite = |world: &mut World, name: &str| {
+            world.group(alice, name);
+            let (chat, who) = (address(name), address("bob"));
+            let invite = Command::Invite { chat, who, access: None, note: "".into() };
+            assert!(world.ask(alice, invite).reply.is_ok());
+        };
+        let said = world.sent(alice, "bob", "x");
+        let (chat, whom) = (address("alice"), Whom::Me);
+        let hidden = world.ask(bob, Command::Delete { chat, id: said, whom }).reply;
+        let Ok(Reply::Recorded { id: hidden, .. }) = hidden else { panic!("{hidden:?}") };
+        let (chat, want, note) = (address("bob"), None, "".into());
+        world.add_user("carol");
+        let carol = world.log_in("carol");
+        // A notice, which is asked for by itself.
+        assert!(world.ask(carol, Command::Subscribe { chat, want, note }).reply.is_ok());
+        assert_eq!(newest(&mut world), hidden);
+        assert_eq!(rewound(&world, 2), (vec![said.0, hidden.0], false));
+        invite(&mut world, "garden");
+        let last = newest(&mut world);
+        assert_eq!(rewound(&world, 9), (vec![said.0, hidden.0, last.0], false));
+        assert!(rewound(&world, 2).1);
     }
 
     #[test]

@@ -214,7 +214,7 @@ fn see_own(tx: &Tx<'_>, me: &Caller, record: &Message) -> Result<MessageView, St
 mod tests {
     use super::*;
     use crate::domain::testing::{Me, World, address, heard_by, ids, refused, whole};
-    use crate::domain::words::{Command, Outcome, Query};
+    use crate::domain::words::{ChatChange, Command, Outcome, Query};
 
     fn edit(world: &mut World, me: Me, chat: &str, id: MessageId, text: &str) -> Outcome {
         let (text, spans) = (text.into(), Box::default());
@@ -361,6 +361,122 @@ mod tests {
         assert_eq!(world.chats(bob)[0].unread, 1);
         let verdict = world.store.reader().verify(&mut |_| {}).unwrap();
         assert!(verdict.faults.is_empty(), "{:?}", verdict.faults);
+    }
+
+    fn clear_till(world: &mut World, me: Me, chat: &str, whom: Whom, till: u32) -> Outcome {
+        world.ask(me, Command::Clear { chat: address(chat), whom, till: Some(Seq(till)) })
+    }
+
+    /// The places that somebody finds in a chat.
+    fn places(world: &World, me: Me, chat: &str) -> Vec<u32> {
+        match world.history(me, chat, whole()) {
+            Ok((history, _)) => {
+                let placed = history.iter().filter(|view| view.kind.has_place());
+                placed.map(|view| view.seq.0).collect()
+            }
+            Err(refusal) => panic!("{refusal:?}"),
+        }
+    }
+
+    #[test]
+    fn a_chat_is_cleared_for_me_up_to_a_place() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let sent: Vec<_> = (0..5).map(|n| world.sent(bob, "alice", &n.to_string())).collect();
+        let outcome = clear_till(&mut world, alice, "bob", Whom::Me, 3);
+        assert_eq!(places(&world, alice, "bob"), [4, 5]);
+        assert_eq!(places(&world, bob, "alice"), [1, 2, 3, 4, 5]);
+        assert_eq!((world.chats(alice)[0].unread, world.chats(bob)[0].read), (2, sent[2]));
+        // Her other devices learn how far it went.
+        let heard = heard_by(&outcome, alice.account, Some(alice.key));
+        let Event::Message(view) = &***heard.last().unwrap() else { panic!("{heard:?}") };
+        let extra = view.extra.as_ref().unwrap();
+        assert_eq!((view.kind, &*view.chat), (Kind::Cleared, "bob@im.test"));
+        assert_eq!((extra.target, extra.reach, extra.private), (sent[2], Seq(3), true));
+        // Less than that, and what is no place, is no clearing.
+        for till in [0, 1, 3] {
+            let outcome = clear_till(&mut world, alice, "bob", Whom::Me, till);
+            assert!(outcome.reply.is_ok() && outcome.news.is_empty(), "{till}");
+        }
+        let beyond = clear_till(&mut world, alice, "bob", Whom::Me, 6);
+        assert_eq!(refused(&beyond), Refusal::NoSuchMessage);
+        assert_eq!(places(&world, alice, "bob"), [4, 5]);
+    }
+
+    #[test]
+    fn a_chat_is_cleared_for_all_up_to_a_place() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let sent: Vec<_> = (0..5).map(|n| world.sent(bob, "alice", &n.to_string())).collect();
+        let outcome = clear_till(&mut world, alice, "bob", Whom::All, 3);
+        let heard = heard_by(&outcome, bob.account, None);
+        let Event::Message(view) = &**heard[0] else { panic!("{heard:?}") };
+        assert_eq!((view.kind, view.extra.as_ref().unwrap().reach), (Kind::Cleared, Seq(3)));
+        for (me, other) in [(alice, "bob"), (bob, "alice")] {
+            let (history, _) = world.history(me, other, whole()).unwrap();
+            assert_eq!(ids(&history), [sent[3].0, sent[4].0, record(&outcome).0]);
+            assert_eq!(history[0].previous, MessageId(0));
+        }
+        assert_eq!(world.chats(alice)[0].unread, 0, "who clears writes, and so has read");
+        // Never back, whoever says it.
+        for till in [0, 1, 2, 3] {
+            let outcome = clear_till(&mut world, bob, "alice", Whom::All, till);
+            assert!(outcome.reply.is_ok() && outcome.news.is_empty(), "{till}");
+        }
+        world.store.sweep().unwrap();
+        let verdict = world.store.reader().verify(&mut |_| {}).unwrap();
+        assert!(verdict.faults.is_empty(), "{:?}", verdict.faults);
+        // The places go on.
+        world.sent(bob, "alice", "six");
+        assert_eq!(places(&world, alice, "bob"), [4, 5, 6]);
+        clear_till(&mut world, bob, "alice", Whom::All, 6);
+        assert!(world.chats(alice).is_empty() && world.chats(bob).is_empty());
+        world.store.sweep().unwrap();
+        world.sent(bob, "alice", "seven");
+        assert_eq!(places(&world, alice, "bob"), [7]);
+        assert_eq!(world.chats(alice)[0].unread, 1);
+    }
+
+    #[test]
+    fn what_i_cleared_for_myself_i_can_still_clear_for_the_others() {
+        let (mut world, [alice, bob, carol]) = World::of(["alice", "bob", "carol"]);
+        world.group_of("garden", &[alice, bob, carol]);
+        for n in 0..5 {
+            world.sent(bob, "garden", &n.to_string());
+        }
+        clear_till(&mut world, alice, "garden", Whom::Me, 4);
+        assert_eq!(places(&world, alice, "garden"), [5]);
+        let outcome = clear_till(&mut world, alice, "garden", Whom::All, 2);
+        assert!(!outcome.news.is_empty());
+        assert_eq!(places(&world, carol, "garden"), [3, 4, 5]);
+        assert_eq!(places(&world, alice, "garden"), [5]);
+        let seen = |world: &mut World, me| {
+            let answer = world.ask(me, Command::Subscription { chat: address("garden") }).reply;
+            let Ok(Reply::Subscriptions { subscriptions, .. }) = answer else { panic!() };
+            (subscriptions[0].cleared.0, subscriptions[0].last.0)
+        };
+        assert_eq!((seen(&mut world, alice), seen(&mut world, carol)), ((4, 5), (2, 5)));
+        // What comes first for all may be gone for me.
+        clear_till(&mut world, alice, "garden", Whom::All, 3);
+        assert_eq!((seen(&mut world, alice), seen(&mut world, carol)), ((4, 5), (3, 5)));
+        // It takes D to do it for others.
+        let refusal = refused(&clear_till(&mut world, bob, "garden", Whom::All, 5));
+        assert_eq!(refusal, Refusal::NotAllowed);
+    }
+
+    #[test]
+    fn what_tells_of_a_chat_goes_with_the_places_before_it() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        world.group_of("garden", &[alice, bob]);
+        for n in 0..3 {
+            world.sent(alice, "garden", &n.to_string());
+            let change = ChatChange { name: Some(format!("g{n}").into()), ..ChatChange::default() };
+            world.ask(alice, Command::ChangeChat { chat: address("garden"), change });
+        }
+        let cleared = record(&clear_till(&mut world, alice, "garden", Whom::All, 2));
+        let (history, _) = world.history(bob, "garden", whole()).unwrap();
+        let kinds: Vec<_> = history.iter().map(|view| (view.kind, view.seq.0)).collect();
+        assert_eq!(kinds, [(Kind::Text, 3), (Kind::Renamed, 3), (Kind::Cleared, 3)]);
+        assert_eq!(history[2].id, cleared);
+        assert_eq!(world.chats(bob)[0].unread, 1);
     }
 
     /// What somebody hears of an edit.

@@ -402,6 +402,41 @@ mod tests {
     }
 
     #[test]
+    fn marks_move_by_place_as_well() {
+        let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+        let at = |world: &mut World, me, chat: &str, delivered: u32, read: u32| {
+            let seq = |seq: u32| Some(Seq(seq)).filter(|seq| seq.0 > 0);
+            let (delivered, read) = (seq(delivered), seq(read));
+            world.ask(me, Command::MarkAt { chat: address(chat), delivered, read })
+        };
+        assert_eq!(refused(&at(&mut world, bob, "alice", 1, 1)), Refusal::NoSuchChat);
+        let sent: Vec<_> = (0..5).map(|_| world.sent(alice, "bob", "x")).collect();
+        let outcome = at(&mut world, bob, "alice", 3, 2);
+        let heard = heard_by(&outcome, alice.account, None);
+        let Event::Marked { read, delivered, .. } = &**heard[0] else { panic!("{heard:?}") };
+        assert_eq!(*read, Some(Mark { id: sent[1], seq: Seq(2) }));
+        assert_eq!(*delivered, Some(Mark { id: sent[2], seq: Seq(3) }));
+        let chat = &world.chats(alice)[0];
+        assert_eq!((chat.read, chat.delivered), (sent[1], sent[2]));
+        // Back, beyond the end, and nothing at all.
+        for (delivered, read) in [(2, 1), (6, 99), (0, 0)] {
+            let outcome = at(&mut world, bob, "alice", delivered, read);
+            assert!(outcome.reply.is_ok() && outcome.news.is_empty(), "{delivered} {read}");
+        }
+        // What is gone is not read, be it swept away or not.
+        world.ask(
+            alice,
+            Command::Clear { chat: address("bob"), whom: Whom::All, till: Some(Seq(4)) },
+        );
+        for _ in 0..2 {
+            assert!(at(&mut world, bob, "alice", 4, 4).news.is_empty());
+            world.store.sweep().unwrap();
+        }
+        assert!(!at(&mut world, bob, "alice", 5, 5).news.is_empty());
+        assert_eq!(world.chats(bob)[0].unread, 0);
+    }
+
+    #[test]
     fn marks_survive_what_was_written_and_what_was_not() {
         let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
         let first = world.sent(alice, "bob", "one");

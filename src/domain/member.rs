@@ -97,8 +97,13 @@ pub(in crate::domain) fn join(
         }
         None => return Err(Refusal::NotAllowed.into()),
     };
+    let want = given.without(Access::OWN);
+    // To own it is to be taken up by saying so; there is nothing else to join with.
+    if want == Access::NONE {
+        return Err(Refusal::NotAllowed.into());
+    }
     has_room_for_one_more(tx, context, me.account)?;
-    let part = Member { want: given.without(Access::OWN), given, told: false, ..part };
+    let part = Member { want, given, told: false, ..part };
     group.part = Some(part);
     settle(tx, context, me, &group, me.account, part, news)?;
     Ok(Reply::Chat(Box::new(group::info(tx, &group)?)))

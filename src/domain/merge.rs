@@ -10,7 +10,7 @@ use crate::domain::chat;
 use crate::domain::eyes::{Eyes, Window};
 use crate::domain::id::{AccountNo, ChatId, MessageId, Timestamp};
 use crate::domain::nouns::Message;
-use crate::domain::words::{MessageView, Range, Take};
+use crate::domain::words::{Kind, MessageView, Range, Take};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::store::{Look, StoreError};
 
@@ -31,6 +31,8 @@ pub(in crate::domain) struct Strand {
     run: u32,
     /// So many that have a place are still to come, and nothing else; `None`: all there is.
     places: Option<u32>,
+    /// Whether notices are passed over.
+    quiet: bool,
     /// Once it is needed.
     window: Option<Window>,
 }
@@ -43,7 +45,17 @@ impl Strand {
         before: MessageId,
     ) -> Strand {
         let after = after.max(horizon);
-        Strand { chat, horizon, after, before, since: None, run: 1, places: None, window: None }
+        Strand {
+            chat,
+            horizon,
+            after,
+            before,
+            since: None,
+            run: 1,
+            places: None,
+            quiet: false,
+            window: None,
+        }
     }
 
     pub(in crate::domain) fn since(self, since: Option<Timestamp>) -> Strand {
@@ -56,8 +68,16 @@ impl Strand {
         Strand { places: Some(places), ..self }
     }
 
+    /// Without notices. They must not be the last of it, or there seems to be more than comes.
+    pub(in crate::domain) fn without_notices(self) -> Strand {
+        Strand { quiet: true, ..self }
+    }
+
     /// Whether a message of the strand is one that its reader wants, which makes one less to come.
     fn gives(&mut self, message: &Message) -> bool {
+        if self.quiet && message.kind == Kind::Notice {
+            return false;
+        }
         let Some(places) = &mut self.places else { return true };
         let has_place = message.kind.has_place();
         *places = places.saturating_sub(u32::from(has_place));

@@ -28,6 +28,7 @@ mod mark;
 mod member;
 mod merge;
 mod message;
+mod moving;
 mod notice;
 mod profile;
 mod read;

@@ -267,3 +267,6 @@ fn is_picture(text: &str) -> bool {
     let is_word = |rest: &str| !rest.is_empty() && !rest.contains(char::is_whitespace);
     rest.is_some_and(is_word)
 }
+
+#[cfg(test)]
+mod tests;

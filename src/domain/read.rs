@@ -273,10 +273,12 @@ fn rewind(
             strands.push(Strand::new(chat, horizon, after, MessageId::END));
         }
     }
-    let chain = ChatId::own(me);
-    if own && look.head(chain)?.id > after {
+    let end = if own { chat::own_end(look, me)? } else { MessageId(0) };
+    if end > after {
         let horizon = chat::own_horizon(look, me)?;
-        strands.push(Strand::new(chain, horizon, after, MessageId::END));
+        let before = MessageId(end.0.saturating_add(1));
+        let strand = Strand::new(ChatId::own(me), horizon, after, before);
+        strands.push(strand.without_notices());
     }
     let count = count.min(HISTORY_COUNT_MAX);
     let (messages, more) = merge(look, me, strands, Take::First, count)?;
@@ -298,6 +300,8 @@ fn weight(contact: &ContactView) -> usize {
 
 #[cfg(test)]
 mod tests {
+    mod places;
+
     use super::*;
     use crate::domain::id::Timestamp;
     use crate::domain::testing::{Me, World, contact, draft, ids, range, whole};

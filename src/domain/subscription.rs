@@ -5,7 +5,7 @@ use crate::domain::eyes::name;
 use crate::domain::group::{Group, may_know};
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, Timestamp};
 use crate::domain::nouns::{Access, Member};
-use crate::domain::presence;
+use crate::domain::presence::{self, Seen};
 use crate::domain::profile::face;
 use crate::domain::session::Caller;
 use crate::domain::words::{
@@ -97,9 +97,11 @@ fn direct(
         Some(part) => Some((wanted(tx, me, other, &part)?, part.given)),
         None => None,
     };
-    let last_seen = match seen.and_then(|seen| seen.at) {
-        Some(at) => Some((at, tx.agent(other)?)),
-        None => None,
+    let last_seen = match seen {
+        // Whoever is here is so with what they use now, not with what they had last time.
+        Some(Seen { online: true, at: Some(at) }) => Some((at, context.here.agent(other))),
+        Some(Seen { online: false, at: Some(at) }) => Some((at, tx.agent(other)?)),
+        Some(Seen { at: None, .. }) | None => None,
     };
     Ok(SubscriptionView {
         chat: theirs.called(),

@@ -214,7 +214,10 @@ fn stores(command: &Command) -> bool {
         | Command::Members { .. }
         | Command::Newest => false,
         Command::Operator(order) => match order {
-            Order::AddUser { .. } | Order::AddAppPassword { .. } | Order::Invite { .. } => true,
+            Order::AddUser { .. }
+            | Order::AddAppPassword { .. }
+            | Order::Invite { .. }
+            | Order::Import(_) => true,
             Order::Users
             | Order::AppPasswords { .. }
             | Order::RevokeAppPassword { .. }

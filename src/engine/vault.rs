@@ -3,7 +3,8 @@
 //! Sealed means ChaCha20-Poly1305 under one key, with a random nonce in front, bound to account and
 //! name so that no record can be put in the place of another. The key is `secrets.key` beside the
 //! database, 32 random bytes that only the server's user may read, made when it is first needed. It
-//! is no part of the database and of its backups: a copy of them alone answers no challenge.
+//! is no part of the database: a copy of that alone answers no challenge. Backups hold it beside the
+//! database, unless they are made without keys.
 //!
 //! A server whose database lies in memory keeps its key there, too.
 
@@ -169,7 +170,7 @@ impl Vault {
         let bytes = Zeroizing::new(random::<KEY_BYTES>()?);
         if let Some(file) = &self.file {
             write(file, &bytes).map_err(|e| format!("{} cannot be made: {e}", file.display()))?;
-            log::info!("made {}: a backup of the database needs it beside it", file.display());
+            log::info!("made {}: a copy of the database needs it beside it", file.display());
         }
         let key = Arc::new(Key::new(&bytes));
         *state = State::Open { key: key.clone(), shown: false };

@@ -13,6 +13,7 @@ use rustix::net::sockopt;
 use smol::future::yield_now;
 use smol::{Async, Timer};
 
+use crate::inherited;
 use crate::metrics::Carrier;
 use crate::net::converse::{Opening, converse};
 use crate::net::guest::{Full, Guest, Guests};
@@ -52,6 +53,10 @@ pub(super) enum Door {
 /// Opens a door. An error is a sentence with what to do.
 pub(super) fn open(key: &str, address: &str) -> Result<Async<TcpListener>, String> {
     let cannot = |why: String| format!("{key} = {address:?} cannot be opened: {why}");
+    if let Some(given) = inherited::claim(key) {
+        // Its backlog is its unit's business.
+        return Async::new(given.into()).map_err(|error| cannot(error.to_string()));
+    }
     let address: SocketAddr = address.parse().map_err(|_| cannot("expected IP:PORT".into()))?;
     let listener = TcpListener::bind(address).map_err(|error| {
         cannot(match error.kind() {

@@ -70,6 +70,11 @@ impl Tls {
         Ok(Some(Tls { mode, now: Mutex::new(now), tickets, under_way }))
     }
 
+    /// Whether connections are encrypted with this configuration.
+    pub fn is_wanted(config: &Config) -> bool {
+        source(config).is_some()
+    }
+
     /// SHA-256 of the certificate, as `end-cert=` of an address holds it.
     pub fn pin(&self) -> String {
         lock(&self.now).pin.clone()

@@ -61,6 +61,7 @@ const LAST_REGION_PAGES_AT: usize = 28;
 #[derive(Debug)]
 pub(super) enum Unfit {
     Foreign(String),
+    Damaged(String),
     Newer(u32),
     Io(io::Error),
 }
@@ -96,6 +97,13 @@ impl TwoSlots {
     /// For a file that has been made before. Reads the two slots and writes nothing.
     pub(super) fn load(disk: Box<dyn StorageBackend>) -> Result<TwoSlots, Unfit> {
         let length = disk.len()?;
+        let mut begin = [0; MAGIC.len()];
+        if (begin.len() as u64..DATA_START).contains(&length) {
+            disk.read(0, &mut begin)?;
+        }
+        if begin == MAGIC {
+            return Err(Unfit::Damaged(format!("it is cut short: {length} bytes are left")));
+        }
         if length < DATA_START {
             return Err(Unfit::Foreign(format!(
                 "it has {length} bytes, a database has at least {DATA_START}"
@@ -118,7 +126,7 @@ impl TwoSlots {
                 return Err(Unfit::Foreign("it does not begin as a database does".into()));
             }
             [Slot::Bad | Slot::Alien, Slot::Bad | Slot::Alien] => {
-                return Err(Unfit::Foreign("both of its headers are damaged".into()));
+                return Err(Unfit::Damaged("both of its headers are unreadable".into()));
             }
         };
         let (counter, Header { schema, bytes }) = newest;
@@ -127,7 +135,7 @@ impl TwoSlots {
         }
         let whole = pages_end(&bytes).saturating_add(SHIFT);
         if length < whole {
-            return Err(Unfit::Foreign(format!("it is cut short: {length} of {whole} bytes")));
+            return Err(Unfit::Damaged(format!("it is cut short: {length} of {whole} bytes")));
         }
         let state = State { header: bytes, counter, open: false };
         Ok(TwoSlots { disk, state: Mutex::new(state) })
@@ -445,7 +453,7 @@ mod tests {
         assert!(matches!(refused(vec![0; 100_000]), Err(Unfit::Foreign(_))));
         let mut image = vec![0; 100_000];
         image[..8].copy_from_slice(&MAGIC);
-        assert!(matches!(refused(image.clone()), Err(Unfit::Foreign(_))));
+        assert!(matches!(refused(image.clone()), Err(Unfit::Damaged(_))));
         let mut newer = slot_bytes(2, &header(1));
         newer[SCHEMA_AT] = SCHEMA as u8 + 1;
         let crc = crc32fast::hash(&newer[..CRC_AT]);

@@ -117,7 +117,7 @@ impl Copy<'_> {
                 continue;
             }
             // One with a wrong check is named by the chain.
-            chain.message(&mut self.findings, &entry, |_| floor);
+            chain.message(&mut self.findings, from, &entry, |_| floor);
             record.clear();
             entry.settle(&mut record);
             end.insert_before((entry.chat.0, entry.id.0), record.as_slice()).map_err(failure)?;

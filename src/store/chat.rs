@@ -58,9 +58,9 @@ impl Tx<'_> {
         let history = History::among(self, chat, &unread)?;
         for entry in history.range(unread)?.rev().take(COOKIE_WINDOW as usize) {
             let entry = entry?;
-            let own = entry.read(|line| Ok((line.from == account).then(|| line.mark(entry.id))))?;
-            if own.is_some() {
-                return Ok(own);
+            let own = entry.read(|line| Ok((line.from == account).then(|| line.mark(entry.id))));
+            if let Some(own) = open_or_skip(own)? {
+                return Ok(Some(own));
             }
         }
         Ok(None)
@@ -135,9 +135,9 @@ impl Tx<'_> {
             let found = entry.read(|line| {
                 let same = line.from == from && line.cookie == Some(cookie);
                 Ok(same.then_some(Head { id, seq: line.seq, time: line.time }))
-            })?;
-            if found.is_some() {
-                return Ok(found);
+            });
+            if let Some(found) = open_or_skip(found)? {
+                return Ok(Some(found));
             }
         }
         Ok(None)

@@ -127,8 +127,8 @@ impl<'t> Entry<'t> {
     }
 
     /// What is wrong with it, in words that find it.
-    pub(super) fn fault(&self, what: &str) -> String {
-        format!("message {} of chat {}: {what}", self.id.0, self.chat.0)
+    pub(super) fn fault(&self, people: &str, what: &str) -> String {
+        format!("message {} of chat {} ({people}): {what}", self.id.0, self.chat.0)
     }
 
     pub(super) fn fields(&self) -> Result<Fields<'_>, Flaw> {

@@ -10,14 +10,17 @@ use crate::domain::words::{KeyId, Kind, Range, Take};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::store::history::{Entry, History};
 use crate::store::line::{self, Line};
+use crate::store::quarantine::{self, Quarantine};
 use crate::store::rows::{self, Named};
 use crate::store::tables::{self, Shelf};
-use crate::store::{Look, StoreError, days, failure, open_or_skip};
+use crate::store::{Look, StoreError, days, failure, verify};
 
 /// Whoever has tables, and perhaps knows some answers without them.
 pub(super) trait Books {
     type Tables: Shelf;
     fn tables(&self) -> &Self::Tables;
+    /// Where damaged records are named.
+    fn quarantine(&self) -> &Quarantine;
     /// The ids of a chat's messages that lie in `recent`, among `ids`, ascending.
     fn tail(&self, chat: ChatId, ids: &RangeInclusive<u64>) -> Result<Vec<u64>, StoreError>;
     /// A head that is known in memory.
@@ -28,7 +31,14 @@ pub(super) trait Books {
 
 impl<B: Books> Look for B {
     fn account(&self, no: AccountNo) -> Result<Option<Account>, StoreError> {
-        self.tables().accounts()?.row(no.0, |fields| rows::account(no, fields))
+        match self.tables().accounts()?.row(no.0, |fields| rows::account(no, fields)) {
+            Err(StoreError::Damaged(what)) => {
+                let known = quarantine::nameless(self.tables(), no)?;
+                self.quarantine().name(what.clone());
+                known.map(Some).ok_or(StoreError::Damaged(what))
+            }
+            row => row,
+        }
     }
 
     fn account_by_address(&self, address: &Address) -> Result<Option<AccountNo>, StoreError> {
@@ -53,7 +63,8 @@ impl<B: Books> Look for B {
         let table = self.tables().accounts()?;
         let mut accounts = Vec::new();
         for entry in table.range(..)? {
-            accounts.push(table.entry(entry, |no, f| rows::account(AccountNo(*no), f))?);
+            let row = table.entry(entry, |no, f| rows::account(AccountNo(*no), f));
+            accounts.extend(self.quarantine().skip(row)?);
         }
         Ok(accounts)
     }
@@ -89,11 +100,15 @@ impl<B: Books> Look for B {
         };
         let table = self.tables().contacts()?;
         let mut contacts = Vec::new();
-        for entry in table.range((start, end_of(owner)))?.take(count) {
-            let contact = table.entry(entry, |key, fields| {
+        for entry in table.range((start, end_of(owner)))? {
+            // Not so many rows but so many contacts: who gets fewer takes them for the last.
+            if contacts.len() == count {
+                break;
+            }
+            let row = table.entry(entry, |key, fields| {
                 rows::contact(rows::address_of(key.1.as_bytes())?, fields)
-            })?;
-            contacts.push(contact);
+            });
+            contacts.extend(self.quarantine().skip(row)?);
         }
         Ok(contacts)
     }
@@ -113,8 +128,9 @@ impl<B: Books> Look for B {
         let table = self.tables().members()?;
         let mut chats = Vec::new();
         for entry in table.range((account.0, 0)..=(account.0, u64::MAX))? {
-            let chat = table.entry(entry, |key, f| Ok((ChatId(key.1), rows::member(f)?)))?;
-            chats.extend(Some(chat).filter(|(_, member)| !member.left));
+            let row = table.entry(entry, |key, f| Ok((ChatId(key.1), rows::member(f)?)));
+            let chat = self.quarantine().skip(row)?;
+            chats.extend(chat.into_iter().filter(|(_, member)| !member.left));
         }
         Ok(chats)
     }
@@ -203,9 +219,12 @@ impl<B: Books> Look for B {
             let goes_on = entry.read(|line| {
                 let kind = line::kind(line.kind)?;
                 Ok(each(Glance { id: entry.id, from: line.from, kind, text: line.text }))
-            })?;
-            if !goes_on {
-                break;
+            });
+            match goes_on {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(StoreError::Damaged(what)) => pass_over(self, &entry, &what),
+                Err(error) => return Err(error),
             }
         }
         Ok(seen)
@@ -246,16 +265,33 @@ impl<B: Books> Look for B {
 
     fn message(&self, chat: ChatId, id: MessageId) -> Result<Option<Message>, StoreError> {
         let entry = History::among(self, chat, &(id.0..=id.0))?.get(id)?;
-        entry.map(|entry| entry.message()).transpose()
+        entry.map(|entry| whole(self, &entry)).transpose()
     }
 
     fn message_at(&self, chat: ChatId, seq: Seq) -> Result<Option<MessageId>, StoreError> {
         let history = History::of(self, chat)?;
         let low = first_where(&history, |line| line.seq >= seq)?;
-        // What shares a place comes after the message whose it is, and stays where that is gone.
-        let is_it =
-            |line: &Line<'_>| line.seq == seq && line::kind(line.kind).is_ok_and(Kind::has_place);
-        Ok(first_from(&history, low, |id, line| is_it(line).then_some(id))?.flatten())
+        // The one that is looked for may be damaged, and have its place by counting only.
+        let mut damaged = Vec::new();
+        let mut last = None;
+        for entry in history.range(low..=u64::MAX)? {
+            let entry = entry?;
+            let Ok(line) = entry.fields().and_then(line::line) else {
+                damaged.push(entry.id);
+                continue;
+            };
+            // What shares a place comes after the message whose it is, and stays where that is gone.
+            let has_place = line::kind(line.kind).is_ok_and(Kind::has_place);
+            if has_place && line.seq == seq {
+                return Ok(Some(entry.id));
+            }
+            last = Some(line.seq.0.saturating_sub(u32::from(has_place)));
+            break;
+        }
+        let last = last.map_or_else(|| head_of(&history).map(|head| head.seq.0), Ok)?;
+        let behind = last.checked_sub(seq.0).and_then(|n| usize::try_from(n).ok());
+        let place = behind.and_then(|behind| damaged.len().checked_sub(behind + 1));
+        Ok(place.map(|place| damaged[place]))
     }
 
     fn messages(&self, chat: ChatId, range: &Range) -> Result<(Vec<Message>, bool), StoreError> {
@@ -274,9 +310,9 @@ impl<B: Books> Look for B {
         let within = history.range(low..=range.before.0 - 1)?;
         let count = range.count as usize;
         match range.take {
-            Take::First => page(within, count),
+            Take::First => page(self, within, count),
             Take::Last => {
-                let (mut messages, more) = page(within.rev(), count)?;
+                let (mut messages, more) = page(self, within.rev(), count)?;
                 messages.reverse();
                 Ok((messages, more))
             }
@@ -316,7 +352,7 @@ impl<B: Books> Look for B {
         let mut secrets = Vec::new();
         for entry in table.range((Bound::Included((owner.0, "")), end_of(owner)))? {
             let row = table.entry(entry, |key, fields| rows::secret(key.1, fields));
-            secrets.extend(open_or_skip(row.map(Some))?);
+            secrets.extend(self.quarantine().skip(row)?);
         }
         Ok(secrets)
     }
@@ -326,7 +362,7 @@ impl<B: Books> Look for B {
         let (mut all, mut fitting) = (0, 0);
         for entry in table.range(..)? {
             let row = table.entry(entry, |name, fields| rows::secret(name.1, fields));
-            let secret = open_or_skip(row.map(Some))?;
+            let secret = self.quarantine().skip(row)?;
             all += 1;
             fitting += u64::from(secret.is_some_and(|secret| Some(secret.sealed.key) == key));
         }
@@ -345,6 +381,7 @@ pub struct Glance<'r> {
 
 /// Up to `count` messages in the order they come, and whether there was one more.
 fn page<'t>(
+    books: &impl Books,
     entries: impl Iterator<Item = Result<Entry<'t>, StoreError>>,
     count: usize,
 ) -> Result<(Vec<Message>, bool), StoreError> {
@@ -354,11 +391,29 @@ fn page<'t>(
         if messages.len() >= count || bytes > ANSWER_BYTES_MAX {
             return Ok((messages, true));
         }
-        let message = entry?.message()?;
+        let message = whole(books, &entry?)?;
         bytes += message.text.len();
         messages.push(message);
     }
     Ok((messages, false))
+}
+
+/// A message, or what there is to show for one that is damaged.
+fn whole(books: &impl Books, entry: &Entry<'_>) -> Result<Message, StoreError> {
+    match entry.message() {
+        Err(StoreError::Damaged(what)) => {
+            let stand_in = quarantine::stand_in(&History::of(books, entry.chat)?, entry)?;
+            pass_over(books, entry, &what);
+            stand_in.ok_or(StoreError::Damaged(what))
+        }
+        message => message,
+    }
+}
+
+/// Names a damaged message as people know it.
+fn pass_over(books: &impl Books, entry: &Entry<'_>, what: &str) {
+    let flaw = what.rsplit_once(": ").map_or(what, |(_, flaw)| flaw);
+    books.quarantine().name(verify::fault_of(books.tables(), entry, flaw));
 }
 
 /// The end of a chat as its last record has it. Where that one is damaged, what it must have held
@@ -402,16 +457,19 @@ fn first_where(
     Ok(low)
 }
 
+/// The first from an id on that can be read.
 fn first_from<T>(
     history: &History<'_>,
     id: u64,
     read: impl FnOnce(MessageId, &Line<'_>) -> T,
 ) -> Result<Option<T>, StoreError> {
-    let Some(first) = history.range(id..=u64::MAX)?.next() else {
-        return Ok(None);
-    };
-    let first = first?;
-    first.read(|line| Ok(read(first.id, line))).map(Some)
+    for entry in history.range(id..=u64::MAX)? {
+        let entry = entry?;
+        if let Ok(line) = entry.fields().and_then(line::line) {
+            return Ok(Some(read(entry.id, &line)));
+        }
+    }
+    Ok(None)
 }
 
 fn named(tables: &impl Shelf, address: &Address) -> Result<Option<Named>, StoreError> {

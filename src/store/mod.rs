@@ -9,8 +9,8 @@
 //! From the disk upwards: `backend` (two headers) → redb → `tables` → `tlv`, `rows` and `line` (records) →
 //! `arrivals` and `history` (one chat out of two tables) → `look` (questions), `tx` with `account`,
 //! `secret`, `contact`, `profile`, `chat`, `days` and `floor` (changes). `window`, `marks` and `roster` are
-//! what the engine's thread remembers; `create`, `open`, `space`, `backup` and `verify` are the life
-//! of the file; `crash` is a disk for tests that loses power.
+//! what the engine's thread remembers; `create`, `open`, `space`, `backup`, `verify` and `quarantine` are
+//! the life of the file; `crash` is a disk for tests that loses power.
 
 mod account;
 mod arrivals;
@@ -31,6 +31,7 @@ mod merge;
 mod meter;
 mod open;
 mod profile;
+mod quarantine;
 mod roster;
 mod rows;
 mod secret;
@@ -66,6 +67,7 @@ use crate::store::arrivals::{Arrivals, Sight};
 use crate::store::look::Books;
 use crate::store::meter::Meter;
 use crate::store::open::{Fresh, Origin};
+use crate::store::quarantine::Quarantine;
 use crate::store::space::Space;
 use crate::store::tables::{Shelf, Tables};
 use crate::store::tx::State;
@@ -118,8 +120,13 @@ pub enum OpenError {
         found: u32,
         known: u32,
     },
-    /// Not a database of this program, or cut short, or damaged beyond opening.
+    /// Not a database of this program.
     Foreign {
+        path: PathBuf,
+        why: String,
+    },
+    /// One of this program, cut short or damaged beyond opening.
+    Damaged {
         path: PathBuf,
         why: String,
     },
@@ -163,6 +170,7 @@ type Shared = Arc<RwLock<Option<Live>>>;
 struct Live {
     database: Database,
     arrivals: Arc<Arrivals>,
+    quarantine: Arc<Quarantine>,
 }
 
 /// Reads from anywhere, at a point in time. Cheap to clone.
@@ -177,6 +185,7 @@ pub struct Reader {
 pub struct Snapshot {
     tables: Tables<'static>,
     sight: Sight,
+    quarantine: Arc<Quarantine>,
 }
 
 /// Counters of what the disk was asked for since the start.
@@ -421,7 +430,8 @@ impl Reader {
         let live = opened.as_ref().ok_or_else(closed)?;
         // In this order, see there.
         let sight = Sight::new(live.arrivals.clone());
-        Ok(Snapshot { tables: Tables::read(live.database.begin_read().map_err(failure)?), sight })
+        let tables = Tables::read(live.database.begin_read().map_err(failure)?);
+        Ok(Snapshot { tables, sight, quarantine: live.quarantine.clone() })
     }
 }
 
@@ -430,6 +440,10 @@ impl Books for Snapshot {
 
     fn tables(&self) -> &Self::Tables {
         &self.tables
+    }
+
+    fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
     }
 
     fn tail(&self, chat: ChatId, ids: &RangeInclusive<u64>) -> Result<Vec<u64>, StoreError> {
@@ -562,38 +576,3 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::Busy(path) => {
-                write!(
-                    f,
-                    "{} is open in another process: end that one first, or give this one another \
-                     data directory",
-                    path.display()
-                )
-            }
-            OpenError::Newer { found, known } => write!(
-                f,
-                "the database was written by a later version: its schema is {found}, this version \
-                 knows up to {known}"
-            ),
-            OpenError::Foreign { path, why } => {
-                write!(f, "{} is not a database that can be opened: {why}", path.display())
-            }
-            OpenError::Io { path, source } => write!(f, "{}: {source}", path.display()),
-            OpenError::Store(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            OpenError::Io { source, .. } => Some(source),
-            OpenError::Store(error) => Some(error),
-            OpenError::Busy(_) | OpenError::Newer { .. } | OpenError::Foreign { .. } => None,
-        }
-    }
-}

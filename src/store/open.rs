@@ -4,6 +4,7 @@
 //! version it knows, and that nobody else has it open.
 
 use std::cell::Cell;
+use std::fmt;
 use std::fs::OpenOptions;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -131,6 +132,7 @@ pub(super) fn open_slots(
     }
     let disk = TwoSlots::load(disk).map_err(|unfit| match unfit {
         Unfit::Foreign(why) => OpenError::Foreign { path: path.into(), why },
+        Unfit::Damaged(why) => OpenError::Damaged { path: path.into(), why },
         Unfit::Newer(found) => OpenError::Newer { found, known: SCHEMA },
         Unfit::Io(source) => OpenError::Io { path: path.into(), source },
     })?;
@@ -166,7 +168,8 @@ impl Started {
     fn live(self, path: &Path) -> Result<Fresh, OpenError> {
         let Started { database, sealed } = self;
         let arrivals = trusting(path, || arrivals(&database))?.map_err(OpenError::Store)?;
-        Ok(Fresh { live: Live { database, arrivals: Arc::new(arrivals) }, sealed })
+        let live = Live { database, arrivals: Arc::new(arrivals), quarantine: Arc::default() };
+        Ok(Fresh { live, sealed })
     }
 }
 
@@ -178,8 +181,8 @@ fn arrivals(database: &Database) -> Result<Arrivals, StoreError> {
 /// redb trusts what a page says; a page that rotted can make it panic.
 fn trusting<T>(path: &Path, work: impl FnOnce() -> T) -> Result<T, OpenError> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|_panic| {
-        let why = "its pages are damaged: restore a backup".into();
-        OpenError::Foreign { path: path.into(), why }
+        let why = "its pages make no sense".into();
+        OpenError::Damaged { path: path.into(), why }
     })
 }
 
@@ -213,7 +216,8 @@ pub(super) fn unfit(path: &Path, error: DatabaseError) -> OpenError {
         DatabaseError::DatabaseAlreadyOpen => OpenError::Busy(path),
         DatabaseError::Storage(StorageError::Io(source)) => OpenError::Io { path, source },
         // Ours is the enum, redb's is not: whatever else there is, the file cannot be opened.
-        other => OpenError::Foreign { path, why: other.to_string() },
+        // Its header has been recognized by then.
+        other => OpenError::Damaged { path, why: other.to_string() },
     }
 }
 
@@ -222,4 +226,43 @@ fn schema_of(database: &Database) -> Result<u32, StoreError> {
     let schema = tables.meta()?.row("schema", rows::one)?;
     let schema = schema.ok_or_else(|| StoreError::Damaged("meta \"schema\": it is gone".into()))?;
     Ok(u32::try_from(schema).unwrap_or(u32::MAX))
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Busy(path) => {
+                write!(
+                    f,
+                    "{} is open in another process: end that one first, or give this one another \
+                     data directory",
+                    path.display()
+                )
+            }
+            OpenError::Newer { found, known } => write!(
+                f,
+                "the database was written by a later version: its schema is {found}, this version \
+                 knows up to {known}"
+            ),
+            OpenError::Foreign { path, why } => {
+                write!(f, "{} is not a database that can be opened: {why}", path.display())
+            }
+            OpenError::Damaged { path, why } => write!(f, "{} is damaged: {why}", path.display()),
+            OpenError::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            OpenError::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            OpenError::Io { source, .. } => Some(source),
+            OpenError::Store(error) => Some(error),
+            OpenError::Busy(_)
+            | OpenError::Newer { .. }
+            | OpenError::Foreign { .. }
+            | OpenError::Damaged { .. } => None,
+        }
+    }
 }

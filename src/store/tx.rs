@@ -11,6 +11,7 @@ use crate::domain::nouns::Head;
 use crate::store::arrivals::{Arrivals, Place};
 use crate::store::look::Books;
 use crate::store::marks::Marks;
+use crate::store::quarantine::Quarantine;
 use crate::store::roster::Rosters;
 use crate::store::tables::Tables;
 use crate::store::window::Chats;
@@ -49,6 +50,7 @@ pub struct Tx<'a> {
     pub(super) tables: Tables<'a>,
     pub(super) state: &'a mut State,
     pub(super) arrivals: &'a Arrivals,
+    quarantine: &'a Quarantine,
     database: &'a Database,
     transaction: &'a OnceCell<WriteTransaction>,
 }
@@ -56,11 +58,11 @@ pub struct Tx<'a> {
 impl<'a> Tx<'a> {
     /// `transaction` is filled at the first write.
     pub(super) fn new(
-        Live { database, arrivals }: &'a Live,
+        Live { database, arrivals, quarantine }: &'a Live,
         transaction: &'a OnceCell<WriteTransaction>,
         state: &'a mut State,
     ) -> Tx<'a> {
-        Tx { tables: Tables::turn(database), state, arrivals, database, transaction }
+        Tx { tables: Tables::turn(database), state, arrivals, quarantine, database, transaction }
     }
 
     pub(super) fn begin(&mut self) -> Result<(), StoreError> {
@@ -97,6 +99,10 @@ impl<'a> Books for Tx<'a> {
 
     fn tables(&self) -> &Self::Tables {
         &self.tables
+    }
+
+    fn quarantine(&self) -> &Quarantine {
+        self.quarantine
     }
 
     fn tail(&self, chat: ChatId, ids: &RangeInclusive<u64>) -> Result<Vec<u64>, StoreError> {

@@ -187,9 +187,12 @@ impl Walk<'_> {
                 let entry = entry?;
                 findings.records += 1;
                 // The chain says itself what is wrong, in words that find the message.
-                chain.message(findings, &entry, |chat| here.floor(chat).unwrap_or_default());
+                chain.message(findings, &here.tables, &entry, |chat| {
+                    here.floor(chat).unwrap_or_default()
+                });
                 if entry.merged && first.is_some_and(|first| first <= entry.id.0) {
-                    findings.fault(entry.fault("it was merged before an older one"));
+                    let fault = fault_of(&here.tables, &entry, "it was merged before an older one");
+                    findings.fault(fault);
                 }
                 if count + 1 == SLICE {
                     return Ok(Some((entry.chat.0, entry.id.0)));
@@ -267,6 +270,7 @@ impl Chain {
     pub(super) fn message(
         &mut self,
         found: &mut Findings,
+        tables: &impl Shelf,
         entry: &Entry<'_>,
         floor: impl Fn(ChatId) -> Option<Mark>,
     ) {
@@ -309,8 +313,31 @@ impl Chain {
             Err(flaw) => Some(flaw.to_string()),
         };
         if let Some(fault) = fault {
-            found.fault(entry.fault(&fault));
+            found.fault(fault_of(tables, entry, &fault));
         }
+    }
+}
+
+/// Which message of whose chat, and what is wrong with it.
+pub(super) fn fault_of(tables: &impl Shelf, entry: &Entry<'_>, what: &str) -> String {
+    entry.fault(&people(tables, entry.chat), what)
+}
+
+/// A chat as people know it. Where a row of theirs cannot be read, by its numbers.
+fn people(tables: &impl Shelf, chat: ChatId) -> String {
+    let person = |no: AccountNo| {
+        let account = tables.accounts().and_then(|t| t.row(no.0, |f| rows::account(no, f)));
+        let address = account.ok().flatten().map(|account| account.address.to_string());
+        address.unwrap_or_else(|| format!("account {}", no.0))
+    };
+    match chat.pair() {
+        Some((low, high)) => format!("{} and {}", person(low), person(high)),
+        None if chat.is_group() => {
+            let row = tables.chats().and_then(|t| t.row(chat.0, |f| rows::chat(chat, f)));
+            let address = row.ok().flatten().map(|chat| chat.address.to_string());
+            address.unwrap_or_else(|| "a group".into())
+        }
+        None => format!("the own chain of {}", person(AccountNo(chat.0 as u32))),
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod http;
 pub mod line;
 pub mod tcp;
+pub mod tinode;
 pub mod ws;
 
 use std::io::{ErrorKind, Read, Write};

@@ -55,19 +55,8 @@ pub fn frame(fin: bool, opcode: u8, mask: bool, payload: &[u8]) -> Vec<u8> {
 impl Ws {
     /// Connects and upgrades; anything but 101 is an error.
     pub fn connect(address: SocketAddr, layer: u32, session: Option<&str>) -> Result<Ws, String> {
-        let mut http = super::http::Http::connect(address)?;
         let session = session.map_or(String::new(), |s| format!("X-Session: {s}\r\n"));
-        http.line.send(
-            format!(
-                "GET /v{layer}/ws HTTP/1.1\r\nHost: im.test\r\nUpgrade: websocket\r\n\
-                 Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\
-                 {session}\r\n"
-            )
-            .as_bytes(),
-        )?;
-        let response = http.receive()?.ok_or("the stream ended instead of an upgrade")?;
-        check_upgrade(&response)?;
-        Ok(Ws { line: http.line, seq: 0 })
+        Ok(Ws { line: upgrade(address, &format!("/v{layer}/ws"), &session)?, seq: 0 })
     }
 
     /// `session`: only where it is not the socket's own.
@@ -89,46 +78,83 @@ impl Ws {
 
     /// The next thing that means something; pings of the server are answered on the way.
     pub fn receive(&mut self) -> Result<Heard, String> {
-        let mut whole = Vec::new();
-        loop {
-            let Some(head) = self.line.take(2)? else { return Ok(Heard::End) };
-            if head[1] & 0x80 != 0 {
-                return Err("a masked frame from the server".into());
-            }
-            if head[0] & 0x70 != 0 {
-                return Err("a frame with extension bits nobody agreed on".into());
-            }
-            let length = match head[1] {
-                126 => self.number(2)?,
-                127 => self.number(8)?,
-                n => u64::from(n),
-            };
-            let payload = match length {
-                0 => Vec::new(),
-                n => self.line.take(n as usize)?.ok_or("the stream ended within a frame")?,
-            };
-            match head[0] & 15 {
-                0 | 1 => {
-                    whole.extend_from_slice(&payload);
-                    if head[0] & 0x80 != 0 {
-                        return packet(&whole).map(Heard::Packet);
-                    }
+        Ok(match message(&mut self.line)? {
+            Message::Text(text) => Heard::Packet(packet(&text)?),
+            Message::Pong(payload) => Heard::Pong(payload),
+            Message::Close(code) => Heard::Close(code),
+            Message::End => Heard::End,
+        })
+    }
+}
+
+/// Whatever is said in texts, see [`Heard`].
+#[derive(Clone, Debug)]
+pub enum Message {
+    Text(String),
+    Pong(Vec<u8>),
+    Close(Option<u16>),
+    End,
+}
+
+/// Connects and upgrades; `headers`: further ones, each with its end of line.
+pub fn upgrade(address: SocketAddr, target: &str, headers: &str) -> Result<Line, String> {
+    let mut http = super::http::Http::connect(address)?;
+    http.line.send(
+        format!(
+            "GET {target} HTTP/1.1\r\nHost: im.test\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\
+             {headers}\r\n"
+        )
+        .as_bytes(),
+    )?;
+    let response = http.receive()?.ok_or("the stream ended instead of an upgrade")?;
+    check_upgrade(&response)?;
+    Ok(http.line)
+}
+
+/// The next message on an upgraded line; pings of the server are answered on the way.
+pub fn message(line: &mut Line) -> Result<Message, String> {
+    let mut whole = Vec::new();
+    loop {
+        let Some(head) = line.take(2)? else { return Ok(Message::End) };
+        if head[1] & 0x80 != 0 {
+            return Err("a masked frame from the server".into());
+        }
+        if head[0] & 0x70 != 0 {
+            return Err("a frame with extension bits nobody agreed on".into());
+        }
+        let length = match head[1] {
+            126 => number(line, 2)?,
+            127 => number(line, 8)?,
+            n => u64::from(n),
+        };
+        let payload = match length {
+            0 => Vec::new(),
+            n => line.take(n as usize)?.ok_or("the stream ended within a frame")?,
+        };
+        match head[0] & 15 {
+            0 | 1 => {
+                whole.extend_from_slice(&payload);
+                if head[0] & 0x80 != 0 {
+                    return String::from_utf8(whole)
+                        .map(Message::Text)
+                        .map_err(|e| format!("a text frame that is none: {e}"));
                 }
-                8 => {
-                    let code = payload.get(..2).map(|c| u16::from_be_bytes([c[0], c[1]]));
-                    return Ok(Heard::Close(code));
-                }
-                9 => self.line.send(&frame(true, 10, true, &payload))?,
-                10 => return Ok(Heard::Pong(payload)),
-                other => return Err(format!("a frame of opcode {other}")),
             }
+            8 => {
+                let code = payload.get(..2).map(|c| u16::from_be_bytes([c[0], c[1]]));
+                return Ok(Message::Close(code));
+            }
+            9 => line.send(&frame(true, 10, true, &payload))?,
+            10 => return Ok(Message::Pong(payload)),
+            other => return Err(format!("a frame of opcode {other}")),
         }
     }
+}
 
-    fn number(&mut self, n: usize) -> Result<u64, String> {
-        let bytes = self.line.take(n)?.ok_or("the stream ended within a frame")?;
-        Ok(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
-    }
+fn number(line: &mut Line, n: usize) -> Result<u64, String> {
+    let bytes = line.take(n)?.ok_or("the stream ended within a frame")?;
+    Ok(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }
 
 fn check_upgrade(response: &Response) -> Result<(), String> {
@@ -146,8 +172,7 @@ fn check_upgrade(response: &Response) -> Result<(), String> {
 }
 
 /// `{"type","seq","session"?,"status","body"?}`; pushes have seq 0 and no need of a status.
-fn packet(text: &[u8]) -> Result<Packet, String> {
-    let text = std::str::from_utf8(text).map_err(|e| format!("a text frame that is none: {e}"))?;
+fn packet(text: &str) -> Result<Packet, String> {
     let value: Value =
         serde_json::from_str(text).map_err(|e| format!("not a packet ({e}): {text}"))?;
     let seq = value["seq"].as_u64().ok_or_else(|| format!("a packet without seq: {text}"))?;

@@ -115,12 +115,13 @@ impl Model {
         } else {
             Access::NONE
         };
-        if given == Access::NONE || given.is_banned() {
+        let want = given.without(letter('O'));
+        if want == Access::NONE || given.is_banned() {
             return Err(Refusal::NotAllowed);
         }
         self.has_room_for_a_chat(me.no)?;
         self.untell(me.no, chat);
-        self.settle(me, chat, me.no, given.without(letter('O')), given);
+        self.settle(me, chat, me.no, want, given);
         Ok(Reply::Chat(Box::new(self.facts(chat, Some(me.no)))))
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use msimd::domain::id::{AccountNo, MessageId, SessionKey, Timestamp};
 use msimd::domain::name::Name;
-use msimd::domain::words::{Event, News, Outcome, Query, Refusal, Reply};
+use msimd::domain::words::{Event, Kind, News, Outcome, Query, Refusal, Reply};
 use msimd::limits::Limits;
 
 use super::HOME;
@@ -116,7 +116,9 @@ impl Model {
             Op::Chats { before, count } => Ok(self.list_chats(me.no, *before, *count as usize)),
             Op::Unread { count } => Ok(self.list_unread(me.no, *count)),
             Op::Newest => {
-                let newest = self.records_of(me.no).last().map_or(0, |(_, record)| record.id);
+                let mut all = self.records_of(me.no).into_iter();
+                let newest = all.rfind(|(_, record)| record.kind != Kind::Notice);
+                let newest = newest.map_or(0, |(_, record)| record.id);
                 Ok(Reply::Newest(MessageId(newest)))
             }
             Op::Edit { chat, id, text, bold } => self.edit(me, chat, *id, text, *bold),

@@ -453,6 +453,7 @@ impl Model {
         let range = Range { after, before, since, count, take: Take::First };
         let mut all = self.records_of(me);
         all.retain(|(chat, _)| own || self.chats[*chat].own.is_none());
+        all.retain(|(_, record)| record.kind != Kind::Notice);
         self.page(me, all, &range)
     }
 

@@ -8,6 +8,7 @@ use super::operator;
 use super::peer::{Ask, Doors, Peer, Wire};
 use super::stage::Stage;
 use super::term::{Names, Term, fill};
+use super::tinode::is_tinode;
 use super::words::{Options, account_of, carrier_of, designator, device_of};
 use crate::client::tcp::{Tcp, User, password_of};
 use crate::client::{hex, ws};
@@ -20,7 +21,7 @@ pub struct Runner {
     /// What packets have where they name none.
     pub(super) layer: u32,
     pub(super) names: Names,
-    registered: BTreeSet<String>,
+    pub(super) registered: BTreeSet<String>,
     /// By device: its session.
     pub(super) sessions: BTreeMap<String, String>,
     /// By designator (`alice:tcp/b`).
@@ -101,6 +102,13 @@ impl Runner {
                 self.start()?;
                 rest.split(' ').try_for_each(|designator| self.enter(designator))
             }
+            "tinode" => {
+                self.start()?;
+                self.enter_tinode(rest)
+            }
+            "p2p" => self.name_chat(rest),
+            // Connections stay, and hear its last words.
+            "stop" => self.stage.stop(),
             "restart" | "crash" => self.restart(word == "crash"),
             "let" => {
                 let (name, term) = rest.split_once('=').ok_or("let NAME = JSON")?;
@@ -221,7 +229,7 @@ impl Runner {
         self.peer_line(designator, "<! CONNECT-OK")
     }
 
-    fn peer_line(&mut self, designator: &str, verb: &str) -> Result<(), String> {
+    pub(super) fn peer_line(&mut self, designator: &str, verb: &str) -> Result<(), String> {
         if let Some(rest) = verb.strip_prefix('>') {
             return self.send(designator, rest.trim());
         }
@@ -232,6 +240,9 @@ impl Runner {
             return self.expect(designator, rest.trim(), false);
         }
         let verb = verb.trim();
+        if is_tinode(designator) && verb.starts_with("connect") {
+            return self.connect_tinode(designator, &verb["connect".len()..]);
+        }
         let (word, rest) = verb.split_once(' ').unwrap_or((verb, ""));
         let options = Options::of(rest, &self.names)?;
         let layer = options.number("layer")?.unwrap_or(self.layer);
@@ -286,6 +297,9 @@ impl Runner {
                 Wire::Nc(hand) => hand.send(&text),
                 _ => Err("somebody else".into()),
             };
+        }
+        if is_tinode(designator) {
+            return self.say(designator, text);
         }
         let options = Options::of(text, &self.names)?;
         let (kind, body) = options.rest.split_once(' ').unwrap_or((options.rest, ""));

@@ -20,9 +20,10 @@
 //! `<` the first answer or the first push. See `term` for JSON, `bytes` for raw bytes. Further
 //! lines: `x> layer=1 session=none seq=7 status=9 TYPE {…}`, `x> TYPE text "{"` (not JSON),
 //! `x raw> 00 ff "…"`, `x frame> opcode=1 fin=0 "…"`, `x connect layer=1`, `x fetch layer=1`,
-//! `x close`, `x shut`, `x< 404 [allow: POST] [-x-type] {…}`, `x< ERROR 400 {…}`, `x< closed`,
+//! `x close`, `x shut`, `x< 404 [allow: POST] [-x-type] {…}` (or `empty`, `any`), `x< ERROR 400 {…}`, `x< closed`,
 //! `x< close 1002`, `x ping "…"`, `x< pong "…"`, `repeat 3 i` … `end`, `let x = 5`, `pass 1500`
-//! (milliseconds: only where the passing of time is what is tested), `restart`, `crash`,
+//! (milliseconds: only where the passing of time is what is tested), `restart`, `crash`, `stop`
+//! (connections hear it),
 //! `user disable bob` (the operator), `invite 1 code`, `app-password bob phone pass` (binds),
 //! `app-password bob revoke phone`.
 //!
@@ -32,7 +33,9 @@
 //! within a block are written ` | `). `sha256 hash = ${salt}secret` binds, `forget salt` unbinds,
 //! `rising n1 n2` compares.
 //!
-//! Without `loose` a talk fails when a TCP or WebSocket connection was pushed something that the
+//! `alice:tws` and `alice:tlp` speak Tinode 0.5 over WebSocket and long polls, see `tinode`.
+//!
+//! Without `loose` a talk fails when any connection but one of plain HTTP was pushed something that the
 //! talk does not mention.
 
 mod bytes;
@@ -42,6 +45,7 @@ pub mod operator;
 mod peer;
 pub mod stage;
 mod term;
+mod tinode;
 mod words;
 
 use std::fs;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::client::http::{Http, Response};
 use crate::client::line::{Hand, Script};
 use crate::client::tcp::Tcp;
+use crate::client::tinode::{self, Tinode};
 use crate::client::ws::{self, Ws};
 use crate::client::{Packet, hex};
 
@@ -17,6 +18,8 @@ pub enum Heard {
     Packet(Packet),
     Response(Response),
     Text(String),
+    /// A packet of Tinode.
+    Said(Value),
     Pong(Vec<u8>),
     Close(Option<u16>),
     End,
@@ -39,6 +42,7 @@ pub enum Wire {
     Line(Script),
     /// The line carrier by hand.
     Nc(Hand),
+    Tinode(Tinode),
     /// A fetch in flight keeps its connection busy, so it has one of its own.
     Http {
         post: Option<Http>,
@@ -94,18 +98,17 @@ impl Peer {
             "ws" => Wire::Ws(Ws::connect(doors.http, layer, session)?),
             "line" => Wire::Line(Script::connect(doors.line, layer, session)?),
             "nc" => Wire::Nc(Hand::connect(doors.line)?),
+            "tws" => Wire::Tinode(Tinode::socket(doors.http, tinode::KEY, "")?),
+            "tlp" => Wire::Tinode(Tinode::poll(doors.http, tinode::KEY, "")?),
             "http" => Wire::Http { post: None, fetch: None, fetching: false },
             other => return Err(format!("no carrier is called {other:?}")),
         };
-        Ok(Peer {
-            wire,
-            asked: VecDeque::new(),
-            heard: VecDeque::new(),
-            fetched: VecDeque::new(),
-            own: session.map(str::to_owned),
-            layer,
-            over: false,
-        })
+        Ok(Peer { own: session.map(str::to_owned), ..Peer::over(wire, layer) })
+    }
+
+    pub fn over(wire: Wire, layer: u32) -> Peer {
+        let (asked, heard, fetched) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        Peer { wire, asked, heard, fetched, own: None, layer, over: false }
     }
 
     pub fn send(&mut self, ask: &Ask, http: SocketAddr) -> Result<(), String> {
@@ -133,7 +136,7 @@ impl Peer {
                 let body = if is_bare { &named } else { &ask.body };
                 line.send(ask.seq, other, &ask.kind, body)?
             }
-            Wire::Nc(_) => return Err("a hand sends lines".into()),
+            Wire::Nc(_) | Wire::Tinode(_) => return Err("a packet of mSIM".into()),
             Wire::Http { post, .. } => {
                 open(post, http)?.post(ask.layer, session, &ask.kind, &ask.body)?;
                 0
@@ -154,6 +157,7 @@ impl Peer {
             Wire::Ws(ws) => ws.line.send(bytes),
             Wire::Line(line) => line.line.send(bytes),
             Wire::Nc(hand) => hand.line.send(bytes),
+            Wire::Tinode(tinode) => tinode.line().send(bytes),
             Wire::Http { post, .. } => open(post, http)?.line.send(bytes),
         }
     }
@@ -165,6 +169,7 @@ impl Peer {
             Wire::Ws(ws) => ws.line.shut(),
             Wire::Line(line) => line.line.shut(),
             Wire::Nc(hand) => hand.line.shut(),
+            Wire::Tinode(tinode) => tinode.line().shut(),
             Wire::Http { post, .. } => {
                 if let Some(http) = post {
                     http.line.shut();
@@ -261,12 +266,18 @@ impl Peer {
                     hand.send(&kind)?;
                     self.find(|h| matches!(h, Heard::Text(text) if text.contains(&kind)))?;
                 }
+                Wire::Tinode(tinode) => {
+                    // Whoever says it, it is nothing to say, and is answered at once.
+                    let id = format!("settle-{round}");
+                    tinode.send(format!(r#"{{"get":{{"id":"{id}"}}}}"#).as_bytes())?;
+                    self.find(|h| matches!(h, Heard::Said(p) if p["ctrl"]["id"] == *id))?;
+                }
                 Wire::Http { .. } => return Err("HTTP hears pushes by fetching only".into()),
             }
         }
         let pushes = self.heard.iter().filter_map(|heard| match heard {
             Heard::Packet(p) if p.is_push() => Some(show(heard)),
-            Heard::Text(_) => Some(show(heard)),
+            Heard::Text(_) | Heard::Said(_) => Some(show(heard)),
             _ => None,
         });
         Ok(pushes.collect())
@@ -303,6 +314,12 @@ impl Peer {
                 },
                 Wire::Line(line) => line.receive()?.map_or(Heard::End, Heard::Packet),
                 Wire::Nc(hand) => hand.receive()?.map_or(Heard::End, Heard::Text),
+                Wire::Tinode(tinode) => match tinode.receive()? {
+                    tinode::Heard::Packet(packet) => Heard::Said(packet),
+                    tinode::Heard::Pong(payload) => Heard::Pong(payload),
+                    tinode::Heard::Close(code) => Heard::Close(code),
+                    tinode::Heard::End => Heard::End,
+                },
                 Wire::Http { post: Some(http), .. } => {
                     http.receive()?.map_or(Heard::End, Heard::Response)
                 }
@@ -343,6 +360,7 @@ pub fn show(heard: &Heard) -> String {
             format!("{} {:?} {}", r.status, r.headers, String::from_utf8_lossy(&r.body))
         }
         Heard::Text(text) => text.clone(),
+        Heard::Said(packet) => packet.to_string(),
         Heard::Pong(payload) => format!("pong {}", hex(payload)),
         Heard::Close(code) => format!("close {code:?}"),
         Heard::End => "the end of the stream".into(),

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::parsed;
+use crate::admin::when;
 use crate::cli::args::{UserAppPassword, UserAppPasswords};
 use crate::cli::desk::Desk;
 use crate::cli::table::Table;
-use crate::cli::{Done, Failure, complain, say, when};
+use crate::cli::{Done, Failure, complain, say};
 use crate::config::Config;
 
 /// Makes one and shows it, or takes one back.

@@ -5,6 +5,7 @@
 //! A word belongs here when a second protocol could use it. Adding a variant breaks every
 //! translator at compile time, on purpose: none may say nothing by accident.
 
+pub mod moving;
 mod secret;
 pub mod text;
 pub mod view;
@@ -258,6 +259,8 @@ pub enum Order {
     Invite {
         uses: u32,
     },
+    /// A piece of an account that comes from another server.
+    Import(Box<moving::Piece>),
 }
 
 /// What is only read: answered from a snapshot, off the engine's thread.
@@ -273,8 +276,8 @@ pub enum Query {
         chat: Address,
         range: Range,
     },
-    /// Every message of every chat of mine above `after`, ascending. `own`: with what concerns me
-    /// alone.
+    /// Every message of every chat of mine above `after`, ascending. `own`: with what I did for myself
+    /// alone. Notices are asked for by themselves.
     Rewind {
         after: MessageId,
         count: u32,

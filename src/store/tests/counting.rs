@@ -92,7 +92,8 @@ fn a_count_that_does_not_go_on_is_named() {
     ] {
         plant(&mut store, &Message { seq: Seq(seq), ..all[i].clone() }, false);
         let found = faults(&store);
-        let named = format!("message {} of chat {}: {what}", all[i].id.0, chat().0);
+        let people = "account 1 and account 2";
+        let named = format!("message {} of chat {} ({people}): {what}", all[i].id.0, chat().0);
         assert_eq!(found[0], named, "{found:?}");
         plant(&mut store, &all[i], false);
     }

@@ -190,13 +190,17 @@ fn a_snapshot_stays_one_point_in_time_while_merges_pass() {
     merge_chats(&mut store, 1);
     // It took the index before the merge and the tables after it.
     let tables = reader.snapshot().unwrap().tables;
-    let across = Snapshot { tables, sight: Sight::new(behind.clone()) };
-    let across_told = Snapshot { tables: reader.snapshot().unwrap().tables, sight: early };
+    let across = Snapshot { tables, sight: Sight::new(behind.clone()), quarantine: Arc::default() };
+    let across_told = Snapshot {
+        tables: reader.snapshot().unwrap().tables,
+        sight: early,
+        quarantine: Arc::default(),
+    };
     say_all(&mut store, COUNT / 2..COUNT);
     merge_all(&mut store);
     // The same, and a second merge has put newer ones into the chats.
     let late = reader.snapshot().unwrap().tables;
-    let late = Snapshot { tables: late, sight: Sight::new(behind) };
+    let late = Snapshot { tables: late, sight: Sight::new(behind), quarantine: Arc::default() };
     for (name, snapshot) in
         [("before", before), ("looked", looked), ("across", across), ("told", across_told)]
     {

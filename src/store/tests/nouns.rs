@@ -137,3 +137,57 @@ fn invitations_come_and_go() {
     store.write(|tx| tx.remove_invite(&[3; 16])).unwrap();
     assert_eq!(store.reader().read(|here| here.invite(&[3; 16])).unwrap(), None);
 }
+
+#[test]
+fn to_want_nothing_from_others_is_something_else_than_to_say_nothing() {
+    let mut store = memory();
+    for access in [None, Some(Access::NONE), Some(Access::BANNED), Some(Access::OWNER)] {
+        let profile = Profile { access, ..Profile::default() };
+        store.write(|tx| tx.put_profile(ALICE, &profile)).unwrap();
+        let found = store.reader().read(|here| here.profile(ALICE)).unwrap();
+        assert_eq!(found.unwrap_or_default().access, access);
+    }
+}
+
+#[test]
+fn what_somebody_was_here_with_outlives_the_time() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = at(&home);
+    store
+        .write(|tx| {
+            tx.put_account(&account(ALICE, "alice"))?;
+            tx.touch_last_seen(ALICE, Timestamp(1_000_000))?;
+            tx.put_agent(ALICE, "a client")
+        })
+        .unwrap();
+    store.write(|tx| tx.touch_last_seen(ALICE, Timestamp(9_000_000))).unwrap();
+    store.flush().unwrap();
+    store.close().unwrap();
+    let seen = at(&home).reader().read(|here| Ok((here.last_seen(ALICE)?, here.agent(ALICE)?)));
+    assert_eq!(seen.unwrap(), (Some(Timestamp(9_000_000)), "a client".into()));
+}
+
+#[test]
+fn a_part_that_was_left_is_shown_to_who_asks_for_it_alone() {
+    let mut store = memory();
+    join(&mut store);
+    let last = send(&mut store, BOB, "x");
+    let part = Member { read: mark(&last), delivered: mark(&last), ..Member::default() };
+    let gone = Member { left: true, begun: true, ..part };
+    store.write(|tx| tx.put_member(ALICE, chat(), &gone)).unwrap();
+    // What is not there moves nowhere.
+    let next = send(&mut store, BOB, "y");
+    store.write(|tx| tx.move_marks(ALICE, chat(), mark(&next), mark(&next))).unwrap();
+    assert_eq!(store.write(|tx| tx.member(ALICE, chat())).unwrap(), None);
+    store
+        .reader()
+        .read(|here| {
+            assert_eq!((here.part(ALICE, chat())?, here.chats_of(ALICE)?), (None, Vec::new()));
+            assert_eq!(here.left(ALICE, chat())?, Some(gone));
+            assert_eq!((here.begun(ALICE)?, here.begun(BOB)?), (vec![chat()], Vec::new()));
+            assert_eq!(here.left(BOB, chat())?, None);
+            Ok(())
+        })
+        .unwrap();
+    assert!(store.reader().verify(&mut |_| {}).unwrap().faults.is_empty());
+}

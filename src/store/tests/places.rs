@@ -224,7 +224,13 @@ fn a_file_cut_short_is_refused_untouched_at_any_length() {
     let mut length = bytes.len() - 1;
     while length > 0 {
         let error = refused(&bytes[..length]);
-        assert!(matches!(error, OpenError::Foreign { .. }), "{length} bytes: {error}");
+        // Of a few bytes nobody knows whose they are.
+        let fits = match error {
+            OpenError::Foreign { .. } => length < 8,
+            OpenError::Damaged { .. } => length >= 8,
+            _ => false,
+        };
+        assert!(fits, "{length} bytes: {error}");
         length -= (length / 7 + 1).min(length);
     }
     let error = refused(&bytes[..bytes.len() - 4096]).to_string();
@@ -240,7 +246,7 @@ fn both_headers_damaged_is_refused_and_one_is_mended() {
     let store = open(&home).unwrap();
     assert_eq!(store.reader().verify(&mut |_| {}).unwrap().faults, Vec::<String>::new());
     bytes[32 * 1024 + 30] ^= 1;
-    assert!(matches!(refused(&bytes), OpenError::Foreign { .. }));
+    assert!(matches!(refused(&bytes), OpenError::Damaged { .. }));
 }
 
 #[test]

@@ -93,9 +93,9 @@ fn few_of_many_managers_are_asked_and_the_owner_among_them() {
     let mut all = vec![owner];
     all.extend(&people[..people.len() - 1]);
     world.group_of("garden", &all);
-    for n in 0..people.len() - 1 {
+    for (n, manager) in people[..people.len() - 1].iter().enumerate() {
         world.give(owner, "garden", &format!("p{n}"), "RWPS");
-        world.want(people[n], "garden", "RWPS");
+        world.want(*manager, "garden", "RWPS");
     }
     world.add_user("dave");
     let dave = world.log_in("dave");

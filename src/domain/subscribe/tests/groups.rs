@@ -172,3 +172,19 @@ fn limits_hold_on_this_way_in_too() {
     // Direct chats are no groups.
     assert!(take(&mut world, bob, "carol").1);
 }
+
+#[test]
+fn nobody_joins_with_nothing_but_an_offer_to_own() {
+    let (mut world, [alice, bob]) = World::of(["alice", "bob"]);
+    world.group(alice, "garden");
+    let (chat, who, access) = (address("garden"), address("bob"), Some(letters("O")));
+    world.ask(alice, Command::Invite { chat, who, access, note: "".into() });
+    let join = world.ask(bob, Command::Join { chat: address("garden") });
+    assert_eq!(refused(&join), Refusal::NotAllowed);
+    // He may ask for what others have, or take it over.
+    let (view, _) = take(&mut world, bob, "garden");
+    assert_eq!(view.part, Some((letters("RWP"), letters("O"))));
+    assert_eq!(notices(&world, alice).len(), 1);
+    assert!(world.want(bob, "garden", "RWPO").reply.is_ok());
+    assert_eq!(owners(&mut world, bob, "garden"), ["bob@im.test"]);
+}

@@ -31,7 +31,7 @@ impl Dice {
 
     fn value(&mut self, levels: usize) -> Value<'static> {
         match self.below(if levels == 0 { 5 } else { 7 }) {
-            0 => Value::Whole(self.below(usize::MAX >> 33) as u64),
+            0 => Value::Whole(self.below(0x7fff_ffff) as u64),
             1 => Value::Flag(self.below(2) == 0),
             2 => Value::Negative(-1 - self.below(1000) as i64),
             3 | 4 => Value::Text(self.text().into()),

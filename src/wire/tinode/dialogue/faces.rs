@@ -63,6 +63,12 @@ pub(super) fn public(face: &Face, address: &Name) -> Option<Json> {
     }
 }
 
+/// The same of a chat. A group that shows no face is one that shows nothing at all.
+fn public_of(view: &SubscriptionView) -> Option<Json> {
+    let is_hidden = view.kind != ChatKind::Direct && view.face == Face::default();
+    if is_hidden { None } else { public(&view.face, &view.chat) }
+}
+
 fn kept(value: &Value) -> Json {
     Json::Kept(value.to_string().into())
 }
@@ -126,7 +132,7 @@ fn defaults(view: &SubscriptionView) -> Defacs {
 
 /// A chat described. `attached`: to one who is attached to it.
 pub(super) fn description(view: &SubscriptionView, attached: bool) -> Description {
-    let public = public(&view.face, &view.chat);
+    let public = public_of(view);
     let (created, updated) = (Some(view.created), Some(view.updated));
     let Some((want, given)) = view.part.filter(|_| attached) else {
         return Description { created, updated, public, ..Description::default() };
@@ -187,7 +193,7 @@ pub(super) fn on_me(view: &SubscriptionView, me: u64) -> Option<Subscription> {
         topic: Some(topic),
         seq: view.last.0.into(),
         with: uid(&view.chat),
-        public: public(&view.face, &view.chat),
+        public: public_of(view),
         seen,
     })
 }

@@ -19,6 +19,11 @@
 //!   and sets it; a group's likewise.
 //! - `anon` of default access is always N: nobody here is anonymous. N and X for `auth` close a
 //!   group: whoever wants in asks its managers.
+//! - Whoever writes has read what there was before, and whoever clears a chat for themselves what
+//!   they cleared: {info} tells it like any note. Newcomers find nothing unread.
+//! - {info} and {pres what="read"} tell the user's own other sessions, too: the one in the topic, the
+//!   other on `me`. That somebody types is told to other people alone.
+//! - An invitation is also a message in the chat of both, where other protocols have it.
 //! - Unsubscribing from a chat of two lasts until either side writes in it again.
 //! - Of a mailbox that overflowed nobody knows what it held: the session is evicted from its topics
 //!   (205) and attaches again.
@@ -36,7 +41,7 @@ use super::names::Topic;
 use super::packet::{Ctrl, Packet, Params};
 use super::reply::Status;
 use super::request::Request;
-use crate::domain::id::{Address, SessionId, Timestamp};
+use crate::domain::id::{Address, Seq, SessionId, Timestamp};
 use crate::domain::words::{Command, Refusal, Reply, SubscriptionView};
 use crate::limits::TINODE_TOPICS_MAX;
 use crate::wire::{self, Ask, Farewell, Habit, House, Next, Told, What};
@@ -84,6 +89,8 @@ struct Attached {
     chat: Address,
     /// Its last messages are being fetched, and what comes meanwhile is among them.
     fetching: bool,
+    /// The first and the last of those that were: what came meanwhile may be told after them.
+    page: Option<(Seq, Seq)>,
 }
 
 /// A message on its way.
@@ -141,7 +148,7 @@ impl Dialogue {
 
     fn attach(&mut self, topic: Topic, chat: Address, fetching: bool) {
         if !self.is_attached(topic) {
-            self.attached.push(Attached { topic, chat, fetching });
+            self.attached.push(Attached { topic, chat, fetching, page: None });
         }
     }
 

@@ -153,7 +153,8 @@ impl Dialogue {
             return Err(Status::DENIED);
         }
         let (_, password) = secret.split().ok_or(Status::MALFORMED)?;
-        Ok(Step::Password(password.as_bytes().to_vec()))
+        let password = password.as_bytes().to_vec();
+        Ok(Step::Password(Credentials { login: None, password }))
     }
 
     fn sub(&self, topic: Topic, sub: &Sub) -> Result<Steps, Status> {
@@ -193,6 +194,10 @@ impl Dialogue {
         }
         if !matches!(topic, Topic::Me | Topic::New) {
             let want = match sub.sub.mode {
+                Mode::Letters(access) if !access.is_member() => {
+                    steps.extend([Step::Renounce(access), Step::Say(Status::OK)]);
+                    return Ok(steps);
+                }
                 Mode::Letters(access) => Some(access),
                 Mode::Absent | Mode::Usual | Mode::Bad => None,
             };
@@ -324,7 +329,10 @@ impl Dialogue {
             };
             match user.transpose()?.filter(|user| Some(*user) != me) {
                 _ if topic == Topic::Me => return Err(Status::DENIED),
-                None => steps.push_back(Step::Subscribe { want: access, note }),
+                None => steps.push_back(match access.filter(|access| !access.is_member()) {
+                    Some(access) => Step::Renounce(access),
+                    None => Step::Subscribe { want: access, note },
+                }),
                 Some(user) => steps.push_back(Step::ResolveUser { user, access, note }),
             }
         }

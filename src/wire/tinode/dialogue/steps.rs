@@ -1,5 +1,7 @@
 //! The steps of a message: what each asks of the core, and what its answer makes of it.
 
+use std::mem;
+
 use crate::domain::access::Access;
 use crate::domain::id::{AccountNo, ChatId, Seq};
 use crate::domain::words::{
@@ -28,7 +30,8 @@ pub(super) enum Step {
         invite: Option<Box<str>>,
         start: Box<Start>,
     },
-    Password(Vec<u8>),
+    /// Another one for whoever is logged in.
+    Password(Credentials),
     Appear(bool),
     /// Finds where the topic leads.
     Resolve(Handle),
@@ -40,6 +43,8 @@ pub(super) enum Step {
         want: Option<Access>,
         note: Box<str>,
     },
+    /// To want nothing, or never again: there is nothing to subscribe to for that.
+    Renounce(Access),
     KeepIfNew(Box<str>),
     Keep(Box<str>),
     /// From here on the session is attached, and is told so.
@@ -102,6 +107,22 @@ pub(super) enum Step {
     Say(Status),
 }
 
+impl Step {
+    /// Whether it only shows a topic, or who is in it, to one who is in it.
+    pub(super) fn is_for_attached(&self) -> bool {
+        matches!(
+            self,
+            Step::Look
+                | Step::Describe
+                | Step::Subscriptions { .. }
+                | Step::Subscribers { .. }
+                | Step::Page { .. }
+                | Step::Watch(true)
+                | Step::Greet { .. }
+        )
+    }
+}
+
 impl Dialogue {
     /// Does the steps that ask nothing, up to one that does.
     pub(super) fn next(&mut self, out: &mut Vec<Packet>) -> Next {
@@ -140,7 +161,8 @@ impl Dialogue {
                 });
             }
             Step::Password(new) => {
-                return Some(What::ChangePassword { old: None, new: new.clone() });
+                let new = new.password.clone();
+                return Some(What::ChangePassword { old: None, new });
             }
             Step::Resolve(of) => return Some(What::Query(Query::Name { of: *of })),
             Step::ResolveUser { user, .. } => {
@@ -160,7 +182,9 @@ impl Dialogue {
             }
             Step::Begun | Step::Look => Command::Subscription { chat: chat()? },
             Step::Create(draft) => Command::CreateChat((**draft).clone()),
-            Step::Want(access) => Command::SetAccess { chat: chat()?, who: None, access: *access },
+            Step::Want(access) | Step::Renounce(access) => {
+                Command::SetAccess { chat: chat()?, who: None, access: *access }
+            }
             Step::Subscribe { want, note } => {
                 Command::Subscribe { chat: chat()?, want: *want, note: note.clone() }
             }
@@ -251,13 +275,9 @@ impl Dialogue {
             self.on_me = true;
         } else if let Some(chat) = pending.chat.clone() {
             let mode = pending.view.as_ref().and_then(|view| view.part);
-            // Who bans themselves is not there any more.
-            if mode.is_some_and(|(want, given)| want.is_banned() || given.is_banned()) {
-                let ctrl = self.reply_to(pending, Status::OK);
-                return out.push(Packet::Ctrl(Box::new(ctrl)));
+            if let Some((want, given)) = mode {
+                self.note_part(real, want.and(given));
             }
-            let hears = |(want, given): (Access, Access)| want.and(given).has(Access::PRESENCE);
-            self.set_quiet(real, mode.is_some_and(|mode| !hears(mode)));
             self.attach(real, chat, fetching);
         }
         let name = real.to_string();
@@ -337,11 +357,20 @@ impl Dialogue {
                 pending.is_new = true;
                 pending.steps.push_front(Step::Look);
             }
-            (Step::Subscribe { want, .. }, Reply::Subscribed { subscription, is_new }) => {
-                self.note_access(pending.topic, &subscription, want);
+            (Step::Subscribe { .. }, Reply::Subscribed { subscription, is_new }) => {
+                let mode = subscription.part.map(|(want, given)| want.and(given));
+                self.note_part(pending.topic, mode.unwrap_or_default());
                 pending.view = Some(subscription);
                 pending.is_new = is_new;
             }
+            (Step::Renounce(access), _) => {
+                if access.is_banned() {
+                    self.detach(pending.topic);
+                }
+                self.note_part(pending.topic, access);
+            }
+            // What was looked at before is another by now.
+            (Step::Want(_) | Step::KeepIfNew(_), _) => pending.steps.push_front(Step::Look),
             (Step::Myself, Reply::Myself(view)) => {
                 let is_attached = pending.topic == Topic::Me && self.on_me;
                 let info = faces::of_me(&view, is_attached);
@@ -419,6 +448,17 @@ impl Dialogue {
             }
             // What is live is told where it can be; the topic is attached all the same.
             (Step::Greet { .. } | Step::Watch(_), _) => return true,
+            // What cannot be had keeps nothing else from coming.
+            (Step::Page { .. } | Step::Subscribers { .. }, refusal) => {
+                self.fetched(pending.topic, &[]);
+                let ctrl = match refusal {
+                    // It is there, as far as that goes, but not theirs to read.
+                    Refusal::NoSuchChat => self.reply_to(pending, Status::DENIED),
+                    refusal => self.refusal(pending, refusal),
+                };
+                out.push(Packet::Ctrl(Box::new(ctrl)));
+                return true;
+            }
             // There is nothing in it, which is what was wanted.
             (Step::Clear { .. }, Refusal::NoSuchChat) => Status::NO_ACTION,
             (Step::Leave, Refusal::LastOwner) => Status::DENIED,
@@ -434,10 +474,10 @@ impl Dialogue {
                     return false;
                 }
             }
+            // An attached topic is there; what is not is the right to it.
+            (_, Refusal::NoSuchChat) if self.is_attached(pending.topic) => Status::DENIED,
             (_, refusal) => {
-                let ctrl = Ctrl::refused(refusal, (self.clock)());
-                let (id, topic) = (pending.id.clone(), pending.asked.clone());
-                out.push(Packet::Ctrl(Box::new(Ctrl { id, topic, ..ctrl })));
+                out.push(Packet::Ctrl(Box::new(self.refusal(pending, refusal))));
                 return false;
             }
         };
@@ -445,7 +485,7 @@ impl Dialogue {
         false
     }
 
-    /// A page of a topic's history; from here on what is new is told.
+    /// A page of a topic's history.
     fn page(&mut self, topic: Topic, messages: &[MessageView], out: &mut Vec<Packet>) {
         for message in messages {
             let data = match topic {
@@ -454,8 +494,16 @@ impl Dialogue {
             };
             out.extend(data.map(|data| Packet::Data(Box::new(data))));
         }
+        self.fetched(topic, messages);
+    }
+
+    /// From here on what is new in a topic is told.
+    fn fetched(&mut self, topic: Topic, page: &[MessageView]) {
         for attached in self.attached.iter_mut().filter(|attached| attached.topic == topic) {
-            attached.fetching = false;
+            if mem::take(&mut attached.fetching) {
+                let ends = page.first().zip(page.last());
+                attached.page = ends.map(|(first, last)| (first.seq, last.seq));
+            }
         }
     }
 
@@ -466,9 +514,8 @@ impl Dialogue {
             else {
                 continue;
             };
-            let hears = want.and(given).has(Access::PRESENCE);
-            self.set_quiet(topic, !hears);
-            if hears && view.online {
+            self.note_part(topic, want.and(given));
+            if want.and(given).has(Access::PRESENCE) && view.online {
                 let src = faces::uid(&view.chat).map_or(topic, Topic::User);
                 let agent = view.last_seen.as_ref().map(|(_, agent)| agent.clone());
                 let what = Change::On(agent.filter(|agent| !agent.is_empty()));
@@ -477,13 +524,9 @@ impl Dialogue {
         }
     }
 
-    /// After a change of what somebody wants: whether they still hear, and whether they are there.
-    fn note_access(&mut self, topic: Topic, view: &SubscriptionView, want: Option<Access>) {
-        if want.is_some_and(Access::is_banned) {
-            self.detach(topic);
-        }
-        let hears = view.part.is_some_and(|(want, given)| want.and(given).has(Access::PRESENCE));
-        self.set_quiet(topic, !hears);
+    /// What somebody may do in a topic now: without P they hear nothing of it on `me`.
+    pub(super) fn note_part(&mut self, topic: Topic, mode: Access) {
+        self.set_quiet(topic, !mode.has(Access::PRESENCE));
     }
 
     pub(super) fn uid(&self) -> u64 {
@@ -492,6 +535,11 @@ impl Dialogue {
 
     fn reply_to(&self, pending: &Pending, status: Status) -> Ctrl {
         Ctrl { id: pending.id.clone(), topic: pending.asked.clone(), ..self.ctrl(status) }
+    }
+
+    fn refusal(&self, pending: &Pending, refusal: Refusal) -> Ctrl {
+        let ctrl = Ctrl::refused(refusal, (self.clock)());
+        Ctrl { id: pending.id.clone(), topic: pending.asked.clone(), ..ctrl }
     }
 
     fn meta(&self, pending: &Pending, info: Option<Description>, sub: Vec<Subscription>) -> Packet {

@@ -1,9 +1,11 @@
 //! What happens elsewhere, as a session hears of it: in the topic while it is attached to it, else
 //! on `me`.
 
+use std::mem;
+
 use crate::domain::id::Seq;
 use crate::domain::words::{Act, Bulletin, Event, Kind, Mark, MessageView};
-use crate::wire::tinode::dialogue::{Dialogue, faces};
+use crate::wire::tinode::dialogue::{Attached, Dialogue, faces};
 use crate::wire::tinode::names::Topic;
 use crate::wire::tinode::packet::{
     self, Acs, Change, Content, Ctrl, Data, Info, Invite, Json, Noted, Packet, Pres,
@@ -27,13 +29,18 @@ impl Dialogue {
                 }
             }
             Event::MyMarks { chat, read, delivered } => {
-                let Some(src) = faces::topic(chat, me) else { return };
-                let what = match noted(*read, *delivered) {
-                    Some(Noted::Read(seq)) => Change::Read(seq),
-                    Some(Noted::Received(seq)) => Change::Received(seq),
-                    Some(Noted::KeyPress) | None => return,
+                let Some(topic) = faces::topic(chat, me) else { return };
+                let Some(what) = noted(*read, *delivered) else { return };
+                // Where it is open it is another client's note like anybody's.
+                if self.is_attached(topic) {
+                    out.push(Packet::Info(Box::new(Info { topic, from: me, what })));
+                }
+                let change = match what {
+                    Noted::Read(seq) => Change::Read(seq),
+                    Noted::Received(seq) => Change::Received(seq),
+                    Noted::KeyPress => return,
                 };
-                self.on_me(src, what, out);
+                self.on_me(topic, change, out);
             }
             Event::Typing { chat, from, on: true } => {
                 let (Some(topic), Some(from)) = (faces::topic(chat, me), faces::uid(from)) else {
@@ -67,9 +74,12 @@ impl Dialogue {
                 self.of_person(faces::uid(who), Change::UserAgent(agent.clone()), out);
             }
             Event::FaceChanged { who } => self.of_person(faces::uid(who), Change::Updated, out),
-            // What somebody's own part is now has no packet.
-            Event::ChatChanged(info) if info.part.is_none() => {
+            Event::ChatChanged(info) => {
                 let Some(topic) = faces::topic(&info.chat, me) else { return };
+                // What somebody's own part is now has no packet.
+                if let Some((want, given)) = info.part {
+                    return self.note_part(topic, want.and(given));
+                }
                 if let Some(by) = info.changed_by.as_ref().and_then(faces::uid)
                     && self.is_attached(topic)
                 {
@@ -86,7 +96,6 @@ impl Dialogue {
                 }
             }
             Event::Typing { on: false, .. }
-            | Event::ChatChanged(_)
             | Event::ChatsChanged(_)
             | Event::ContactCreated(_)
             | Event::ContactUpdated { .. }
@@ -100,6 +109,7 @@ impl Dialogue {
 
     fn message(&mut self, bulletin: &Bulletin, message: &MessageView, out: &mut Vec<Packet>) {
         if message.kind == Kind::Notice {
+            self.note_notice(message);
             if self.on_me {
                 out.extend(self.notice(message).map(|data| Packet::Data(Box::new(data))));
             }
@@ -114,6 +124,8 @@ impl Dialogue {
         }
         match self.attached(topic) {
             Some(attached) if attached.fetching => {}
+            Some(Attached { page: Some((first, last)), .. })
+                if *first <= message.seq && message.seq <= *last => {}
             Some(_) => out.push(self.spelled(bulletin, topic, message)),
             None => self.on_me(topic, Change::Message(message.seq.0.into()), out),
         }
@@ -150,6 +162,18 @@ impl Dialogue {
             ts: message.time,
             seq: message.seq.0.into(),
             content: faces::content(message),
+        }
+    }
+
+    /// A notice of one's own part says what that is.
+    fn note_notice(&mut self, message: &MessageView) {
+        let Some(extra) = message.extra.as_deref() else { return };
+        let (Some(topic), Some(notice)) = (faces::topic(&message.chat, self.uid()), extra.notice)
+        else {
+            return;
+        };
+        if notice.act != Act::Asked {
+            self.note_part(topic, notice.given.and(extra.access.unwrap_or_default()));
         }
     }
 
@@ -204,8 +228,15 @@ impl Dialogue {
 
     /// Updates were lost: nothing that is shown of any topic can be trusted.
     pub(super) fn evict_all(&mut self, out: &mut Vec<Packet>) {
-        for attached in std::mem::take(&mut self.attached) {
+        let is_open = self.pending.as_ref().is_some_and(|pending| self.is_attached(pending.topic));
+        if let Some(pending) = self.pending.as_mut().filter(|_| is_open) {
+            pending.steps.retain(|step| !step.is_for_attached());
+        }
+        for attached in mem::take(&mut self.attached) {
             out.push(self.evicted(attached.topic));
+        }
+        if mem::take(&mut self.on_me) {
+            out.push(self.evicted(Topic::Me));
         }
     }
 }

@@ -1,13 +1,20 @@
 //! Times for the eye, in UTC: the standard library knows no time zones.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// `2026-11-21 03:21` of Unix seconds.
-pub(super) fn minute(secs: u64) -> String {
+pub fn minute(secs: u64) -> String {
     let (year, month, day) = date(secs / 86_400);
     format!("{year}-{month:02}-{day:02} {:02}:{:02}", secs / 3600 % 24, secs / 60 % 60)
 }
 
 /// `2026-11-21T032107Z`: for file names, which sort by time.
-pub(super) fn stamp(secs: u64) -> String {
+pub fn stamp(secs: u64) -> String {
     let (year, month, day) = date(secs / 86_400);
     let (hour, minute, second) = (secs / 3600 % 24, secs / 60 % 60, secs % 60);
     format!("{year}-{month:02}-{day:02}T{hour:02}{minute:02}{second:02}Z")
