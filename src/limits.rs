@@ -5,8 +5,6 @@
 
 use serde::Deserialize;
 
-use crate::domain::id::Timestamp;
-
 /// A login after preparation (mSIM 2, layer 1).
 pub const LOGIN_BYTES_MAX: usize = 64;
 /// A DNS name (RFC 1035 §2.3.4).
@@ -213,8 +211,8 @@ pub const SALT_BLOCK: u64 = 65_536;
 pub const SALT_BYTES_MAX: usize = 16 + 1 + 20;
 /// Ids are JSON numbers: beyond this a double is no longer exact.
 pub const ID_MAX: u64 = 1 << 53;
-/// Before this no clock was right that this program has seen: 2024-01-01.
-pub const CLOCK_LEAST: Timestamp = Timestamp::from_secs(1_704_067_200);
+/// Before this no clock was right that this program has seen: 2024-01-01, in seconds since 1970.
+pub const CLOCK_LEAST_SECS: u64 = 1_704_067_200;
 /// How far a clock may be ahead of what was noted last and is believed at once: a day between two
 /// looks, and another that the server was off.
 pub const CLOCK_LEAP_SECS: u64 = 2 * 24 * 60 * 60;

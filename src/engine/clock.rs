@@ -16,8 +16,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::id::Timestamp;
-use crate::limits::{CLOCK_DRIFT_SECS, CLOCK_LEAP_SECS, CLOCK_LEAST, CLOCK_PROOF_SECS};
+use crate::limits::{CLOCK_DRIFT_SECS, CLOCK_LEAP_SECS, CLOCK_LEAST_SECS, CLOCK_PROOF_SECS};
 use crate::store::{Look, Reader};
+
+/// Before it no clock is right.
+const CLOCK_LEAST: Timestamp = Timestamp::from_secs(CLOCK_LEAST_SECS);
 
 /// The system's clocks, or two that a test moves by hand. Cheap to clone.
 #[derive(Clone, Debug)]
