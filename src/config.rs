@@ -46,9 +46,29 @@ pub struct Config {
     pub password: Password,
     pub history: History,
     pub admin: Admin,
+    pub tags: Tags,
+    /// Accounts that may stop the server from this machine, by login.
+    pub operators: Vec<String>,
     /// The file that it was read from.
     #[serde(skip)]
     pub source: Option<PathBuf>,
+}
+
+/// The numbers protocol.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tags {
+    pub directory: Directory,
+}
+
+/// Whom a client is shown unasked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Directory {
+    #[default]
+    Everyone,
+    /// Those whom its user keeps, writes with and shares groups with.
+    Contacts,
 }
 
 /// One door each; an empty string turns it off.
@@ -133,6 +153,8 @@ impl Default for Config {
             password: Password::default(),
             history: History::default(),
             admin: Admin::default(),
+            tags: Tags::default(),
+            operators: Vec::new(),
             source: None,
         }
     }
@@ -288,7 +310,7 @@ impl Config {
                 tcp: free(),
                 http: free(),
                 line: free(),
-                tags: off(),
+                tags: free(),
                 files: off(),
                 tinode: off(),
             },

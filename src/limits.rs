@@ -73,6 +73,20 @@ pub const CARD_BYTES_MAX: usize = 8 * 1024;
 pub const SUBSCRIPTIONS_COUNT_MAX: u32 = 64;
 /// The same for those in a chat.
 pub const SUBSCRIBERS_COUNT_MAX: u32 = 64;
+/// People in one page of the directory.
+pub const PEOPLE_COUNT_MAX: u32 = 500;
+/// What a table is called at which something is passed on.
+pub const TABLE_NAME_BYTES_MAX: usize = 64;
+/// Sessions at tables, over the whole server, each of them as often as it sits at one; and tables
+/// that one session sits at.
+pub const TABLE_SEATS_MAX: usize = 4096;
+pub const TABLES_OF_SESSION_MAX: usize = 16;
+/// What a file is called.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+/// Of a file that is read at a time: with its base64 what a connection may hold without asking.
+pub const FILE_SLICE_BYTES_MAX: usize = 16 * 1024;
+/// Slices of files read or written at once: cards do no more at a time.
+pub const FILE_SLICES_MAX: usize = 4;
 /// Direct chats that somebody has taken up and in which nothing was ever said. Each stands in another
 /// person's list; who writes instead is not bound by it.
 pub const BEGUN_CHATS_MAX: usize = 128;
@@ -443,6 +457,12 @@ pub struct Limits {
     pub spaces_per_account: usize,
     /// Seconds after which somebody whose last connection went counts as gone.
     pub presence_grace: u64,
+    /// Of one file.
+    pub max_file_bytes: u64,
+    /// Of all files that one account has sent and that are still here.
+    pub file_quota: u64,
+    /// Days that a file stays.
+    pub file_ttl: u64,
 }
 
 impl Default for Limits {
@@ -472,6 +492,9 @@ impl Default for Limits {
             chats_per_account: 500,
             spaces_per_account: 20,
             presence_grace: 10,
+            max_file_bytes: 64 << 20,
+            file_quota: 256 << 20,
+            file_ttl: 7,
         }
     }
 }

@@ -82,6 +82,7 @@ pub enum Carrier {
     Http,
     WebSocket,
     Line,
+    Tags,
     /// Tinode over WebSocket.
     Tinode,
     /// A long-poll session of Tinode; the connections that poll for it are HTTP's.
@@ -89,11 +90,12 @@ pub enum Carrier {
 }
 
 impl Carrier {
-    pub const ALL: [Carrier; 6] = [
+    pub const ALL: [Carrier; 7] = [
         Carrier::Tcp,
         Carrier::Http,
         Carrier::WebSocket,
         Carrier::Line,
+        Carrier::Tags,
         Carrier::Tinode,
         Carrier::TinodePoll,
     ];
@@ -104,6 +106,7 @@ impl Carrier {
             Carrier::Http => "http",
             Carrier::WebSocket => "websocket",
             Carrier::Line => "line",
+            Carrier::Tags => "tags",
             Carrier::Tinode => "tinode",
             Carrier::TinodePoll => "tinode-poll",
         }

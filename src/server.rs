@@ -37,6 +37,7 @@ pub struct Doors {
     pub tcp: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
     pub line: Option<SocketAddr>,
+    pub tags: Option<SocketAddr>,
     /// A second HTTP door.
     pub tinode: Option<SocketAddr>,
     /// The pin of the certificate (`end-cert=` of an address) when TLS is on.
@@ -53,6 +54,7 @@ impl Doors {
             tcp: door(&listen.tcp),
             http: door(&listen.http),
             line: door(&listen.line),
+            tags: door(&listen.tags),
             tinode: door(&listen.tinode),
             pin: Tls::start(config)?.map(|tls| tls.pin()),
         })
@@ -137,6 +139,7 @@ impl Server {
             tcp: net.tcp_address(),
             http: net.http_address(),
             line: net.line_address(),
+            tags: net.tags_address(),
             tinode: net.tinode_address(),
             pin: net.pin(),
         };
@@ -164,6 +167,11 @@ impl Server {
     /// non-zero exit code, for the service manager to start anew.
     pub fn failed(&self) -> smol::channel::Receiver<()> {
         self.engine.ended()
+    }
+
+    /// Hears something when an operator wants the server to stop; [`Server::stop`] does it.
+    pub fn asked_to_stop(&self) -> smol::channel::Receiver<()> {
+        self.exchange.stopping()
     }
 
     /// Whether everything goes on, for the service manager's watchdog; told how long a turn of the

@@ -150,6 +150,48 @@ fn typed(noise: &mut Noise) -> Vec<u8> {
     bytes
 }
 
+fn numbered(noise: &mut Noise) -> Vec<u8> {
+    const LINES: [&str; 20] = [
+        "NEW USR carol secret",
+        "IAM carol secret",
+        "NEW SERV garden",
+        "NEW CHAN 1 beds%20",
+        "MSG 0 1 hello there",
+        "MSG 1 0 ",
+        "GET 0 1",
+        "GET 1 2 18446744073709551615",
+        "GET 0 1 4294967297",
+        "INV 0 1 1 0",
+        "JOIN 1 0",
+        "JOIN 0 1",
+        "BYE 1 0",
+        "DEL 1 0",
+        "RENAME %00%ff 1",
+        "PSD carol%25 secret",
+        "NEWFILE a 5 0 1",
+        "FILE 0 1 5 aGVsbG8=",
+        "JEU chess e4",
+        "TOC",
+    ];
+    let mut bytes = if noise.one_in(2) { b"IAM alice secret\n".to_vec() } else { Vec::new() };
+    for _ in 0..noise.below(8) {
+        let line = noise.pick(&LINES).as_bytes().to_vec();
+        bytes.extend(if noise.one_in(3) { spoil(line, noise) } else { line });
+        bytes.extend_from_slice(if noise.one_in(2) { b"\n" } else { b"\r\n" });
+    }
+    bytes
+}
+
+#[test]
+fn any_bytes_at_the_tags_door_are_survived() {
+    try_all(Noise::seed(), |noise| noise.bytes(3000), Stage::tags);
+}
+
+#[test]
+fn numbers_that_are_almost_right_are_survived() {
+    try_all(Noise::seed(), numbered, Stage::tags);
+}
+
 #[test]
 fn any_bytes_at_the_line_door_are_survived() {
     try_all(Noise::seed(), |noise| noise.bytes(3000), Stage::line);

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::client::PATIENCE;
+use crate::client::tags::Tags;
 use crate::client::tcp::User;
 use crate::daemon::{Daemon, home, msimd, run, serve};
 
@@ -222,6 +223,32 @@ fn sigint_stops_it_too() {
     daemon.signal(Signal::INT);
     let status = daemon.end_within(Duration::from_secs(20)).expect("it ends");
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn an_operator_stops_it_by_a_word_and_nobody_else_does() {
+    let stage = home(&[("operators", r#"["alice"]"#)]);
+    let mut daemon = Daemon::start(&stage);
+    let mut status = msimd();
+    let path = stage.directory.path().join("msimd.toml");
+    status.args(["status", "--json", "--config"]).arg(path);
+    let status: Value = serde_json::from_str(&run(status).1).expect("JSON");
+    let door: SocketAddr = status["doors"]["tags"].as_str().unwrap_or("").parse().expect("a door");
+    let enter = |name: &str| {
+        let mut tags = Tags::connect(door).expect("a door that is open");
+        tags.send(&format!("NEW USR {name} secret")).expect("a line goes out");
+        // Everything that is shown to whoever comes.
+        while !tags.receive().expect("a line").expect("more to come").starts_with("GRP 0") {}
+        tags
+    };
+    let (mut alice, mut bob) = (enter("alice"), enter("bob"));
+    bob.send("EXT").expect("a line goes out");
+    let refused = bob.receive().expect("a line").expect("an answer");
+    assert_eq!(refused, "ERR that is not allowed here");
+    alice.send("EXT").expect("a line goes out");
+    let status = daemon.end_within(Duration::from_secs(20)).expect("it ends");
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(bob.receive(), Ok(Some("BYE".into())));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// A directory or file of `src` and the modules it may name beside itself. Whoever is not listed
 /// here stands at the top (`main`, `lib`, `server`, `cli`, `bench`) and may name anybody but `net`,
 /// which only `server` knows.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("limits", &[]),
     ("log", &[]),
     ("memory", &["limits"]),
@@ -31,7 +31,8 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "limits",
         ],
     ),
-    ("engine", &["domain", "store", "wire", "config", "limits", "metrics", "pool"]),
+    ("files", &["domain::id", "domain::words", "limits"]),
+    ("engine", &["domain", "files", "store", "wire", "config", "limits", "metrics", "pool"]),
     (
         "net",
         &[

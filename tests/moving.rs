@@ -185,7 +185,7 @@ fn an_import_that_is_not_whole_changes_nothing_and_one_without_a_password_can_be
         ("hello\n".into(), "line 1: this is no line"),
         (lines[..lines.len() - 1].join("\n"), "was cut short"),
         ([&lines[..3], &lines[4..]].concat().join("\n"), "lines are missing"),
-        (whole.replace("\"format\":1", "\"format\":2"), "later msimd"),
+        (whole.replace("\"format\":2", "\"format\":3"), "later msimd"),
         (format!("{whole}{}\n", lines[1]), "behind its end"),
     ] {
         fs::write(&bad, text).expect("a file");

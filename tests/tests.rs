@@ -10,6 +10,7 @@ mod crash;
 mod daemon;
 mod disk;
 mod doctor;
+mod files;
 mod full;
 mod garbage;
 mod kill;

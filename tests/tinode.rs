@@ -165,10 +165,10 @@ fn whatever_is_said_is_answered_and_what_is_new_comes_once() {
         let topic = noise.pick(&topics).clone();
         let (verb, body, is_answered) = message(&mut noise, &topic, &uids);
         let context = format!("seed {seed}, round {round}, {who} says {verb} {body}");
-        for other in 0..people.len() {
+        for (other, person) in people.iter_mut().enumerate() {
             if other != who && noise.one_in(3) {
-                let heard = people[other].settle();
-                people[other].check_live(&heard, &context);
+                let heard = person.settle();
+                person.check_live(&heard, &context);
             }
         }
         // What waited from before is no answer.

@@ -102,6 +102,7 @@ impl Desk for Office {
                 "tcp": self.doors.tcp.map(|a| a.to_string()),
                 "http": self.doors.http.map(|a| a.to_string()),
                 "line": self.doors.line.map(|a| a.to_string()),
+                "tags": self.doors.tags.map(|a| a.to_string()),
                 "tinode": self.doors.tinode.map(|a| a.to_string()),
                 "end_cert": self.doors.pin,
             },

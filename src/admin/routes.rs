@@ -145,6 +145,10 @@ fn words(refusal: Refusal) -> (u16, &'static str, String) {
         | Refusal::NoSuchRequest
         | Refusal::NoSuchMember
         | Refusal::NoSuchSpace
+        | Refusal::NoFiles
+        | Refusal::FileTooLarge
+        | Refusal::TooManyFiles
+        | Refusal::NoSuchFile
         | Refusal::BadSpan
         | Refusal::BadSpanRange
         | Refusal::TooManySpans
@@ -255,6 +259,12 @@ fn order(desk: &dyn Desk, order: Order) -> Result<Value, Answer> {
         | Reply::Subscriptions { .. }
         | Reply::Subscribers { .. }
         | Reply::Myself(_)
+        | Reply::Upload(_)
+        | Reply::Received { .. }
+        | Reply::Stored(_)
+        | Reply::Bytes(_)
+        | Reply::People { .. }
+        | Reply::Rosters { .. }
         | Reply::Name(_)
         | Reply::LoggedIn { .. }
         | Reply::Contacts { .. }

@@ -14,7 +14,7 @@ use super::backup::{Progress, is_file};
 use super::desk::Desk;
 use super::scratch::failed;
 use super::{Done, Failure, complain, configuration, password, say};
-use crate::admin::moving::FORMAT;
+use crate::admin::moving::{FORMAT, Places};
 use crate::limits::{IMPORT_BATCH_BYTES, IMPORT_BATCH_COUNT, IMPORT_LINE_BYTES_MAX};
 
 pub(super) fn run(args: &Import) -> Done {
@@ -112,7 +112,7 @@ fn whole(path: &Path) -> Result<Value, Failure> {
         Ok(())
     })?;
     let account = account.ok_or_else(|| no("is no export of an account"))?;
-    if account["format"].as_u64() != Some(FORMAT) {
+    if !account["format"].as_u64().is_some_and(|format| (1..=FORMAT).contains(&format)) {
         return Err(no("was written by a later msimd: use that one"));
     }
     let end = end.ok_or_else(|| no("was cut short: its last line is missing"))?;
@@ -165,6 +165,7 @@ struct Moving<'a> {
 
 struct Open {
     line: Value,
+    places: Places,
     /// There is another one here.
     skipped: bool,
 }
@@ -187,7 +188,7 @@ impl Moving<'_> {
         self.end_chat()
     }
 
-    fn take(&mut self, line: Value) -> Done {
+    fn take(&mut self, mut line: Value) -> Done {
         if line.get("contact").is_some() {
             self.count.contacts += 1;
             return self.add(line);
@@ -197,10 +198,13 @@ impl Moving<'_> {
             let skipped = !self.ask(std::slice::from_ref(&line), None)?;
             self.count.chats += u64::from(!skipped);
             let line = line["chat"].clone();
-            self.chat = Some(Open { line, skipped });
+            self.chat = Some(Open { line, places: Places::default(), skipped });
             return if skipped { self.skip() } else { Ok(()) };
         }
-        if line.get("message").is_some() && self.chat.as_ref().is_some_and(|chat| !chat.skipped) {
+        if let Some(message) = line.get_mut("message")
+            && let Some(chat) = self.chat.as_mut().filter(|chat| !chat.skipped)
+        {
+            chat.places.renumber(message);
             self.count.messages += 1;
             self.progress.hear(self.count.messages);
             return self.add(line);
@@ -248,7 +252,7 @@ impl Moving<'_> {
             .as_array()
             .into_iter()
             .flatten()
-            .map(|member| json!({ "mark": member }))
+            .map(|member| json!({ "mark": chat.places.mark(member) }))
             .collect();
         for marks in marks.chunks(IMPORT_BATCH_COUNT) {
             if !chat.skipped {
@@ -268,7 +272,6 @@ impl Moving<'_> {
         });
         if let Some(chat) = chat {
             body["chat"] = chat["address"].clone();
-            body["base"] = chat["base"].clone();
             body["group"] = (chat["kind"] != "direct").into();
         }
         self.desk.tell("POST", "/import", &body)

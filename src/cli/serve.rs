@@ -51,9 +51,9 @@ pub(super) fn run(args: &Serve) -> Done {
     let status = format!("serves {}", config.server_name);
     supervisor.ready(&status);
     let feeder = supervisor.watch(status.clone(), server.vital_signs());
-    let failed = server.failed();
+    let (failed, asked) = (server.failed(), server.asked_to_stop());
     let end = loop {
-        match wait(&mut signals, &failed) {
+        match wait(&mut signals, &failed, &asked) {
             Woken::Signal(Signal::Hup) => {
                 supervisor.reloading();
                 reload(&server, &config, args);
@@ -61,6 +61,10 @@ pub(super) fn run(args: &Serve) -> Done {
             }
             Woken::Signal(signal) => {
                 info!("stopping on {signal:?}");
+                break Ok(());
+            }
+            Woken::Asked => {
+                info!("stopping because an operator wants it");
                 break Ok(());
             }
             Woken::Failed => {
@@ -82,12 +86,13 @@ pub(super) fn run(args: &Serve) -> Done {
 /// What the main thread waits for.
 enum Woken {
     Signal(Signal),
+    Asked,
     Failed,
 }
 
 /// Without a part in the reactor: it belongs to the carriers' threads, which would otherwise be
 /// woken by way of this one.
-fn wait(signals: &mut Signals, failed: &Receiver<()>) -> Woken {
+fn wait(signals: &mut Signals, failed: &Receiver<()>, asked: &Receiver<()>) -> Woken {
     let signal = async {
         loop {
             match signals.next().await {
@@ -102,7 +107,14 @@ fn wait(signals: &mut Signals, failed: &Receiver<()>) -> Woken {
         let _ = failed.recv().await;
         Woken::Failed
     };
-    smol::future::block_on(smol::future::or(signal, failure))
+    let asking = async {
+        match asked.recv().await {
+            Ok(()) => Woken::Asked,
+            // Whoever could ask is gone, which is told in another way.
+            Err(_) => smol::future::pending().await,
+        }
+    };
+    smol::future::block_on(smol::future::or(signal, smol::future::or(asking, failure)))
 }
 
 /// Whoever asks twice does not want to wait.
@@ -146,7 +158,8 @@ fn reload(server: &Server, started: &Config, args: &Serve) {
 }
 
 fn warn_of(config: &Config) {
-    let open = [&config.listen.tcp, &config.listen.http, &config.listen.line]
+    let listen = &config.listen;
+    let open = [&listen.tcp, &listen.http, &listen.line, &listen.tags]
         .into_iter()
         .filter_map(|text| text.parse::<SocketAddr>().ok())
         .find(|address| !address.ip().is_loopback());
@@ -220,6 +233,11 @@ fn greeting(config: &Config, doors: &Doors, memory_only: bool) -> String {
         let tls = if doors.pin.is_some() { " (TLS)" } else { "" };
         text.push_str(&format!("  line       {at}{tls}\n"));
     }
+    if let Some(tags) = doors.tags {
+        let at = shown(tags, &config.server_name);
+        let tls = if doors.pin.is_some() { " (TLS)" } else { "" };
+        text.push_str(&format!("  tags       {at}{tls}\n"));
+    }
     if let Some(tinode) = doors.tinode {
         let at = shown(tinode, &config.server_name);
         let scheme = if doors.pin.is_some() { "https" } else { "http" };
@@ -249,6 +267,7 @@ mod tests {
             tcp: tcp.parse().ok(),
             http: http.parse().ok(),
             line: "127.0.0.1:3216".parse().ok(),
+            tags: "127.0.0.1:3219".parse().ok(),
             tinode: "127.0.0.1:6060".parse().ok(),
             pin: pin.map(str::to_owned),
         }
@@ -264,6 +283,7 @@ mod tests {
             "  HTTP       http://127.0.0.1:3218\n",
             "ws://127.0.0.1:3218/v5/ws",
             "  line       127.0.0.1:3216\n",
+            "  tags       127.0.0.1:3219\n",
             "  Tinode     http://127.0.0.1:6060\n",
             "curl -d '{}' http://127.0.0.1:3218/v5/HELLO\n",
         ] {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::error::Fault;
 use super::{Config, TlsMode};
-use crate::domain::id::Address;
+use crate::domain::id::{Address, Login};
 use crate::limits::{Budget, INSTRUCTIONS_BYTES_MAX, RETENTION_DAYS_MAX};
 
 /// `sun_path` holds 108 bytes with the zero at its end.
@@ -76,6 +76,12 @@ fn names(config: &Config) -> Result<(), Fault> {
             ));
         }
     }
+    for login in &config.operators {
+        if !Login::parse(login).is_ok_and(|parsed| parsed.as_str() == login) {
+            let problem = format!("{login:?} is no login; expected one such as \"alice\"");
+            return Err(fault("operators", problem));
+        }
+    }
     for origin in &config.http.origins {
         if !is_origin(origin) {
             return Err(fault(
@@ -135,10 +141,11 @@ fn doors(config: &Config) -> Result<(), Fault> {
             return Err(fault(key, format!("{text} is taken by {other}; expected another port")));
         }
     }
-    let served = [&listen.tcp, &listen.http, &listen.line, &listen.tinode];
+    let served = [&listen.tcp, &listen.http, &listen.line, &listen.tags, &listen.tinode];
     if served.iter().all(|door| door.is_empty()) {
-        let problem =
-            "tcp, http, line and tinode are turned off, and no other door is served yet".into();
+        let problem = "tcp, http, line, tags and tinode are turned off, and no other door is \
+                       served yet"
+            .into();
         return Err(fault("listen.tcp", problem));
     }
     Ok(())
@@ -177,7 +184,7 @@ fn readable(key: &'static str, path: &Path) -> Result<(), Fault> {
 fn numbers(config: &Config) -> Result<(), Fault> {
     let limits = &config.limits;
     let packet = limits.max_packet_bytes as u64;
-    let bounds: [(&'static str, u64, u64, u64); 24] = [
+    let bounds: [(&'static str, u64, u64, u64); 27] = [
         ("threads", config.threads as u64, 0, 256),
         ("limits.fetch_hold", limits.fetch_hold, 1, 300),
         ("limits.mailbox", limits.mailbox as u64, 1, 65_536),
@@ -201,6 +208,9 @@ fn numbers(config: &Config) -> Result<(), Fault> {
         ("limits.chats_per_account", limits.chats_per_account as u64, 1, 100_000),
         ("limits.spaces_per_account", limits.spaces_per_account as u64, 1, 10_000),
         ("limits.presence_grace", limits.presence_grace, 0, 3600),
+        ("limits.max_file_bytes", limits.max_file_bytes, 1, 1 << 40),
+        ("limits.file_quota", limits.file_quota, 0, 1 << 50),
+        ("limits.file_ttl", limits.file_ttl, 1, 36_500),
         // Below 8 KiB a lane Argon2 refuses; a hash of more than 1 GiB is a mistake.
         ("password.memory_kib", config.password.memory_kib.into(), 8, 1 << 20),
         ("password.passes", config.password.passes.into(), 1, 100),

@@ -100,8 +100,8 @@ fn values_that_cannot_work_are_refused() {
         ("memory = \"16M\"", "16M is too little"),
         ("[listen]\ntcp = \"127.0.0.1:4000\"\nhttp = \"127.0.0.1:4000\"", "line 3: listen.http: "),
         (
-            "[listen]\ntcp = \"\"\nhttp = \"\"\nline = \"\"",
-            "tcp, http, line and tinode are turned off",
+            "[listen]\ntcp = \"\"\nhttp = \"\"\nline = \"\"\ntags = \"\"",
+            "line, tags and tinode are turned off",
         ),
         ("[tls]\nmode = \"files\"", "tls.cert: it is empty"),
         ("[tls]\nmode = \"files\"\ncert = \"/no/such\"", "line 3: tls.cert: /no/such cannot be"),

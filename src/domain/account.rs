@@ -7,9 +7,11 @@ use crate::domain::id::{AccountNo, Address, Login, SessionKey};
 use crate::domain::invite::{self, Ticket};
 use crate::domain::nouns::{Account, AccountState};
 use crate::domain::session::Caller;
-use crate::domain::words::{Envelope, News, Order, Refusal, Reply, Start, UserView, Verifier};
+use crate::domain::words::{
+    Envelope, Move, News, Order, Refusal, Reply, Start, UserView, Verifier,
+};
 use crate::domain::{Context, Fault, Registration};
-use crate::domain::{member, moving, profile, secret, session};
+use crate::domain::{member, moving, people, profile, secret, session};
 use crate::store::{Look, StoreError, Tx};
 
 /// Contacts removed at a time with their owner.
@@ -22,8 +24,8 @@ pub(in crate::domain) fn register(
     context: &Context<'_>,
     (login, verifier): (Login, Verifier),
     code: Option<&str>,
-    envelope: Option<Envelope>,
-    start: Option<Box<Start>>,
+    (envelope, start): (Option<Envelope>, Option<Box<Start>>),
+    news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
     if let Some(start) = &start {
         profile::check_start(start)?;
@@ -37,11 +39,15 @@ pub(in crate::domain) fn register(
         }
     };
     let no = create(tx, context, login, verifier)?;
+    let logs_in = start.as_ref().is_some_and(|start| start.logs_in);
     if let Some(envelope) = envelope {
         secret::keep_own(tx, context, no, envelope)?;
     }
     if let Some(start) = start {
         profile::begin(tx, context, no, &start)?;
+    }
+    if !logs_in {
+        people::tell(tx, context.here, no, Move::Appeared, news)?;
     }
     ticket.map_or(Ok(()), |ticket: Ticket| ticket.spend(tx))?;
     Ok(Reply::Registered { who: row(tx, no)?.called(), created: context.now })
@@ -56,7 +62,10 @@ pub(in crate::domain) fn obey(
     news: &mut Vec<News>,
 ) -> Result<Reply, Fault> {
     match order {
-        Order::AddUser { login, verifier } => drop(create(tx, context, login, verifier)?),
+        Order::AddUser { login, verifier } => {
+            let no = create(tx, context, login, verifier)?;
+            people::tell(tx, context.here, no, Move::Appeared, news)?;
+        }
         Order::Users => return users(tx),
         Order::SetPassword { login, verifier } => set_password(tx, context, login, verifier)?,
         Order::DisableUser { login } => disable(tx, context, login, ended)?,

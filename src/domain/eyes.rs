@@ -109,6 +109,7 @@ impl<'l, L: Look> Eyes<'l, L> {
             deleted: extra.deleted,
             reach: extra.reach,
             notice: extra.notice,
+            file: extra.file.clone(),
             private: false,
         })
     }

@@ -30,16 +30,20 @@ mod merge;
 mod message;
 mod moving;
 mod notice;
+mod people;
 mod profile;
 mod read;
+mod rename;
 mod request;
 mod retention;
+mod roster;
 mod search;
 mod secret;
 mod session;
 mod spans;
 mod subscribe;
 mod subscription;
+mod table;
 #[cfg(test)]
 mod testing;
 
@@ -128,17 +132,32 @@ fn decide(
     let Outcome { news, ended, .. } = outcome;
     match command {
         Command::Register { login, verifier, invite, envelope, start } => {
-            account::register(tx, context, (login, verifier), invite.as_deref(), envelope, start)
+            let code = invite.as_deref();
+            account::register(tx, context, (login, verifier), code, (envelope, start), news)
         }
         Command::ChangePassword { verifier } => account::change_password(tx, me()?, verifier),
+        Command::ChangeLogin { login } => rename::change_login(tx, context, me()?, login, news),
         Command::Challenge => session::challenge(tx, context),
         Command::LogIn(proof) => session::log_in(tx, context, &proof, ended),
         Command::LogOut => session::log_out(tx, me()?, ended),
-        Command::AddContact(draft) => contact::add(tx, context, me()?, draft, news),
-        Command::ChangeContact(draft) => contact::change(tx, context, me()?, draft, news),
-        Command::RemoveContact { who } => contact::remove(tx, me()?, &who, news),
+        Command::AddContact(mut draft) => {
+            draft.who = rename::present(tx, draft.who)?;
+            contact::add(tx, context, me()?, draft, news)
+        }
+        Command::ChangeContact(mut draft) => {
+            draft.who = rename::present(tx, draft.who)?;
+            contact::change(tx, context, me()?, draft, news)
+        }
+        Command::RemoveContact { who } => {
+            let who = rename::present(tx, who)?;
+            contact::remove(tx, me()?, &who, news)
+        }
         Command::Chats { before, count } => chat::chats(tx, me()?, before, count),
         Command::Unread { count } => chat::unread(tx, me()?, count),
+        Command::MaySend { chat } => message::may_send(tx, me()?, &chat),
+        Command::SendFile { chat, file } => {
+            message::send_file(tx, context, me()?, &chat, file, news)
+        }
         Command::Send(draft) => message::send(tx, context, me()?, draft, news),
         Command::MarkDelivered { chat, id } => {
             mark::move_to(tx, me()?, mark::Reach::Delivered, chat.as_ref(), id, news)
@@ -150,12 +169,17 @@ fn decide(
             mark::move_both(tx, me()?, &chat, delivered, read, news)
         }
         Command::RequestContact { who, note } => {
+            let who = rename::present(tx, who)?;
             request::ask(tx, context, me()?, &who, &note, news)
         }
         Command::AnswerContact { who, accept } => {
+            let who = rename::present(tx, who)?;
             request::answer(tx, context, me()?, &who, accept, news)
         }
-        Command::Block { who, on } => request::block(tx, context, me()?, &who, on, news),
+        Command::Block { who, on } => {
+            let who = rename::present(tx, who)?;
+            request::block(tx, context, me()?, &who, on, news)
+        }
         Command::UpdateProfile(draft) => profile::update(tx, context, me()?, *draft, news),
         Command::Keep { chat, card } => profile::keep(tx, me()?, chat.as_ref(), &card),
         Command::Typing { chat, on } => presence::typing(tx, me()?, &chat, on, news),
@@ -193,8 +217,9 @@ fn decide(
             subscription::subscribers(tx, context, me()?, &chat, after, count)
         }
         Command::Watch { chat, on: _ } => presence::watch(tx, me()?, &chat),
-        // The engine alone knows who is here.
-        Command::Appear { .. } => me().map(|_| Reply::Done),
+        // The engine alone knows who is here, and who follows.
+        Command::Appear { .. } | Command::Follow { .. } => me().map(|_| Reply::Done),
+        Command::Relay { table, text } => table::relay(context, me()?, table, text, news),
         Command::Join { chat } => member::join(tx, context, me()?, &chat, news),
         Command::Leave { chat } => member::leave(tx, context, me()?, &chat, news),
         Command::Kick { chat, who, ban } => {

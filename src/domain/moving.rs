@@ -5,18 +5,24 @@
 //!   chats name and who is not here yet: their own import, or the operator, makes somebody of them.
 //!   Who lives elsewhere becomes a correspondent there.
 //! - **Nobody who is here is overwritten:** a login that has a password, or had one, is taken.
-//! - A message keeps author, time and place among the others; ids are this server's. Said again, it
-//!   is recognized by author and time, so that an import that was cut short can be repeated, and
-//!   whoever comes second finds the chats with the first one there.
+//! - A message keeps author, time and place among the others; ids are this server's. A record without
+//!   a place of its own is known by the place that it follows, and as which of those that do. Said
+//!   again, each is recognized by author and time, so that an import that was cut short can be
+//!   repeated, and whoever comes second finds the chats with the first one there.
+//! - What follows from the rest is not told but concluded: who hears nothing in a direct chat, where a
+//!   chat begins that was deleted once. Notices do not come, so that nobody counts as asked.
 
 use crate::domain::access::Access;
 use crate::domain::id::{AccountNo, Address, ChatId, Login, MessageId, Seq, Timestamp};
 use crate::domain::nouns::{
-    Account, AccountState, Chat, ChatKind, Contact, Entry, Extra, Mark, Member, Profile,
+    Account, AccountState, Chat, ChatKind, Contact, Entry, Extra, Mark, Member,
 };
-use crate::domain::words::moving::{MovedChat, MovedMark, MovedMessage, Piece};
-use crate::domain::words::{Refusal, Reply};
-use crate::domain::{Context, Fault, account, chat};
+use crate::domain::subscribe::in_direct;
+use crate::domain::subscription::EVERYBODY;
+use crate::domain::words::moving::{MovedChat, MovedMark, MovedMember, MovedMessage, Piece};
+use crate::domain::words::{Kind, Range, Refusal, Reply, Take};
+use crate::domain::{Context, Fault, account, chat, profile};
+use crate::limits::EXPORT_PAGE_COUNT;
 use crate::store::{Look, StoreError, Tx};
 
 pub(in crate::domain) fn take(
@@ -25,7 +31,16 @@ pub(in crate::domain) fn take(
     piece: Piece,
 ) -> Result<Reply, Fault> {
     match piece {
-        Piece::Account { login, created, profile } => begin(tx, context, login, created, profile)?,
+        Piece::Account { login, created, profile, card, own_card } => {
+            profile::check_card(&card)?;
+            profile::check_card(&own_card)?;
+            let no = begin(tx, context, login, created)?;
+            if let Some(profile) = profile {
+                tx.put_profile(no, &profile)?;
+            }
+            tx.put_card(EVERYBODY, ChatId::own(no), &card)?;
+            tx.put_card(no, ChatId::own(no), &own_card)?;
+        }
         Piece::Contacts { owner, contacts } => {
             let owner = newcomer(tx, context, owner)?;
             for contact in contacts {
@@ -36,19 +51,19 @@ pub(in crate::domain) fn take(
             let owner = newcomer(tx, context, owner)?;
             take_chat(tx, context, owner, *chat)?;
         }
-        Piece::Messages { owner, chat, base, messages } => {
+        Piece::Messages { owner, chat, messages } => {
             let owner = newcomer(tx, context, owner)?;
             let chat = place(tx, owner, &chat)?.ok_or(Refusal::NoSuchChat)?;
-            let there = known(tx, (chat, base), &messages)?;
+            let there = known(tx, chat, &messages)?;
             for message in messages.into_iter().skip(there) {
-                take_message(tx, context, owner, (chat, base), message)?;
+                take_message(tx, context, owner, chat, message)?;
             }
         }
-        Piece::Marks { owner, chat, base, marks } => {
+        Piece::Marks { owner, chat, marks } => {
             let owner = newcomer(tx, context, owner)?;
             let chat = place(tx, owner, &chat)?.ok_or(Refusal::NoSuchChat)?;
             for mark in marks {
-                take_mark(tx, (chat, base), &mark)?;
+                take_mark(tx, chat, &mark)?;
             }
         }
     }
@@ -60,21 +75,16 @@ fn begin(
     context: &Context<'_>,
     login: Login,
     created: Timestamp,
-    profile: Option<Profile>,
-) -> Result<(), Fault> {
+) -> Result<AccountNo, Fault> {
     let address = Address::local(login, context.home);
     if tx.chat_by_address(&address)?.is_some() {
         return Err(Refusal::LoginTaken.into());
     }
-    let no = match tx.account_by_address(&address)? {
-        Some(no) if is_empty(&account::row(tx, no)?) => no,
-        Some(_) => return Err(Refusal::LoginTaken.into()),
-        None => make(tx, context, address, created)?,
-    };
-    if let Some(profile) = profile {
-        tx.put_profile(no, &profile)?;
+    match tx.account_by_address(&address)? {
+        Some(no) if is_empty(&account::row(tx, no)?) => Ok(no),
+        Some(_) => Err(Refusal::LoginTaken.into()),
+        None => Ok(make(tx, context, address, created)?),
     }
-    Ok(())
 }
 
 /// Nobody has ever logged in to it: it came with somebody's chats, or is on its way.
@@ -165,16 +175,18 @@ fn take_chat(
     owner: AccountNo,
     moved: MovedChat,
 ) -> Result<(), Fault> {
+    profile::check_card(&moved.card)?;
+    profile::check_card(&moved.own_card)?;
     if moved.kind == ChatKind::Direct {
         let other = person(tx, context, &moved.address)?.ok_or(Refusal::AlreadyThere)?;
         let chat = ChatId::direct(owner, other);
-        let part = Member { want: Access::DIRECT, given: Access::DIRECT, ..Member::default() };
         for who in [owner, other] {
-            if tx.part(who, chat)?.is_none() {
-                tx.put_member(who, chat, &part)?;
-            }
+            take_side(tx, who, chat, &moved.members)?;
         }
-        return Ok(());
+        if owner != other {
+            join_sides(tx, chat, [(owner, other), (other, owner)])?;
+        }
+        return Ok(tx.put_card(owner, chat, &moved.own_card)?);
     }
     let found = chat::find(tx, &moved.address)?;
     let is_taken = tx.chat_by_address(&moved.address)?.is_some();
@@ -200,6 +212,42 @@ fn take_chat(
     if tx.roster(chat)?.owner().is_none() {
         let part = tx.part(owner, chat)?.unwrap_or_default();
         tx.put_member(owner, chat, &Member { want: Access::OWNER, given: Access::OWNER, ..part })?;
+    }
+    Ok(tx.put_card(owner, chat, &moved.own_card)?)
+}
+
+/// One side's part in a direct chat, where it has none here.
+fn take_side(
+    tx: &mut Tx<'_>,
+    who: AccountNo,
+    chat: ChatId,
+    members: &[MovedMember],
+) -> Result<(), StoreError> {
+    if tx.part(who, chat)?.is_some() || tx.left(who, chat)?.is_some() {
+        return Ok(());
+    }
+    let address = tx.account(who)?.map(|account| account.address);
+    let Some(moved) = members.iter().find(|member| Some(&member.who) == address.as_ref()) else {
+        return Ok(());
+    };
+    let (want, left) = (in_direct(moved.want), moved.left);
+    let part = Member { want, given: Access::DIRECT, left, ..Member::default() };
+    tx.put_member(who, chat, &part)
+}
+
+/// What each side of a direct chat knows of the other's part.
+fn join_sides(
+    tx: &mut Tx<'_>,
+    chat: ChatId,
+    sides: [(AccountNo, AccountNo); 2],
+) -> Result<(), StoreError> {
+    for (who, other) in sides {
+        let (Some(part), theirs) = (tx.member(who, chat)?, tx.part(other, chat)?) else { continue };
+        let unheard = theirs.is_some_and(|theirs| !theirs.mode().has(Access::READ));
+        let joined = Member { unheard, alone: theirs.is_none(), ..part };
+        if joined != part {
+            tx.put_member(who, chat, &joined)?;
+        }
     }
     Ok(())
 }
@@ -236,25 +284,28 @@ fn make_group(
     if let Some(space) = space {
         tx.put_in_space(space, id)?;
     }
+    tx.put_card(EVERYBODY, id, &moved.card)?;
     Ok(id)
 }
 
 /// How many messages of a batch are there already. Refuses one that does not go on where the chat
 /// ends, or in whose place there is another one.
-fn known(
-    tx: &Tx<'_>,
-    (chat, base): (ChatId, Seq),
-    messages: &[MovedMessage],
-) -> Result<usize, Fault> {
-    let head = tx.head(chat)?.seq;
-    let Some(first) = messages.first().map(|first| first.seq) else { return Ok(0) };
-    if here(first, base).is_some_and(|seq| head.0 + 1 < seq.0) {
-        return Err(Refusal::BadRange.into());
+fn known(tx: &Tx<'_>, chat: ChatId, messages: &[MovedMessage]) -> Result<usize, Fault> {
+    let Some(first) = messages.first() else { return Ok(0) };
+    let mut before = None;
+    for moved in messages {
+        let has_place = moved.kind.has_place();
+        let is_next = before.is_none_or(|(Seq(seq), after): (Seq, u32)| match has_place {
+            true => seq.checked_add(1) == Some(moved.seq.0),
+            false => (Seq(seq), after.checked_add(1)) == (moved.seq, Some(moved.after)),
+        });
+        if !is_next || has_place != (moved.after == 0) {
+            return Err(Refusal::BadRange.into());
+        }
+        before = Some((moved.seq, moved.after));
     }
-    let mut there = 0;
-    for (expected, moved) in (first.0..).zip(messages) {
-        let seq = here(moved.seq, base).filter(|_| moved.seq.0 == expected);
-        let seq = seq.ok_or(Refusal::BadRange)?;
+    let here = here_from(tx, chat, (first.seq, first.after), messages.len())?;
+    for (at, moved) in messages.iter().enumerate() {
         let from = tx.account_by_address(&moved.from)?;
         if let Some((low, high)) = chat.pair()
             && from != Some(low)
@@ -266,20 +317,64 @@ fn known(
             // The author's name is a group's here.
             return Err(Refusal::AlreadyThere.into());
         }
-        if seq <= head {
-            let found = match tx.message_at(chat, seq)? {
-                Some(id) => tx.message(chat, id)?,
-                None => None,
-            };
-            let is_same =
-                found.is_some_and(|found| (Some(found.from), found.time) == (from, moved.time));
-            if !is_same {
-                return Err(Refusal::AlreadyThere.into());
-            }
-            there += 1;
+        let is_same = here.get(at).is_none_or(|here| {
+            let is_author = Some(here.from) == from;
+            is_author && (here.time, here.seq) == (moved.time, moved.seq)
+        });
+        if !is_same {
+            return Err(Refusal::AlreadyThere.into());
         }
     }
-    Ok(there)
+    Ok(here.len())
+}
+
+/// What is known again of a record that is there.
+struct Known {
+    from: AccountNo,
+    time: Timestamp,
+    seq: Seq,
+}
+
+/// Up to `count` records of a chat from this place on; none where the chat ends right before it.
+fn here_from(
+    tx: &Tx<'_>,
+    chat: ChatId,
+    (seq, after): (Seq, u32),
+    count: usize,
+) -> Result<Vec<Known>, Fault> {
+    let head = tx.head(chat)?;
+    // The last that is not asked for.
+    let mut last = match (seq, after) {
+        (Seq(0), 0) => return Err(Refusal::BadRange.into()),
+        (Seq(0), _) => MessageId(0),
+        (seq, 0) if Some(seq.0) == head.seq.0.checked_add(1) => return Ok(Vec::new()),
+        (seq, _) if seq > head.seq => return Err(Refusal::BadRange.into()),
+        (seq, after) => {
+            let id = tx.message_at(chat, seq)?.ok_or(Refusal::AlreadyThere)?;
+            if after == 0 { MessageId(id.0.saturating_sub(1)) } else { id }
+        }
+    };
+    let read = |after: MessageId, count: usize| {
+        let count = u32::try_from(count).map_or(EXPORT_PAGE_COUNT, |n| n.min(EXPORT_PAGE_COUNT));
+        let (before, take) = (MessageId::END, Take::First);
+        let range = Range { after, before, since: None, count, take };
+        tx.messages(chat, &range).map(|(messages, _)| messages)
+    };
+    let mut skipped = 0;
+    let others = after.saturating_sub(1) as usize;
+    while skipped < others {
+        let messages = read(last, others - skipped)?;
+        let Some(end) = messages.last() else { return Err(Refusal::BadRange.into()) };
+        (last, skipped) = (end.id, skipped + messages.len());
+    }
+    let mut here = Vec::new();
+    while here.len() < count {
+        let messages = read(last, count - here.len())?;
+        let Some(end) = messages.last() else { break };
+        last = end.id;
+        here.extend(messages.iter().map(|m| Known { from: m.from, time: m.time, seq: m.seq }));
+    }
+    Ok(here)
 }
 
 /// Puts a message behind the others.
@@ -287,13 +382,13 @@ fn take_message(
     tx: &mut Tx<'_>,
     context: &Context<'_>,
     owner: AccountNo,
-    (chat, base): (ChatId, Seq),
+    chat: ChatId,
     moved: MovedMessage,
 ) -> Result<(), Fault> {
     let from = person(tx, context, &moved.from)?.ok_or(Refusal::BadField)?;
-    let other = |tx: &Tx<'_>, seq: Seq| match here(seq, base) {
-        Some(seq) => Ok::<_, StoreError>(tx.message_at(chat, seq)?.unwrap_or_default()),
-        None => Ok(MessageId(0)),
+    let other = |tx: &Tx<'_>, seq: Seq| match seq {
+        Seq(0) => Ok::<_, StoreError>(MessageId(0)),
+        seq => Ok(tx.message_at(chat, seq)?.unwrap_or_default()),
     };
     let person = match &moved.person {
         Some(address) => person(tx, context, address)?,
@@ -313,33 +408,35 @@ fn take_message(
         mime: moved.mime,
         edited: moved.edited,
         deleted: moved.deleted,
-        // Notices stay where they were left, and nobody hears of an old clearing.
-        reach: Seq(0),
+        reach: moved.reach,
+        // Those stay where they were left.
         notice: None,
+        // Its bytes stay behind.
+        file: None,
     };
     let extra = (extra != Extra::default()).then(|| Box::new(extra));
     let entry = Entry { kind: moved.kind, text: moved.text, cookie: None, extra };
-    tx.record(chat, from, moved.time, entry)?;
+    let record = tx.record(chat, from, moved.time, entry)?;
+    // All that it has cleared stayed behind: the chat begins as it did there.
+    if moved.kind == Kind::Cleared && moved.reach == Seq(0) && tx.floor(chat)?.is_none() {
+        let first = tx.message_at(chat, Seq(1))?.unwrap_or(record.id);
+        tx.put_floor(chat, Mark { id: first, seq: Seq(1) })?;
+    }
     Ok(())
 }
 
-/// A place of the other server as one of this: `None` before the first that moved.
-fn here(seq: Seq, base: Seq) -> Option<Seq> {
-    seq.0.checked_sub(base.0).filter(|seq| *seq > 0).map(Seq)
-}
-
-fn take_mark(
-    tx: &mut Tx<'_>,
-    (chat, base): (ChatId, Seq),
-    moved: &MovedMark,
-) -> Result<(), StoreError> {
+fn take_mark(tx: &mut Tx<'_>, chat: ChatId, moved: &MovedMark) -> Result<(), StoreError> {
     let Some(who) = tx.account_by_address(&moved.who)? else { return Ok(()) };
-    let Some(part) = tx.member(who, chat)? else { return Ok(()) };
+    // How far who has left had come, the other side still sees.
+    let part = match tx.member(who, chat)? {
+        None => tx.left(who, chat)?,
+        part => part,
+    };
+    let Some(part) = part else { return Ok(()) };
     let last = tx.head(chat)?.seq;
     let mark = |tx: &Tx<'_>, seq: Seq| -> Result<Mark, StoreError> {
-        let Some(seq) = here(seq, base) else { return Ok(Mark::default()) };
         let seq = seq.min(last);
-        let id = tx.message_at(chat, seq)?;
+        let id = if seq == Seq(0) { None } else { tx.message_at(chat, seq)? };
         Ok(id.map_or_else(Mark::default, |id| Mark { id, seq }))
     };
     let (delivered, read) = (mark(tx, moved.delivered)?, mark(tx, moved.read)?);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::id::{AccountNo, Address, ChatId, Login, MessageId, Seq, Timestamp};
 use crate::domain::name::{Name, Tag};
-use crate::domain::words::{Digest, Kind, Notice, Sealed, SessionKind, Span, Verifier};
+use crate::domain::words::{Digest, Kind, Notice, Sealed, SessionKind, Span, StoredFile, Verifier};
 
 pub use crate::domain::access::Access;
 
@@ -243,6 +243,8 @@ pub struct Extra {
     /// Of a clearing: the place of the last message that went.
     pub reach: Seq,
     pub notice: Option<Notice>,
+    /// Of a file; its name is the record's text.
+    pub file: Option<Box<StoredFile>>,
 }
 
 /// A record before it has its place in a chat.

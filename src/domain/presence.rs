@@ -12,8 +12,8 @@ use crate::domain::id::{AccountNo, Address, ChatId, Timestamp};
 use crate::domain::nouns::{Access, Account, AccountState, ContactState, Member};
 use crate::domain::session::Caller;
 use crate::domain::subscribe::default_of;
-use crate::domain::words::{Audience, Event, News, Refusal, Reply};
-use crate::domain::{Fault, account, chat, contact};
+use crate::domain::words::{Audience, Event, Move, News, Refusal, Reply};
+use crate::domain::{Fault, account, chat, contact, people};
 use crate::limits::READERS_TOLD_MAX;
 use crate::store::{Look, StoreError, Tx};
 
@@ -27,6 +27,16 @@ pub trait Presence: fmt::Debug {
     /// The name of the client that somebody is here with; empty where it has none.
     fn agent(&self, _who: AccountNo) -> Box<str> {
         "".into()
+    }
+
+    /// Those who follow everybody here.
+    fn followers(&self) -> Vec<AccountNo> {
+        Vec::new()
+    }
+
+    /// Those who sit at a table.
+    fn at_table(&self, _table: &str) -> Vec<AccountNo> {
+        Vec::new()
     }
 
     /// Those who have a group open.
@@ -121,7 +131,10 @@ pub fn announce(
     };
     let event = Event::Presence { who: row.called(), online, at, agent };
     let all = viewers(look, scene.home, who, &row.address)?;
-    Ok(vec![News::new(Audience::Many { all, but: None }, None, event)])
+    let mut news = vec![News::new(Audience::Many { all, but: None }, None, event)];
+    let by = if online { Move::Came } else { Move::Went };
+    people::tell(look, scene.here, who, by, &mut news)?;
+    Ok(news)
 }
 
 /// Tells the same people that somebody who is here goes on with another client.
@@ -321,7 +334,7 @@ fn tell_typing(
 }
 
 /// Whether a block stands between two people, whichever side has it.
-fn are_apart(
+pub(in crate::domain) fn are_apart(
     look: &impl Look,
     (who, mine): (AccountNo, &Address),
     other: AccountNo,

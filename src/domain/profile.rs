@@ -126,7 +126,10 @@ pub(in crate::domain) fn face(look: &impl Look, who: AccountNo) -> Result<Face, 
 }
 
 /// Those who have a direct chat with somebody and hear of them there.
-fn partners(tx: &Tx<'_>, me: AccountNo) -> Result<Arc<[AccountNo]>, StoreError> {
+pub(in crate::domain) fn partners(
+    tx: &Tx<'_>,
+    me: AccountNo,
+) -> Result<Arc<[AccountNo]>, StoreError> {
     let mine = account::row(tx, me)?.address;
     let mut partners = Vec::new();
     for (chat, _) in tx.chats_of(me)? {

@@ -10,7 +10,7 @@ use crate::domain::search::Search;
 use crate::domain::words::{
     ContactView, Handle, Kind, MessageView, Query, Range, Refusal, Reply, Take,
 };
-use crate::domain::{Fault, chat, contact, group, profile, subscription};
+use crate::domain::{Fault, chat, contact, group, people, profile, roster, subscription};
 use crate::limits::{ANSWER_BYTES_MAX, HISTORY_COUNT_MAX};
 use crate::store::{Look, Reader, StoreError};
 
@@ -39,6 +39,10 @@ pub fn read(
         }
         Query::Name { of } => named(look, account, *of),
         Query::Myself => subscription::myself(look, account),
+        Query::People { everybody, after, count } => {
+            people::people(look, scene, account, *everybody, (*after, *count))
+        }
+        Query::Rosters { chat, after } => roster::rosters(look, account, chat.as_ref(), *after),
         Query::Chat { chat } => group::look_up(look, scene, account, chat),
         Query::Spaces { space } => group::spaces(look, account, space.as_ref()),
         Query::Profile { who } => profile::look_up(look, scene, account, who.as_ref()),

@@ -16,13 +16,24 @@ use crate::store::{Look, Options, Place, Store, StoreError, Tx};
 
 pub(in crate::domain) const HOME: &str = "im.test";
 
-/// Those who are here because a test says so.
+/// Those who are here because a test says so, and those who follow everybody and sit at every table.
 #[derive(Debug, Default)]
-pub(in crate::domain) struct SomeHere(pub(in crate::domain) BTreeSet<AccountNo>);
+pub(in crate::domain) struct SomeHere(
+    pub(in crate::domain) BTreeSet<AccountNo>,
+    pub(in crate::domain) BTreeSet<AccountNo>,
+);
 
 impl Presence for SomeHere {
     fn is_here(&self, who: AccountNo) -> bool {
         self.0.contains(&who)
+    }
+
+    fn followers(&self) -> Vec<AccountNo> {
+        self.1.iter().copied().collect()
+    }
+
+    fn at_table(&self, _table: &str) -> Vec<AccountNo> {
+        self.followers()
     }
 }
 

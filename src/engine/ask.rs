@@ -15,7 +15,7 @@ use crate::engine::clock::Reckoning;
 use crate::engine::duties::USE_NOTED;
 use crate::engine::life::Typing;
 use crate::engine::turn::Input;
-use crate::limits::AGENT_BYTES_MAX;
+use crate::limits::{AGENT_BYTES_MAX, TABLE_NAME_BYTES_MAX};
 use crate::store::{Look, StoreError, Tx};
 
 /// What the commands of one turn have in common.
@@ -79,6 +79,18 @@ impl Turn<'_> {
         if !self.room && stores(command) {
             return Ok(Outcome::of(Err(Refusal::DiskFull)));
         }
+        let company = &self.core.here.company;
+        let mut follows = None;
+        if let Actor::Session { account, key } = actor {
+            match command {
+                Command::Follow { on } => follows = Some((key, account, *on)),
+                Command::Relay { table, .. } if table.len() > TABLE_NAME_BYTES_MAX => {}
+                Command::Relay { table, .. } if !company.sit(key, account, table) => {
+                    return Ok(Outcome::of(Err(Refusal::TooManyChats)));
+                }
+                _ => {}
+            }
+        }
         if matches!(command, Command::Typing { on: true, .. }) && !typing.has_room() {
             return Ok(Outcome::of(Ok(Reply::Done)));
         }
@@ -86,6 +98,9 @@ impl Turn<'_> {
         // `Newest` stands in for the command that moves out; it is never looked at again.
         let command = mem::replace(command, Command::Newest);
         let mut outcome = spare(domain::apply(tx, self.context, actor, command))?;
+        if let Some((key, account, on)) = follows.filter(|_| outcome.reply.is_ok()) {
+            company.follow(key, account, on);
+        }
         if let Some(typed) = typed.filter(|_| outcome.reply.is_ok()) {
             match typed {
                 Typed::Begun(who, chat) => typing.begin(who, chat, self.started),
@@ -179,9 +194,11 @@ fn stores(command: &Command) -> bool {
         | Command::AnswerContact { .. }
         | Command::UpdateProfile(_)
         | Command::ChangePassword { .. }
+        | Command::ChangeLogin { .. }
         | Command::Keep { .. }
         | Command::Subscribe { .. }
         | Command::Send(_)
+        | Command::SendFile { .. }
         | Command::Edit { .. }
         | Command::CreateChat(_)
         | Command::ChangeChat { .. }
@@ -210,6 +227,9 @@ fn stores(command: &Command) -> bool {
         | Command::Subscribers { .. }
         | Command::Watch { .. }
         | Command::Appear { .. }
+        | Command::Follow { .. }
+        | Command::MaySend { .. }
+        | Command::Relay { .. }
         | Command::Typing { .. }
         | Command::Members { .. }
         | Command::Newest => false,

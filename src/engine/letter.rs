@@ -47,6 +47,9 @@ pub(super) fn weight(event: &Event) -> usize {
                 size_of_val(&**info) + info.chat.len() + info.name.len() + info.about.len()
             }
             Event::ChatGone { chat } => chat.len(),
+            Event::Moved { who, .. } => who.len(),
+            Event::Renamed { who, old } => who.len() + old.len(),
+            Event::Relayed { table, text } => table.len() + text.len(),
         }
 }
 

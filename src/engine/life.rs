@@ -15,11 +15,13 @@ use std::time::{Duration, Instant};
 use crate::domain::Presence;
 use crate::domain::id::{AccountNo, Address, ChatId, SessionKey};
 use crate::engine::agent::Agents;
+use crate::engine::company::Company;
 use crate::engine::watch::Watches;
 use crate::limits::{TYPING_MAX, TYPING_SECS};
 
 /// Who is here. Shared with the seats, which tell it when they are taken and let go.
 pub(super) struct Here {
+    pub(super) company: Company,
     online: RwLock<HashSet<AccountNo>>,
     moves: Mutex<Moves>,
     agents: Mutex<Agents>,
@@ -44,6 +46,7 @@ struct Moves {
 impl Here {
     pub(super) fn new(nudge: impl Fn() + Send + Sync + 'static) -> Here {
         Here {
+            company: Company::default(),
             online: RwLock::default(),
             moves: Mutex::default(),
             agents: Mutex::default(),
@@ -180,6 +183,14 @@ impl Here {
 impl Presence for Here {
     fn is_here(&self, who: AccountNo) -> bool {
         self.online.read().unwrap_or_else(PoisonError::into_inner).contains(&who)
+    }
+
+    fn followers(&self) -> Vec<AccountNo> {
+        self.company.followers()
+    }
+
+    fn at_table(&self, table: &str) -> Vec<AccountNo> {
+        self.company.at_table(table)
     }
 
     fn agent(&self, who: AccountNo) -> Box<str> {

@@ -10,11 +10,14 @@ mod attempts;
 mod auth;
 mod challenge;
 pub mod clock;
+mod company;
 mod duties;
+mod file;
 mod inbox;
 mod keeping;
 mod letter;
 mod life;
+mod own;
 pub mod password;
 mod people;
 mod rate;
@@ -49,7 +52,8 @@ use crate::engine::rate::{Asker, Rates};
 use crate::engine::slot::slot;
 use crate::engine::turn::{End, Engine, Input, Told};
 use crate::engine::vault::Vault;
-use crate::limits::{LONG_READS_MAX, PROFILE_UPDATE_WEIGHT, SHORT_READ_COUNT};
+use crate::files::Files;
+use crate::limits::{FILE_SLICES_MAX, LONG_READS_MAX, PROFILE_UPDATE_WEIGHT, SHORT_READ_COUNT};
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::store::{Look, Reader, Store, StoreError};
@@ -107,6 +111,11 @@ struct Core {
     began: Duration,
     /// See [`Core::noted`]; 0 for never.
     noted: AtomicU64,
+    files: Files,
+    /// Slices of files read or written at once.
+    file_work: Semaphore,
+    /// An operator wants the server to stop.
+    stopping: (smol::channel::Sender<()>, smol::channel::Receiver<()>),
 }
 
 /// Starts the engine's thread on an open store.
@@ -231,6 +240,12 @@ impl Exchange {
                 let changed = Box::pin(self.change_password(peer, actor, old, new)).await;
                 (answer.reply, answer.order) = (changed.reply, changed.order);
             }
+            What::ChangeLogin { password, login } => {
+                let changed = Box::pin(self.change_login(peer, actor, password, login)).await;
+                (answer.reply, answer.order) = (changed.reply, changed.order);
+            }
+            What::File(ask) => answer.reply = self.file(actor, ask).await,
+            What::Stop => answer.reply = self.stop(peer, actor),
             // What is not looked at cannot show.
             What::Challenge { login: _ } => {
                 let told = self.tell(Actor::Nobody, Command::Challenge).await;
@@ -345,7 +360,9 @@ impl Exchange {
             Query::Page { count, .. } | Query::Notices { count, .. } => *count <= SHORT_READ_COUNT,
             Query::Profile { .. } | Query::Name { .. } | Query::Myself => true,
             // They count members.
-            Query::Chat { .. } | Query::Spaces { .. } | Query::Search { .. } => false,
+            Query::Chat { .. } | Query::Spaces { .. } | Query::Rosters { .. } => false,
+            // Everybody is looked at, or a search goes its own way.
+            Query::People { .. } | Query::Search { .. } => false,
         };
         let config = self.core.config();
         let reader = self.core.reader.clone();
@@ -413,33 +430,9 @@ impl Exchange {
         self.tell(Actor::Nobody, command).await.reply
     }
 
-    /// Where `old` is given it has to be the account's own password, tried like a login.
-    async fn change_password(
-        &self,
-        peer: IpAddr,
-        actor: Actor,
-        old: Option<Vec<u8>>,
-        new: Vec<u8>,
-    ) -> Told {
-        let refused = |refusal| Told { reply: Err(refusal), seat: None, order: 0 };
-        let Actor::Session { account, .. } = actor else { return refused(Refusal::NoSession) };
-        let config = self.core.config();
-        if let Some(password) = old {
-            let row = match self.core.reader.read(|snapshot| snapshot.account(account)) {
-                Ok(row) => row,
-                Err(error) => return refused(unreadable(&error)),
-            };
-            let login = row.map(|row| row.address.login);
-            let credentials = Credentials { login, password };
-            let proof = self.core.auth.prove(credentials, peer, &config, &self.core.reader).await;
-            if let Err(refusal) = proof {
-                return refused(refusal);
-            }
-        }
-        match self.core.auth.hash(new, &config).await {
-            Ok(verifier) => self.tell(actor, Command::ChangePassword { verifier }).await,
-            Err(refusal) => refused(refusal),
-        }
+    /// Hears something when an operator wants the server to stop.
+    pub fn stopping(&self) -> smol::channel::Receiver<()> {
+        self.core.stopping.1.clone()
     }
 
     fn admit(&self, peer: IpAddr, account: Option<AccountNo>, weight: u32) -> Result<(), Refusal> {
@@ -454,7 +447,11 @@ impl Exchange {
 /// As how many requests one counts: what goes through every account holds the engine up.
 fn weight(what: &What) -> u32 {
     match what {
-        What::Command(Command::UpdateProfile(_)) => PROFILE_UPDATE_WEIGHT,
+        // Their bytes are what they cost; who asks for them waits for each slice.
+        What::File(_) => 0,
+        What::Command(Command::UpdateProfile(_)) | What::ChangeLogin { .. } => {
+            PROFILE_UPDATE_WEIGHT
+        }
         _ => 1,
     }
 }
@@ -505,6 +502,9 @@ impl Core {
             began: clock.steady(),
             clock,
             noted: AtomicU64::new(noted),
+            files: Files::beside(store.directory()),
+            file_work: Semaphore::new(FILE_SLICES_MAX),
+            stopping: smol::channel::bounded(1),
         }
     }
 

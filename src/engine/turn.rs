@@ -289,6 +289,7 @@ impl Engine {
 
     pub(super) fn stand_up(&mut self, key: SessionKey) -> Option<Arc<Seat>> {
         let seat = self.core.seats_mut().remove(&key)?;
+        self.core.here.company.leave(key);
         self.core.metrics.sessions.subtract(1);
         self.close_all(&seat);
         if let Some(seats) = self.by_account.get_mut(&seat.account) {

@@ -21,7 +21,7 @@ use crate::net::host::{Core, Host};
 use crate::net::http;
 use crate::net::stream::{Plain, Stream};
 use crate::net::tls::Tls;
-use crate::wire::{line, msim2};
+use crate::wire::{line, msim2, tags};
 
 /// Connections that the kernel keeps until they are accepted. std asks for 128, with which a crowd
 /// that comes back after a restart waits for its retransmissions.
@@ -48,6 +48,7 @@ pub(super) enum Door {
     Tcp,
     Http,
     Line,
+    Tags,
 }
 
 /// Opens a door. An error is a sentence with what to do.
@@ -106,12 +107,14 @@ pub(super) async fn accept<X: Core>(
             Door::Tcp => (Carrier::Tcp, host.clone(), tls.clone()),
             Door::Http => (Carrier::Http, host.clone(), tls.clone()),
             Door::Line => (Carrier::Line, host.clone(), tls.clone()),
+            Door::Tags => (Carrier::Tags, host.clone(), tls.clone()),
         };
         match guests.admit(peer.ip(), carrier) {
             Ok(guest) => match door {
                 Door::Tcp => executor.spawn(serve_tcp(host, guest, socket, tls)).detach(),
                 Door::Http => executor.spawn(serve_http(host, guest, socket, tls)).detach(),
                 Door::Line => executor.spawn(serve_line(host, guest, socket, tls)).detach(),
+                Door::Tags => executor.spawn(serve_tags(host, guest, socket, tls)).detach(),
             },
             // Closing it is the answer: no protocol has a word before the first packet.
             Err(why) => complaint.turned_away(peer.ip(), why),
@@ -160,6 +163,20 @@ pub(super) async fn serve_line<X: Core>(
     let codec = line::Codec::new(host.house().config.limits.max_packet_bytes);
     let dialogue = line::Dialogue::new(host.house());
     let end = converse(&host, &guest, stream, codec, dialogue, Opening::default()).await;
+    note(&guest, end);
+}
+
+pub(super) async fn serve_tags<X: Core>(
+    host: Arc<Host<X>>,
+    guest: Guest,
+    socket: Async<TcpStream>,
+    tls: Option<Arc<Tls>>,
+) {
+    guest.settle().await;
+    let Some(stream) = welcome(&host, socket, tls).await else { return };
+    let dialogue = tags::Dialogue::new(host.house());
+    let end =
+        converse(&host, &guest, stream, tags::Codec::new(), dialogue, Opening::default()).await;
     note(&guest, end);
 }
 

@@ -68,6 +68,7 @@ pub struct Net {
     tcp: Option<SocketAddr>,
     http: Option<SocketAddr>,
     line: Option<SocketAddr>,
+    tags: Option<SocketAddr>,
     tinode: Option<SocketAddr>,
     /// Dropping it ends the threads.
     running: Sender<()>,
@@ -81,6 +82,7 @@ impl fmt::Debug for Net {
             .field("tcp", &self.tcp)
             .field("http", &self.http)
             .field("line", &self.line)
+            .field("tags", &self.tags)
             .field("tinode", &self.tinode)
             .finish()
     }
@@ -138,9 +140,11 @@ impl Net {
         let tcp = door("listen.tcp", &config.listen.tcp)?;
         let http = door("listen.http", &config.listen.http)?;
         let line = door("listen.line", &config.listen.line)?;
+        let tags = door("listen.tags", &config.listen.tags)?;
         let tinode = door("listen.tinode", &config.listen.tinode)?;
         let (tcp_address, http_address) = (address(&tcp), address(&http));
-        let (line_address, tinode_address) = (address(&line), address(&tinode));
+        let (line_address, tags_address) = (address(&line), address(&tags));
+        let tinode_address = address(&tinode);
 
         let present = host.present.clone();
         let (running, stopped) = smol::channel::bounded::<()>(1);
@@ -163,8 +167,13 @@ impl Net {
                 })
                 .map_err(|error| format!("a thread for connections did not start: {error}"))?;
         }
-        let doors =
-            [(Door::Tcp, tcp), (Door::Http, http), (Door::Line, line), (Door::Http, tinode)];
+        let doors = [
+            (Door::Tcp, tcp),
+            (Door::Http, http),
+            (Door::Line, line),
+            (Door::Tags, tags),
+            (Door::Http, tinode),
+        ];
         let mut tasks: Vec<_> = doors
             .into_iter()
             .filter_map(|(door, listener)| listener.map(|listener| (door, listener)))
@@ -183,6 +192,7 @@ impl Net {
             tcp: tcp_address,
             http: http_address,
             line: line_address,
+            tags: tags_address,
             tinode: tinode_address,
             running,
             ended,
@@ -201,6 +211,10 @@ impl Net {
 
     pub fn line_address(&self) -> Option<SocketAddr> {
         self.line
+    }
+
+    pub fn tags_address(&self) -> Option<SocketAddr> {
+        self.tags
     }
 
     /// The second HTTP door, at which Tinode's clients look for it.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, Timestamp};
 use crate::domain::nouns::{Access, Extra, Mark, Message};
-use crate::domain::words::{Act, Kind, Notice, Span, SpanKind};
+use crate::domain::words::{Act, FileKey, Kind, Notice, Span, SpanKind, StoredFile};
 use crate::store::tlv::{Fields, Flaw, number, number8, number32, put_bytes, put_number, text};
 
 /// The highest tag that this version knows.
-pub(super) const MESSAGE_TAGS: u8 = 19;
+pub(super) const MESSAGE_TAGS: u8 = 23;
 
 /// A message's record, its texts still where they lie.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,12 @@ fn put_extra(extra: &Extra, out: &mut Vec<u8>) {
         put_number(out, 18, u64::from(given.0));
     }
     put_number(out, 19, u64::from(extra.reach.0));
+    if let Some(file) = &extra.file {
+        put_number(out, 20, u64::from(file.key.owner.0));
+        put_number(out, 21, file.key.id);
+        put_number(out, 22, file.size);
+        put_bytes(out, 23, &file.sha256);
+    }
 }
 
 /// One field a span: kind, start, end, value.
@@ -83,8 +89,10 @@ fn span(bytes: &[u8]) -> Result<Span, Flaw> {
     })
 }
 
-fn extra(mut fields: Fields<'_>) -> Result<Extra, Flaw> {
+fn extra(mut fields: Fields<'_>, name: &str) -> Result<Extra, Flaw> {
     let mut extra = Extra::default();
+    let key = FileKey { owner: AccountNo(0), id: 0 };
+    let mut file = StoredFile { key, name: name.into(), size: 0, sha256: [0; 32] };
     let mut spans = Vec::new();
     let (mut noticed, mut given) = (None, Access::NONE);
     while let Some((tag, bytes)) = fields.next()? {
@@ -101,9 +109,17 @@ fn extra(mut fields: Fields<'_>) -> Result<Extra, Flaw> {
             17 => noticed = Some(act(number8(bytes)?)?),
             18 => given = Access(number8(bytes)?),
             19 => extra.reach = Seq(number32(bytes)?),
+            20 => file.key.owner = AccountNo(number32(bytes)?),
+            21 => file.key.id = number(bytes)?,
+            22 => file.size = number(bytes)?,
+            23 => {
+                file.sha256 = bytes.try_into().map_err(|_| "its file has no SHA-256")?;
+            }
             _other => {}
         }
     }
+    // A number that is 0 is not written, and no file has no bytes.
+    extra.file = (file.size > 0).then(|| Box::new(file));
     extra.notice = noticed.map(|act| Notice { act, given });
     extra.spans = spans.into();
     Ok(extra)
@@ -163,7 +179,7 @@ impl Line<'_> {
     }
 
     pub(super) fn extra(&self) -> Result<Option<Extra>, Flaw> {
-        self.rest.map(extra).transpose()
+        self.rest.map(|rest| extra(rest, self.text)).transpose()
     }
 }
 
@@ -275,6 +291,7 @@ mod tests {
                 deleted: false,
                 reach: Seq(7),
                 notice: Some(Notice { act: Act::Admitted, given: Access::OWNER }),
+                file: None,
             },
         ]
     }

@@ -60,9 +60,13 @@ impl<B: Books> Look for B {
     }
 
     fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        self.accounts_after(AccountNo(0), usize::MAX)
+    }
+
+    fn accounts_after(&self, after: AccountNo, count: usize) -> Result<Vec<Account>, StoreError> {
         let table = self.tables().accounts()?;
         let mut accounts = Vec::new();
-        for entry in table.range(..)? {
+        for entry in table.range((Bound::Excluded(after.0), Bound::Unbounded))?.take(count) {
             let row = table.entry(entry, |no, f| rows::account(AccountNo(*no), f));
             accounts.extend(self.quarantine().skip(row)?);
         }

@@ -496,6 +496,8 @@ pub trait Look {
     fn chat_by_address(&self, address: &Address) -> Result<Option<ChatId>, StoreError>;
     fn chat(&self, chat: ChatId) -> Result<Option<Chat>, StoreError>;
     fn accounts(&self) -> Result<Vec<Account>, StoreError>;
+    /// By number, those after `after`, at most `count`.
+    fn accounts_after(&self, after: AccountNo, count: usize) -> Result<Vec<Account>, StoreError>;
     fn session(&self, key: SessionKey) -> Result<Option<Session>, StoreError>;
     fn sessions_of(&self, account: AccountNo) -> Result<Vec<SessionKey>, StoreError>;
     fn contact(&self, owner: AccountNo, who: &Address) -> Result<Option<Contact>, StoreError>;

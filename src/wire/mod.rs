@@ -9,8 +9,10 @@ pub mod buffer;
 pub mod http;
 pub mod json;
 pub mod line;
+mod lines;
 pub mod msim2;
 mod said;
+pub mod tags;
 pub mod tinode;
 pub mod ws;
 
@@ -18,7 +20,7 @@ pub use buffer::Buffer;
 
 use crate::config::Config;
 use crate::domain::id::{Address, Login, MessageId, SessionId};
-use crate::domain::words::{Bulletin, Command, Query, Refusal, Reply, Start};
+use crate::domain::words::{Bulletin, Command, FileKey, Query, Refusal, Reply, Start, Upload};
 use std::sync::Arc;
 
 /// Bytes ⇄ packets of one carrier.
@@ -110,6 +112,16 @@ pub trait Dialogue {
     fn last_words(&mut self) -> Option<Ask> {
         None
     }
+
+    /// Whether it has nothing to say or to ask by itself.
+    fn is_idle(&self) -> bool {
+        true
+    }
+
+    /// Where it is not idle: called once everything said is on its way and no packet is there.
+    fn on_idle(&mut self, _out: &mut Vec<Self::Packet>) -> Next {
+        Next::Listen
+    }
 }
 
 /// What the driver does after a packet, or after the answer to what it asked.
@@ -165,6 +177,11 @@ pub enum What {
         old: Option<Vec<u8>>,
         new: Vec<u8>,
     },
+    /// Another login for the session's account; where `password` is given, it has to be right.
+    ChangeLogin {
+        password: Option<Vec<u8>>,
+        login: Login,
+    },
     /// A salt for [`What::LogInByChallenge`]: the same form at the same cost for every login,
     /// whether anybody has it or not. Answered with `Reply::Challenge`.
     Challenge {
@@ -177,8 +194,34 @@ pub enum What {
         salt: Box<str>,
         hash: [u8; 32],
     },
+    File(FileAsk),
     /// Nothing is asked: the packet only names its session. Answered with `Reply::Done`.
     Attach,
+    /// Ends the server in order: for an operator's session on this machine.
+    Stop,
+}
+
+/// What is asked about the bytes of files.
+pub enum FileAsk {
+    /// Room for so many. Answered with `Reply::Upload`.
+    Begin { size: u64 },
+    /// The next of them. Answered with `Reply::Received`.
+    Write { upload: Upload, bytes: Vec<u8> },
+    /// Puts a whole file in its place. Answered with `Reply::Stored`; it stays if it is kept.
+    Finish { upload: Upload, name: Box<str> },
+    /// Some of those of a file that a message names. Answered with `Reply::Bytes`.
+    Read { key: FileKey, offset: u64 },
+}
+
+impl std::fmt::Debug for FileAsk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FileAsk::Begin { size } => write!(f, "Begin({size})"),
+            FileAsk::Write { bytes, .. } => write!(f, "Write({} bytes)", bytes.len()),
+            FileAsk::Finish { name, .. } => write!(f, "Finish({name:?})"),
+            FileAsk::Read { key, offset } => write!(f, "Read({key:?}, {offset})"),
+        }
+    }
 }
 
 impl std::fmt::Debug for What {
@@ -189,10 +232,13 @@ impl std::fmt::Debug for What {
             What::LogIn(credentials) => write!(f, "LogIn({credentials:?})"),
             What::Register { credentials, .. } => write!(f, "Register({credentials:?}, ..)"),
             What::ChangePassword { .. } => f.write_str("ChangePassword(..)"),
+            What::ChangeLogin { login, .. } => write!(f, "ChangeLogin({login:?}, ..)"),
             What::Challenge { login } => write!(f, "Challenge({login:?})"),
             // With the salt, passwords could be tried against the hash.
             What::LogInByChallenge { login, .. } => write!(f, "LogInByChallenge({login:?}, ..)"),
+            What::File(ask) => write!(f, "File({ask:?})"),
             What::Attach => f.write_str("Attach"),
+            What::Stop => f.write_str("Stop"),
         }
     }
 }

@@ -21,7 +21,10 @@ pub(in crate::wire) fn in_words(view: &MessageView) -> Cow<'_, str> {
             let mime = extra.mime.as_deref().unwrap_or("a blob");
             format!("({mime}, {} bytes)", decoded_len(&view.text)).into()
         }
-        Kind::File => "(a file)".into(),
+        Kind::File => match &extra.file {
+            Some(file) => format!("(a file: {}, {} bytes)", file.name, file.size).into(),
+            None => "(a file)".into(),
+        },
         Kind::Edited if extra.deleted => "(edited, and deleted since)".into(),
         Kind::Edited => format!("(edited) {}", view.text).into(),
         Kind::Deleted => "(a message was deleted)".into(),

@@ -5,6 +5,7 @@
 
 pub mod http;
 pub mod line;
+pub mod tags;
 pub mod tcp;
 pub mod tinode;
 pub mod ws;

@@ -421,6 +421,7 @@ impl Model {
             deleted: shown.deleted,
             reach: Seq(record.reach),
             notice: record.notice,
+            file: None,
             private: is_own,
         };
         MessageView {

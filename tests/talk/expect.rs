@@ -7,7 +7,7 @@ use super::line::Runner;
 use super::peer::{Heard, Wire, is_probe, show};
 use super::term::{Term, fill, fits, shorten};
 use super::tinode::is_tinode;
-use super::words::{Options, account_of, carrier_of, device_of, is_type};
+use super::words::{Options, account_of, by_hand, device_of, is_type};
 use crate::client::Packet;
 use crate::client::http::Response;
 
@@ -21,7 +21,7 @@ impl Runner {
         text: &str,
         first: bool,
     ) -> Result<(), String> {
-        if carrier_of(designator) == "nc" {
+        if by_hand(designator) {
             return self.expect_text(designator, text, first);
         }
         if is_tinode(designator) {

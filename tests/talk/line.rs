@@ -9,7 +9,7 @@ use super::peer::{Ask, Doors, Peer, Wire};
 use super::stage::Stage;
 use super::term::{Names, Term, fill};
 use super::tinode::is_tinode;
-use super::words::{Options, account_of, carrier_of, designator, device_of};
+use super::words::{Options, account_of, by_hand, carrier_of, designator, device_of};
 use crate::client::tcp::{Tcp, User, password_of};
 use crate::client::{hex, ws};
 
@@ -186,7 +186,8 @@ impl Runner {
 
     /// The doors of the running server; those it does not have are nowhere.
     fn doors(&self) -> Doors {
-        Doors { tcp: self.stage.tcp(), http: self.stage.http(), line: self.stage.line() }
+        let stage = &self.stage;
+        Doors { tcp: stage.tcp(), http: stage.http(), line: stage.line(), tags: stage.tags() }
     }
 
     fn register(&mut self, login: &str) -> Result<(), String> {
@@ -203,8 +204,10 @@ impl Runner {
 
     fn enter(&mut self, designator: &str) -> Result<(), String> {
         let account = account_of(designator);
-        if carrier_of(designator) == "nc" {
-            return self.enter_by_hand(designator, &account);
+        match carrier_of(designator) {
+            "nc" => return self.enter_by_hand(designator, &account),
+            "tags" => return self.enter_by_number(designator, &account),
+            _ => {}
         }
         self.register(&account)?;
         let body = format!(r#"{{"login":"{account}","password":"{}"}}"#, password_of(&account));
@@ -227,6 +230,16 @@ impl Runner {
         self.line(&format!("sha256 hash = ${{salt}}{password}"))?;
         self.peer_line(designator, "> CONNECT-CONTINUE hash=${hash}")?;
         self.peer_line(designator, "<! CONNECT-OK")
+    }
+
+    /// Registers where needed, else logs in. What is shown to whoever comes is passed over; `$alice`
+    /// is the number then.
+    fn enter_by_number(&mut self, designator: &str, account: &str) -> Result<(), String> {
+        let is_new = self.registered.insert(account.into());
+        let word = if is_new { "NEW USR" } else { "IAM" };
+        self.peer_line(designator, &format!("> {word} {account} secret-of-{account}"))?;
+        self.peer_line(designator, &format!("<! TAG 0 ${account}"))?;
+        self.peer(designator, self.layer, None)?.settle_silently()
     }
 
     pub(super) fn peer_line(&mut self, designator: &str, verb: &str) -> Result<(), String> {
@@ -291,10 +304,11 @@ impl Runner {
     }
 
     fn send(&mut self, designator: &str, text: &str) -> Result<(), String> {
-        if carrier_of(designator) == "nc" {
+        if by_hand(designator) {
             let text = fill(text, &self.names)?;
             return match &mut self.peer(designator, self.layer, None)?.wire {
                 Wire::Nc(hand) => hand.send(&text),
+                Wire::Tags(tags) => tags.send(&text),
                 _ => Err("somebody else".into()),
             };
         }

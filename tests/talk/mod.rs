@@ -33,6 +33,9 @@
 //! within a block are written ` | `). `sha256 hash = ${salt}secret` binds, `forget salt` unbinds,
 //! `rising n1 n2` compares.
 //!
+//! `alice:tags` speaks the numbers protocol, by hand as well; `enter alice:tags` binds `$alice`, and
+//! passes over what is shown to whoever comes.
+//!
 //! `alice:tws` and `alice:tlp` speak Tinode 0.5 over WebSocket and long polls, see `tinode`.
 //!
 //! Without `loose` a talk fails when any connection but one of plain HTTP was pushed something that the

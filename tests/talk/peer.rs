@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::client::http::{Http, Response};
 use crate::client::line::{Hand, Script};
+use crate::client::tags::Tags;
 use crate::client::tcp::Tcp;
 use crate::client::tinode::{self, Tinode};
 use crate::client::ws::{self, Ws};
@@ -42,6 +43,7 @@ pub enum Wire {
     Line(Script),
     /// The line carrier by hand.
     Nc(Hand),
+    Tags(Tags),
     Tinode(Tinode),
     /// A fetch in flight keeps its connection busy, so it has one of its own.
     Http {
@@ -72,6 +74,7 @@ pub struct Doors {
     pub tcp: SocketAddr,
     pub http: SocketAddr,
     pub line: SocketAddr,
+    pub tags: SocketAddr,
 }
 
 /// Where a packet is to go and as what.
@@ -98,6 +101,7 @@ impl Peer {
             "ws" => Wire::Ws(Ws::connect(doors.http, layer, session)?),
             "line" => Wire::Line(Script::connect(doors.line, layer, session)?),
             "nc" => Wire::Nc(Hand::connect(doors.line)?),
+            "tags" => Wire::Tags(Tags::connect(doors.tags)?),
             "tws" => Wire::Tinode(Tinode::socket(doors.http, tinode::KEY, "")?),
             "tlp" => Wire::Tinode(Tinode::poll(doors.http, tinode::KEY, "")?),
             "http" => Wire::Http { post: None, fetch: None, fetching: false },
@@ -136,7 +140,7 @@ impl Peer {
                 let body = if is_bare { &named } else { &ask.body };
                 line.send(ask.seq, other, &ask.kind, body)?
             }
-            Wire::Nc(_) | Wire::Tinode(_) => return Err("a packet of mSIM".into()),
+            Wire::Nc(_) | Wire::Tags(_) | Wire::Tinode(_) => return Err("a packet of mSIM".into()),
             Wire::Http { post, .. } => {
                 open(post, http)?.post(ask.layer, session, &ask.kind, &ask.body)?;
                 0
@@ -157,6 +161,7 @@ impl Peer {
             Wire::Ws(ws) => ws.line.send(bytes),
             Wire::Line(line) => line.line.send(bytes),
             Wire::Nc(hand) => hand.line.send(bytes),
+            Wire::Tags(tags) => tags.line.send(bytes),
             Wire::Tinode(tinode) => tinode.line().send(bytes),
             Wire::Http { post, .. } => open(post, http)?.line.send(bytes),
         }
@@ -169,6 +174,7 @@ impl Peer {
             Wire::Ws(ws) => ws.line.shut(),
             Wire::Line(line) => line.line.shut(),
             Wire::Nc(hand) => hand.line.shut(),
+            Wire::Tags(tags) => tags.line.shut(),
             Wire::Tinode(tinode) => tinode.line().shut(),
             Wire::Http { post, .. } => {
                 if let Some(http) = post {
@@ -266,6 +272,10 @@ impl Peer {
                     hand.send(&kind)?;
                     self.find(|h| matches!(h, Heard::Text(text) if text.contains(&kind)))?;
                 }
+                Wire::Tags(tags) => {
+                    tags.send(&format!("SETTLE {round}"))?;
+                    self.find(|h| matches!(h, Heard::Text(text) if text == NO_COMMAND))?;
+                }
                 Wire::Tinode(tinode) => {
                     // Whoever says it, it is nothing to say, and is answered at once.
                     let id = format!("settle-{round}");
@@ -281,6 +291,13 @@ impl Peer {
             _ => None,
         });
         Ok(pushes.collect())
+    }
+
+    /// The same; what came meanwhile is forgotten.
+    pub fn settle_silently(&mut self) -> Result<(), String> {
+        self.settle()?;
+        self.heard.clear();
+        Ok(())
     }
 
     fn find(&mut self, wanted: impl Fn(&Heard) -> bool) -> Result<Heard, String> {
@@ -314,6 +331,7 @@ impl Peer {
                 },
                 Wire::Line(line) => line.receive()?.map_or(Heard::End, Heard::Packet),
                 Wire::Nc(hand) => hand.receive()?.map_or(Heard::End, Heard::Text),
+                Wire::Tags(tags) => tags.receive()?.map_or(Heard::End, Heard::Text),
                 Wire::Tinode(tinode) => match tinode.receive()? {
                     tinode::Heard::Packet(packet) => Heard::Said(packet),
                     tinode::Heard::Pong(payload) => Heard::Pong(payload),
@@ -334,6 +352,9 @@ impl Peer {
         }
     }
 }
+
+/// What a client of the numbers protocol hears to a word that is none.
+const NO_COMMAND: &str = "ERR there is no such command";
 
 /// What the runner itself caused to see whether anything else was waiting.
 pub fn is_probe(kind: &str, body: &Value) -> bool {

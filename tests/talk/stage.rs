@@ -42,7 +42,7 @@ impl Stage {
             ("listen.tcp", r#""127.0.0.1:0""#.to_owned()),
             ("listen.http", r#""127.0.0.1:0""#.to_owned()),
             ("listen.line", r#""127.0.0.1:0""#.to_owned()),
-            ("listen.tags", r#""""#.to_owned()),
+            ("listen.tags", r#""127.0.0.1:0""#.to_owned()),
             ("listen.files", r#""""#.to_owned()),
             ("limits.rate", r#""off""#.to_owned()),
             ("limits.login_delay", r#""off""#.to_owned()),
@@ -151,6 +151,13 @@ impl Stage {
             .as_ref()
             .and_then(|s| s.doors().line)
             .expect("the line door of a running server")
+    }
+
+    pub fn tags(&self) -> SocketAddr {
+        self.server
+            .as_ref()
+            .and_then(|s| s.doors().tags)
+            .expect("the tags door of a running server")
     }
 
     pub fn http(&self) -> SocketAddr {

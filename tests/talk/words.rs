@@ -35,6 +35,11 @@ impl<'a> Options<'a> {
     }
 }
 
+/// Whether a talk has its lines as they are.
+pub fn by_hand(designator: &str) -> bool {
+    ["nc", "tags"].contains(&carrier_of(designator))
+}
+
 /// `alice2:tcp/b< …` as `alice2:tcp/b` and the rest.
 pub fn designator(line: &str) -> Option<(&str, &str)> {
     let end = line

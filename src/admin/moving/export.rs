@@ -10,6 +10,9 @@ use crate::domain::words::{ChatKind, Range, Take};
 use crate::limits::EXPORT_PAGE_COUNT;
 use crate::store::{Look, Reader, Snapshot, StoreError};
 
+/// Whose cards are those that everybody sees.
+const EVERYBODY: AccountNo = AccountNo(0);
+
 /// Why there is no page.
 #[derive(Debug)]
 pub enum ExportError {
@@ -23,11 +26,13 @@ impl From<StoreError> for ExportError {
     }
 }
 
-/// Where a page begins: a chat, and the last message of it that was told.
+/// Where a page begins: a chat, the last message of it that was told, and how many came before that
+/// one with the same seq.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     chat: ChatId,
     after: MessageId,
+    behind: u32,
 }
 
 /// The next lines: `{"lines":[…],"next":…}`, the first ones for `null`, the last where `next` is
@@ -59,15 +64,16 @@ pub fn page(
         Ok(Some(json!({
             "lines": lines,
             // As texts: programs that read JSON round numbers above 2^53.
-            "next": next.map(|p| json!([p.chat.0.to_string(), p.after.0.to_string()])),
+            "next": next.map(|p| json!([p.chat.0, p.after.0, p.behind.into()].map(|n| n.to_string()))),
         })))
     })?;
     found.ok_or(ExportError::NoSuchAccount)
 }
 
 fn place(from: &Value) -> Option<Place> {
-    let number = |at: usize| from.get(at)?.as_str()?.parse().ok();
-    Some(Place { chat: ChatId(number(0)?), after: MessageId(number(1)?) })
+    let number = |at: usize| from.get(at)?.as_str()?.parse::<u64>().ok();
+    let behind = number(2).and_then(|behind| u32::try_from(behind).ok()).unwrap_or(0);
+    Some(Place { chat: ChatId(number(0)?), after: MessageId(number(1)?), behind })
 }
 
 struct Author<'a> {
@@ -93,8 +99,16 @@ impl Author<'_> {
             "created": created,
             "exported": when::now(),
         } }));
-        if let Some(profile) = self.here.profile(self.me)? {
-            lines.push(json!({ "profile": profile_json(&profile) }));
+        let own = ChatId::own(self.me);
+        let cards = [
+            ("card", self.here.card(EVERYBODY, own)?),
+            ("own_card", self.here.card(self.me, own)?),
+        ];
+        let profile = self.here.profile(self.me)?;
+        if profile.is_some() || cards.iter().any(|(_, card)| card.is_some()) {
+            let mut json = profile_json(&profile.unwrap_or_default());
+            put_cards(&mut json, cards);
+            lines.push(json!({ "profile": json }));
         }
         for contact in self.here.contacts(self.me, None, usize::MAX)? {
             lines.push(json!({ "contact": contact_json(&contact) }));
@@ -102,7 +116,7 @@ impl Author<'_> {
         Ok(())
     }
 
-    /// The next chat with something in it.
+    /// The next chat: a direct one with something in it, any group.
     fn chat_after(&self, last: Option<ChatId>) -> Result<Option<Place>, StoreError> {
         for (chat, part) in self.here.chats_of(self.me)? {
             if last.is_some_and(|last| chat <= last) || (chat.pair().is_none() && !chat.is_group())
@@ -110,7 +124,7 @@ impl Author<'_> {
                 continue;
             }
             if let Some(after) = self.horizon(chat, &part)? {
-                return Ok(Some(Place { chat, after }));
+                return Ok(Some(Place { chat, after, behind: 0 }));
             }
         }
         Ok(None)
@@ -127,12 +141,13 @@ impl Author<'_> {
         }
         let floor = self.here.floor(chat)?.unwrap_or_default();
         let horizon = part.cleared.max(MessageId(floor.id.0.saturating_sub(1)));
-        Ok((horizon < self.here.head(chat)?.id).then_some(horizon))
+        // A group is one's own though one has deleted all that was said in it.
+        Ok((chat.is_group() || horizon < self.here.head(chat)?.id).then_some(horizon))
     }
 
     /// A page of a chat, which begins with the chat's own line.
     fn chat(&self, place: Place, lines: &mut Vec<Value>) -> Result<Option<Place>, StoreError> {
-        let Place { chat, after } = place;
+        let Place { chat, after, behind } = place;
         let Some(part) = self.here.part(self.me, chat)? else { return self.chat_after(Some(chat)) };
         let Some(horizon) = self.horizon(chat, &part)? else { return self.chat_after(Some(chat)) };
         let after = after.max(horizon);
@@ -145,18 +160,27 @@ impl Author<'_> {
         };
         let (messages, more) = self.here.messages(chat, &range)?;
         if after == horizon {
-            let base = messages.first().map_or(0, |first| first.seq.0.saturating_sub(1));
+            let base = match messages.first() {
+                Some(first) => before(first),
+                None => self.here.head(chat)?.seq,
+            };
             lines.push(json!({ "chat": self.chat_json(chat, base)? }));
         }
+        let mut last = match after == horizon {
+            true => messages.first().map(|first| (before(first), 0)),
+            false => self.here.message(chat, after)?.map(|last| (last.seq, behind)),
+        }
+        .unwrap_or_default();
         let end = messages.last().map(|last| MessageId(last.id.0.saturating_add(1)));
         let end = end.unwrap_or(MessageId::END);
         let hidden = self.here.hidden(self.me, chat, after, end)?;
         for message in &messages {
             let is_hidden = hidden.binary_search(&message.id).is_ok();
-            lines.push(json!({ "message": self.message_json(message, is_hidden)? }));
+            last = (message.seq, if message.seq == last.0 { last.1 + 1 } else { 0 });
+            lines.push(json!({ "message": self.message_json(message, last.1, is_hidden)? }));
         }
         match (more, messages.last()) {
-            (true, Some(last)) => Ok(Some(Place { chat, after: last.id })),
+            (true, Some(message)) => Ok(Some(Place { chat, after: message.id, behind: last.1 })),
             _ => self.chat_after(Some(chat)),
         }
     }
@@ -175,7 +199,7 @@ impl Author<'_> {
         Ok(self.here.chat(chat)?.map(|chat| chat.address.to_string()))
     }
 
-    fn chat_json(&self, id: ChatId, base: u32) -> Result<Value, StoreError> {
+    fn chat_json(&self, id: ChatId, Seq(base): Seq) -> Result<Value, StoreError> {
         let mut json = Map::new();
         json.insert("address".into(), self.chat_name(id)?.into());
         json.insert("base".into(), base.into());
@@ -198,22 +222,41 @@ impl Author<'_> {
         }
         let mut parts = Vec::new();
         for who in members {
-            let Some(part) = self.here.part(who, id)? else { continue };
-            parts.push(json!({
+            let part = match self.here.part(who, id)? {
+                None if !id.is_group() => self.here.left(who, id)?,
+                part => part,
+            };
+            let Some(part) = part else { continue };
+            let mut json = json!({
                 "id": self.name(who)?,
                 "want": part.want.to_string(),
                 "given": part.given.to_string(),
                 "delivered": part.delivered.seq.0,
                 "read": part.read.seq.0,
-            }));
+            });
+            if part.left {
+                json["left"] = true.into();
+            }
+            parts.push(json);
         }
         json.insert("members".into(), parts.into());
-        Ok(json.into())
+        let mut json = json.into();
+        let public = if id.is_group() { self.here.card(EVERYBODY, id)? } else { None };
+        put_cards(&mut json, [("card", public), ("own_card", self.here.card(self.me, id)?)]);
+        Ok(json)
     }
 
-    fn message_json(&self, message: &Message, is_hidden: bool) -> Result<Value, StoreError> {
+    fn message_json(
+        &self,
+        message: &Message,
+        after: u32,
+        is_hidden: bool,
+    ) -> Result<Value, StoreError> {
         let mut json = Map::new();
         json.insert("seq".into(), message.seq.0.into());
+        if after > 0 {
+            json.insert("after".into(), after.into());
+        }
         json.insert("id".into(), message.id.0.into());
         json.insert("from".into(), self.name(message.from)?.into());
         json.insert("time_ms".into(), message.time.0.into());
@@ -238,10 +281,12 @@ impl Author<'_> {
         json: &mut Map<String, Value>,
     ) -> Result<(), StoreError> {
         for (name, id) in [("reply_to", extra.reply_to), ("target", extra.target)] {
+            // What has no place would be mistaken for the one before it.
             if id != MessageId(0)
-                && let Some(Seq(seq)) = self.here.message(chat, id)?.map(|message| message.seq)
+                && let Some(message) = self.here.message(chat, id)?
+                && message.kind.has_place()
             {
-                json.insert(name.into(), seq.into());
+                json.insert(name.into(), message.seq.0.into());
             }
         }
         if let Some(person) = extra.person {
@@ -273,7 +318,23 @@ impl Author<'_> {
         if extra.deleted {
             json.insert("deleted".into(), true.into());
         }
+        if extra.reach > Seq(0) {
+            json.insert("reach".into(), extra.reach.0.into());
+        }
         Ok(())
+    }
+}
+
+/// How many places lie before the first message that is told.
+fn before(first: &Message) -> Seq {
+    Seq(first.seq.0.saturating_sub(u32::from(first.kind.has_place())))
+}
+
+fn put_cards(json: &mut Value, cards: [(&str, Option<Box<str>>); 2]) {
+    for (name, card) in cards {
+        if let Some(card) = card {
+            json[name] = card.as_ref().into();
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use crate::domain::words::moving::{MovedChat, MovedMark, MovedMember, MovedMessa
 use crate::domain::words::{ChatKind, ContactState, Kind, Span};
 
 /// Reads what `msimd import` asks: `owner`, `from` (the other server's name), `all` (whether its
-/// people are here now), `chat` with its `base`, and whether it is a `group`, where a line belongs to
-/// one, and one or more `lines` of one kind.
+/// people are here now), `chat`, and whether it is a `group`, where a line belongs to one, and one or
+/// more `lines` of one kind, of messages and marks with places as [`super::Places`] gives them.
 pub fn piece(body: &Value, home: &str) -> Result<Piece, String> {
     let owner = Login::parse(text(body, "owner")?).map_err(|_| "owner is no login".to_owned())?;
     let from = text(body, "from")?;
@@ -20,16 +20,16 @@ pub fn piece(body: &Value, home: &str) -> Result<Piece, String> {
     let moved = Moved { owner: &owner, from, home, all };
     let lines = body["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
     let first = lines.first().ok_or("there are no lines")?;
-    let of_chat = || -> Result<(Address, Seq), String> {
-        let chat = moved.chat_address(text(body, "chat")?, body["group"] == true)?;
-        Ok((chat, Seq(number32(body, "base")?)))
-    };
+    let of_chat = || moved.chat_address(text(body, "chat")?, body["group"] == true);
     let each = |kind: &'static str| lines.iter().map(move |line| (&line[kind], kind));
     if first.get("account").is_some() {
         let created =
             Timestamp::from_secs(first["account"]["created"].as_u64().unwrap_or_default());
-        let profile = lines.iter().find_map(|line| line.get("profile")).map(profile);
-        return Ok(Piece::Account { login: owner, created, profile });
+        let line = lines.iter().find_map(|line| line.get("profile"));
+        let card = |key: &str| line.map(|line| short(line, key)).unwrap_or_default();
+        let (card, own_card) = (card("card"), card("own_card"));
+        let profile = line.map(profile);
+        return Ok(Piece::Account { login: owner, created, profile, card, own_card });
     }
     if first.get("contact").is_some() {
         let contacts = each("contact").filter_map(|(line, _)| moved.contact(line).transpose());
@@ -43,13 +43,11 @@ pub fn piece(body: &Value, home: &str) -> Result<Piece, String> {
     if first.get("message").is_some() {
         let messages = each("message").map(|(line, _)| moved.message(line));
         let messages = messages.collect::<Result<_, _>>()?;
-        let (chat, base) = of_chat()?;
-        return Ok(Piece::Messages { owner: owner.clone(), chat, base, messages });
+        return Ok(Piece::Messages { owner: owner.clone(), chat: of_chat()?, messages });
     }
     if first.get("mark").is_some() {
         let marks = each("mark").map(|(line, _)| moved.mark(line)).collect::<Result<_, _>>()?;
-        let (chat, base) = of_chat()?;
-        return Ok(Piece::Marks { owner: owner.clone(), chat, base, marks });
+        return Ok(Piece::Marks { owner: owner.clone(), chat: of_chat()?, marks });
     }
     Err("a line is of no kind that this version knows".into())
 }
@@ -116,6 +114,7 @@ impl Moved<'_> {
                 who: self.address(text(member, "id")?)?,
                 want: access(&member["want"])?,
                 given: access(&member["given"])?,
+                left: member["left"] == true,
             });
         }
         Ok(MovedChat {
@@ -127,6 +126,8 @@ impl Moved<'_> {
             default_access: access(&line["default_mode"])?,
             space: line["space"].as_str().map(own).transpose()?,
             created: Timestamp(line["created_ms"].as_u64().unwrap_or_default()),
+            card: short(line, "card"),
+            own_card: short(line, "own_card"),
             members,
         })
     }
@@ -143,6 +144,7 @@ impl Moved<'_> {
         }
         Ok(MovedMessage {
             seq: Seq(number32(line, "seq")?),
+            after: number32(line, "after").unwrap_or_default(),
             from: self.address(text(line, "from")?)?,
             time: Timestamp(line["time_ms"].as_u64().ok_or("a message has no time")?),
             // What a file's message names stays on the other server.
@@ -157,6 +159,7 @@ impl Moved<'_> {
             mime: line["mime"].as_str().map(Box::from),
             edited: Timestamp(line["edited_ms"].as_u64().unwrap_or_default()),
             deleted: line["deleted"] == true,
+            reach: Seq(number32(line, "reach").unwrap_or_default()),
         })
     }
 

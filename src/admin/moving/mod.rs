@@ -6,14 +6,17 @@
 
 mod export;
 mod import;
+mod places;
 
 use crate::domain::words::{ChatKind, ContactState, Kind, SpanKind};
 
 pub use export::{ExportError, page};
 pub use import::piece;
+pub use places::Places;
 
-/// Raised when an earlier msimd could not read an export; a further field is no new format.
-pub const FORMAT: u64 = 1;
+/// Raised when an earlier msimd could not read an export; a further field is no new format. 2: some
+/// records have no place of their own. Earlier ones are read as well.
+pub const FORMAT: u64 = 2;
 
 const KINDS: [(Kind, &str); 13] = [
     (Kind::Text, "text"),

@@ -25,7 +25,7 @@ fn authors(all: bool, home: &str) -> Vec<String> {
     let line =
         |from: &str| json!({ "message": { "seq": 1, "from": from, "time_ms": 1, "type": "text" } });
     let body = json!({
-        "owner": "alice", "from": "im.old", "all": all, "chat": "bob@im.old", "base": 0,
+        "owner": "alice", "from": "im.old", "all": all, "chat": "bob@im.old",
         "lines": [line("alice@im.old"), line("bob@im.old"), line("carol@far.test")],
     });
     let Ok(Piece::Messages { messages, .. }) = piece(&body, home) else { panic!("{body}") };

@@ -46,7 +46,12 @@ pub(super) fn server(status: Option<&Value>) -> Finding {
 
 pub(super) fn doors(config: &Config, status: Option<&Value>, findings: &mut Vec<Finding>) {
     let listen = &config.listen;
-    let doors = [("tcp", &listen.tcp), ("http", &listen.http), ("line", &listen.line)];
+    let doors = [
+        ("tcp", &listen.tcp),
+        ("http", &listen.http),
+        ("line", &listen.line),
+        ("tags", &listen.tags),
+    ];
     if let Some(status) = status {
         let open = doors.iter().filter_map(|(door, _)| {
             status["doors"][door].as_str().map(|address| format!("{door} {address}"))

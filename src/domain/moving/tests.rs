@@ -8,6 +8,7 @@ use crate::domain::words::{Kind, Order, Outcome};
 fn text(seq: u32, from: &str, text: &str) -> MovedMessage {
     MovedMessage {
         seq: Seq(seq),
+        after: 0,
         from: address(from),
         time: Timestamp(1000 * u64::from(seq)),
         kind: Kind::Text,
@@ -21,12 +22,19 @@ fn text(seq: u32, from: &str, text: &str) -> MovedMessage {
         mime: None,
         edited: Timestamp(0),
         deleted: false,
+        reach: Seq(0),
     }
 }
 
 fn begin(world: &mut World, name: &str) -> Outcome {
-    let piece = Piece::Account { login: login(name), created: Timestamp(7), profile: None };
+    let (card, own_card) = (Box::default(), Box::default());
+    let (login, created) = (login(name), Timestamp(7));
+    let piece = Piece::Account { login, created, profile: None, card, own_card };
     world.order(Order::Import(Box::new(piece)))
+}
+
+fn member(who: &str, given: Access) -> MovedMember {
+    MovedMember { who: address(who), want: given, given, left: false }
 }
 
 fn direct(world: &mut World, owner: &str, other: &str) -> Outcome {
@@ -39,21 +47,17 @@ fn direct(world: &mut World, owner: &str, other: &str) -> Outcome {
         default_access: Access::NONE,
         space: None,
         created: Timestamp(0),
-        members: Vec::new(),
+        card: "".into(),
+        own_card: "".into(),
+        members: [owner, other].map(|who| member(who, Access::DIRECT)).into(),
     };
     world.order(Order::Import(Box::new(Piece::Chat { owner: login(owner), chat: Box::new(chat) })))
 }
 
-fn say(
-    world: &mut World,
-    (owner, chat): (&str, &str),
-    base: u32,
-    messages: &[MovedMessage],
-) -> Outcome {
+fn say(world: &mut World, (owner, chat): (&str, &str), messages: &[MovedMessage]) -> Outcome {
     world.order(Order::Import(Box::new(Piece::Messages {
         owner: login(owner),
         chat: address(chat),
-        base: Seq(base),
         messages: messages.to_vec(),
     })))
 }
@@ -76,15 +80,14 @@ fn a_chat_comes_with_its_places_and_can_come_again() {
     let mut world = World::new();
     assert!(begin(&mut world, "alice").reply.is_ok());
     assert!(direct(&mut world, "alice", "bob@far.test").reply.is_ok());
-    // Four were gone before the first that moves.
-    let mut answer = text(6, "alice", "see you");
-    answer.reply_to = Seq(5);
-    let all = [text(5, "bob@far.test", "at eight?"), answer, text(7, "alice", "!")];
+    let mut answer = text(2, "alice", "see you");
+    answer.reply_to = Seq(1);
+    let all = [text(1, "bob@far.test", "at eight?"), answer, text(3, "alice", "!")];
     let to = ("alice", "bob@far.test");
-    assert!(say(&mut world, to, 4, &all[..2]).reply.is_ok());
+    assert!(say(&mut world, to, &all[..2]).reply.is_ok());
     // Cut short, and said again from its beginning.
-    assert!(say(&mut world, to, 4, &all).reply.is_ok());
-    assert!(say(&mut world, to, 4, &all).reply.is_ok());
+    assert!(say(&mut world, to, &all).reply.is_ok());
+    assert!(say(&mut world, to, &all).reply.is_ok());
     let expected = [(1, "at eight?"), (2, "see you"), (3, "!")].map(|(n, t)| (n, t.to_owned()));
     assert_eq!(told(&world, "alice", "bob@far.test"), expected);
     let chat = ChatId::direct(world.account("alice"), world.account("bob@far.test"));
@@ -93,19 +96,19 @@ fn a_chat_comes_with_its_places_and_can_come_again() {
     let second = reader.read(|look| look.message_at(chat, Seq(2))).unwrap().unwrap();
     let second = reader.read(|look| look.message(chat, second)).unwrap().unwrap();
     assert_eq!(second.extra.map(|extra| extra.reply_to), Some(first));
-    assert_eq!(second.time, Timestamp(6000));
+    assert_eq!(second.time, Timestamp(2000));
     let bob = reader.read(|look| look.account(world.account("bob@far.test"))).unwrap().unwrap();
     assert_eq!((bob.state, bob.verifier), (AccountState::Remote, None));
 
     // Neither a gap nor another chat in its place, and nothing of either is kept.
-    let gap = [text(9, "alice", "later")];
-    assert_eq!(refused(&say(&mut world, to, 4, &gap)), Refusal::BadRange);
-    let mut other = text(7, "alice", "!");
+    let gap = [text(5, "alice", "later")];
+    assert_eq!(refused(&say(&mut world, to, &gap)), Refusal::BadRange);
+    let mut other = text(3, "alice", "!");
     other.time = Timestamp(1);
-    let others = [other, text(8, "alice", "more")];
-    assert_eq!(refused(&say(&mut world, to, 4, &others)), Refusal::AlreadyThere);
-    let strange = [text(8, "carol@far.test", "hello")];
-    assert_eq!(refused(&say(&mut world, to, 4, &strange)), Refusal::BadField);
+    let others = [other, text(4, "alice", "more")];
+    assert_eq!(refused(&say(&mut world, to, &others)), Refusal::AlreadyThere);
+    let strange = [text(4, "carol@far.test", "hello")];
+    assert_eq!(refused(&say(&mut world, to, &strange)), Refusal::BadField);
     assert_eq!(told(&world, "alice", "bob@far.test").len(), 3);
 }
 
@@ -131,17 +134,14 @@ fn who_comes_second_finds_the_chat_with_the_first() {
         // Bob is here already, without a password, because alice's chat names him.
         assert!(begin(&mut world, owner).reply.is_ok(), "{owner}");
         assert!(direct(&mut world, owner, other).reply.is_ok());
-        assert!(say(&mut world, (owner, other), 0, &all).reply.is_ok());
+        assert!(say(&mut world, (owner, other), &all).reply.is_ok());
         let marks = vec![
             MovedMark { who: address("alice"), delivered: Seq(2), read: Seq(1) },
             MovedMark { who: address("bob"), delivered: Seq(9), read: Seq(9) },
         ];
-        let (owner, chat, base) = (login(owner), address(other), Seq(0));
+        let (owner, chat) = (login(owner), address(other));
         assert!(
-            world
-                .order(Order::Import(Box::new(Piece::Marks { owner, chat, base, marks })))
-                .reply
-                .is_ok()
+            world.order(Order::Import(Box::new(Piece::Marks { owner, chat, marks }))).reply.is_ok()
         );
     }
     assert_eq!(told(&world, "alice", "bob").len(), 2);
@@ -156,13 +156,12 @@ fn who_comes_second_finds_the_chat_with_the_first() {
     world.order(Order::EnableUser { login: login("bob") });
     world.log_in("bob");
     assert_eq!(refused(&begin(&mut world, "bob")), Refusal::LoginTaken);
-    assert_eq!(refused(&say(&mut world, ("bob", "alice"), 0, &all)), Refusal::LoginTaken);
+    assert_eq!(refused(&say(&mut world, ("bob", "alice"), &all)), Refusal::LoginTaken);
 }
 
 #[test]
 fn a_group_comes_once_and_is_always_owned() {
     let mut world = World::new();
-    let member = |who: &str, given| MovedMember { who: address(who), want: given, given };
     let mut bring = |owner: &str, created: u64| {
         assert!(begin(&mut world, owner).reply.is_ok());
         let chat = MovedChat {
@@ -174,6 +173,8 @@ fn a_group_comes_once_and_is_always_owned() {
             default_access: Access::GROUP,
             space: Some(address("garden")),
             created: Timestamp(created),
+            card: "a picture".into(),
+            own_card: "starred".into(),
             members: vec![
                 member("alice", Access::GROUP),
                 member("bob", Access::GROUP),

@@ -164,7 +164,7 @@ fn an_account_begins_with_what_it_registers_with() {
             card: Some("seen".into()),
             ..ProfileDraft::default()
         };
-        let start = Some(Box::new(Start { profile, card: card.into() }));
+        let start = Some(Box::new(Start { profile, card: card.into(), logs_in: false }));
         Command::Register { login, verifier, invite: None, envelope: None, start }
     };
     let long = "x".repeat(CARD_BYTES_MAX + 1);

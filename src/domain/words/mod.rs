@@ -5,6 +5,7 @@
 //! A word belongs here when a second protocol could use it. Adding a variant breaks every
 //! translator at compile time, on purpose: none may say nothing by accident.
 
+mod file;
 pub mod moving;
 mod secret;
 pub mod text;
@@ -19,12 +20,13 @@ use crate::domain::id::{
 use crate::domain::name::Name;
 
 pub use crate::domain::nouns::{ChatKind, ContactState, Mark};
+pub use file::{FileKey, Spool, StoredFile, Upload, is_file_name};
 pub use secret::{Digest, Envelope, KeyId, Proof, Sealed, SessionKind, Verifier};
 pub use text::{Act, Kind, Notice, Span, SpanKind};
 pub use view::{
     AppPasswordView, Audience, Bulletin, Changed, ChatInfo, ChatView, ContactView, Event,
-    ExtraView, Face, GroupPart, MemberView, MessageView, MyselfView, News, Outcome, ProfileView,
-    SpaceView, SubscriberView, SubscriptionView, UserView,
+    ExtraView, Face, GroupPart, MemberView, MessageView, Move, MyselfView, News, Outcome,
+    PersonView, ProfileView, RosterView, SpaceView, SubscriberView, SubscriptionView, UserView,
 };
 
 /// What a client, or the operator, wants changed or told by the one thread that changes anything.
@@ -43,6 +45,10 @@ pub enum Command {
     /// Another password for the account that says it. It is hashed before this is said.
     ChangePassword {
         verifier: Verifier,
+    },
+    /// Another login for the account that says it. The one before leads to it for good.
+    ChangeLogin {
+        login: Login,
     },
     /// A salt that was never given before, for logging in by challenge.
     Challenge,
@@ -92,6 +98,15 @@ pub enum Command {
         count: u32,
     },
     Send(Draft),
+    /// Whether I may write there: what is to be sent takes long to come.
+    MaySend {
+        chat: Address,
+    },
+    /// A message that is a file.
+    SendFile {
+        chat: Address,
+        file: Box<StoredFile>,
+    },
     /// Moves my delivered mark; without `chat` the message names it.
     MarkDelivered {
         chat: Option<Address>,
@@ -195,6 +210,17 @@ pub enum Command {
         on: bool,
         /// The client's name for itself; empty: it has none.
         agent: Box<str>,
+    },
+    /// That this session hears of everybody here: who is made, comes, goes, has another name. Or
+    /// not any more. Never stored.
+    Follow {
+        on: bool,
+    },
+    /// For everybody else who has relayed something at the same table; who does so for the first
+    /// time sits there from then on. Never stored.
+    Relay {
+        table: Box<str>,
+        text: Arc<str>,
     },
     Leave {
         chat: Address,
@@ -321,6 +347,19 @@ pub enum Query {
     Profile {
         who: Option<Address>,
     },
+    /// People by number, those after `after`: everybody here, or those whom I keep, write with and
+    /// share groups with.
+    People {
+        everybody: bool,
+        after: AccountNo,
+        count: u32,
+    },
+    /// Groups with those who are in them, those after `after`: mine and those that I am invited to,
+    /// or one of which I may know.
+    Rosters {
+        chat: Option<Address>,
+        after: Option<ChatId>,
+    },
 }
 
 /// What protocols name people and chats by that do not do it by address.
@@ -339,6 +378,8 @@ pub struct Start {
     pub profile: ProfileDraft,
     /// What it keeps about itself; see [`Command::Keep`].
     pub card: Box<str>,
+    /// It logs in at once: its coming is all that is told of it.
+    pub logs_in: bool,
 }
 
 /// A part of a chat. Both bounds are exclusive.
@@ -530,6 +571,25 @@ pub enum Reply {
     },
     Myself(Box<MyselfView>),
     Name(Name),
+    /// Where the bytes of a file go.
+    Upload(Upload),
+    /// Whether more is to come.
+    Received {
+        more: bool,
+    },
+    Stored(Box<StoredFile>),
+    /// Of a file; empty at its end.
+    Bytes(Arc<[u8]>),
+    People {
+        people: Vec<PersonView>,
+        /// After whom it goes on.
+        more: Option<AccountNo>,
+    },
+    Rosters {
+        rosters: Vec<RosterView>,
+        /// After which it goes on.
+        more: Option<ChatId>,
+    },
     /// 16 random hexadecimal digits, `-`, and a number that only grows, over restarts too.
     Challenge {
         salt: Box<str>,
@@ -595,6 +655,13 @@ pub enum Refusal {
     LastOwner,
     NoFederation,
     NotAllowed,
+    /// This server keeps no files.
+    NoFiles,
+    FileTooLarge,
+    /// Those of one account take as much as they may.
+    TooManyFiles,
+    /// It is gone, or never was.
+    NoSuchFile,
     /// The disk has less free space than must stay.
     DiskFull,
     /// The outcome is unknown or the server is stopping: try again, with the same cookie.

@@ -16,6 +16,10 @@ pub enum Piece {
         login: Login,
         created: Timestamp,
         profile: Option<Profile>,
+        /// What everybody sees of them; empty for nothing.
+        card: Box<str>,
+        /// What they keep about themselves.
+        own_card: Box<str>,
     },
     Contacts {
         owner: Login,
@@ -25,18 +29,16 @@ pub enum Piece {
         owner: Login,
         chat: Box<MovedChat>,
     },
-    /// Messages of a chat, by seq. `base`: so many came before the first one that moves.
+    /// Messages of a chat, one after the other.
     Messages {
         owner: Login,
         chat: Address,
-        base: Seq,
         messages: Vec<MovedMessage>,
     },
     /// How far everybody is, once the messages are there.
     Marks {
         owner: Login,
         chat: Address,
-        base: Seq,
         marks: Vec<MovedMark>,
     },
 }
@@ -53,6 +55,10 @@ pub struct MovedChat {
     /// The general chat of its space.
     pub space: Option<Address>,
     pub created: Timestamp,
+    /// What everybody sees of a group; empty for nothing.
+    pub card: Box<str>,
+    /// What the owner of the account keeps about it.
+    pub own_card: Box<str>,
     pub members: Vec<MovedMember>,
 }
 
@@ -61,9 +67,11 @@ pub struct MovedMember {
     pub who: Address,
     pub want: Access,
     pub given: Access,
+    /// Of a direct chat: they have left it, and are back with the next message.
+    pub left: bool,
 }
 
-/// How far somebody is, as places in the chat that they came from.
+/// How far somebody is, as places in the chat.
 #[derive(Debug)]
 pub struct MovedMark {
     pub who: Address,
@@ -71,10 +79,13 @@ pub struct MovedMark {
     pub read: Seq,
 }
 
-/// A message as it was on the other server; others of its chat are named by their seq there.
+/// A message as it was on the other server. It and those that it names are known by their places in
+/// the chat, counted from the first one that moves.
 #[derive(Clone, Debug)]
 pub struct MovedMessage {
     pub seq: Seq,
+    /// Of a record without a place of its own: which it is of those that follow `seq`, from 1 on.
+    pub after: u32,
     pub from: Address,
     pub time: Timestamp,
     pub kind: Kind,
@@ -88,4 +99,5 @@ pub struct MovedMessage {
     pub mime: Option<Box<str>>,
     pub edited: Timestamp,
     pub deleted: bool,
+    pub reach: Seq,
 }

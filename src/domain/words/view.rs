@@ -7,7 +7,7 @@ use crate::domain::id::{AccountNo, ChatId, MessageId, Seq, SessionKey, Timestamp
 use crate::domain::name::Name;
 use crate::domain::nouns::Mark;
 use crate::domain::words::{
-    ChatKind, ContactState, KeyId, Kind, Notice, ProfileDraft, Refusal, Reply, Span,
+    ChatKind, ContactState, KeyId, Kind, Notice, ProfileDraft, Refusal, Reply, Span, StoredFile,
 };
 
 /// A chat as one of its members sees it.
@@ -144,6 +144,36 @@ pub struct SpaceView {
     pub chats: Vec<ChatInfo>,
 }
 
+/// Somebody in the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonView {
+    pub who: Name,
+    /// False also where it is not shared.
+    pub online: bool,
+}
+
+/// A group and those in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RosterView {
+    pub chat: Name,
+    pub name: Box<str>,
+    /// What the space is called that it belongs to.
+    pub space: Option<Box<str>>,
+    /// Nobody where the reader is not in it.
+    pub members: Vec<Name>,
+    /// Whose invitation the reader has not answered yet.
+    pub invited_by: Option<Name>,
+}
+
+/// What somebody in the directory did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// There was no such account before.
+    Appeared,
+    Came,
+    Went,
+}
+
 /// What somebody tells of themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileView {
@@ -197,6 +227,7 @@ pub struct ExtraView {
     /// Of a clearing: the place of the last message that went.
     pub reach: Seq,
     pub notice: Option<Notice>,
+    pub file: Option<Box<StoredFile>>,
     /// It concerns its reader alone and is no link of the chat's chain.
     pub private: bool,
 }
@@ -328,6 +359,21 @@ pub enum Event {
     ChatGone {
         chat: Name,
     },
+    /// For those who follow everybody.
+    Moved {
+        who: Name,
+        by: Move,
+    },
+    /// Somebody has another name; the old one still leads to them.
+    Renamed {
+        who: Name,
+        old: Name,
+    },
+    /// For those at the table.
+    Relayed {
+        table: Box<str>,
+        text: Arc<str>,
+    },
 }
 
 impl Event {
@@ -340,7 +386,10 @@ impl Event {
             | Event::Watching { .. }
             | Event::Awake { .. }
             | Event::FaceChanged { .. }
-            | Event::AgentChanged { .. } => false,
+            | Event::AgentChanged { .. }
+            | Event::Moved { .. }
+            | Event::Renamed { .. }
+            | Event::Relayed { .. } => false,
             Event::ContactCreated(_)
             | Event::ContactUpdated { .. }
             | Event::ContactRemoved { .. }

@@ -137,11 +137,24 @@ enum Step<P> {
     End(End<P>),
 }
 
+impl<P> Step<P> {
+    /// What a dialogue wants to be done.
+    fn of(next: Next) -> Step<P> {
+        match next {
+            Next::Listen => Step::Said,
+            Next::Ask(ask) => Step::Ask(Box::new(ask)),
+            Next::HangUp(why) => Step::End(End::Farewell(why)),
+        }
+    }
+}
+
 /// What is waited for.
 enum Wake {
     Bytes,
     Closed,
     Mail(usize, Mail),
+    /// Nothing else is to do, and the dialogue has something to do by itself.
+    Idle,
     Alarm,
     Leaving,
 }
@@ -189,7 +202,7 @@ where
             }
             self.alarm.set([self.nameless, self.unfinished, self.beat].into_iter().flatten().min());
             match poll_fn(|cx| self.poll_wake(cx)).await? {
-                Wake::Bytes => {}
+                Wake::Bytes | Wake::Idle => {}
                 Wake::Closed => return Ok(End::Gone),
                 Wake::Mail(place, mail) => {
                     if !self.tell(place, mail).await? {
@@ -212,17 +225,18 @@ where
         self.codec.chatter(&mut self.out);
         let packet = match packet {
             Ok(Some(packet)) => packet,
-            Ok(None) => return Step::Idle,
+            Ok(None) if self.dialogue.is_idle() || !self.out.is_empty() => return Step::Idle,
+            Ok(None) => {
+                let next = self.dialogue.on_idle(&mut self.said);
+                self.encode();
+                return Step::of(next);
+            }
             Err(broken) => return Step::End(End::Broken(Box::new(broken))),
         };
         self.unfinished = None;
         let next = self.dialogue.on_packet(packet, &mut self.said);
         self.encode();
-        match next {
-            Next::Listen => Step::Said,
-            Next::Ask(ask) => Step::Ask(Box::new(ask)),
-            Next::HangUp(why) => Step::End(End::Farewell(why)),
-        }
+        Step::of(next)
     }
 
     fn encode(&mut self) {
@@ -263,7 +277,14 @@ where
         if let Some((place, mail)) = self.seats.take(u64::MAX) {
             return Poll::Ready(Ok(Wake::Mail(place, mail)));
         }
-        self.alarm.poll(cx).map(|()| Ok(Wake::Alarm))
+        if self.alarm.poll(cx).is_ready() {
+            return Poll::Ready(Ok(Wake::Alarm));
+        }
+        // The last: what it does by itself keeps nothing else waiting.
+        if !self.dialogue.is_idle() {
+            return Poll::Ready(Ok(Wake::Idle));
+        }
+        Poll::Pending
     }
 
     fn note_unfinished(&mut self) {

@@ -441,6 +441,71 @@ fn a_packet_may_ask_several_questions_and_nothing_comes_in_between() {
     assert!(stage.is_asked_nothing());
 }
 
+/// Has much to say by itself once it is asked to.
+#[derive(Default)]
+struct Eager {
+    left: u32,
+}
+
+impl Dialogue for Eager {
+    type Packet = String;
+
+    fn on_packet(&mut self, packet: String, out: &mut Vec<String>) -> Next {
+        match packet.parse() {
+            Ok(left) => self.left = left,
+            Err(_) if packet == "bye" => return Next::HangUp(Farewell::Done),
+            Err(_) => out.push(packet),
+        }
+        Next::Listen
+    }
+
+    fn on_reply(&mut self, _: Result<Reply, Refusal>, out: &mut Vec<String>) -> Next {
+        out.push(format!("piece {}", self.left));
+        self.left -= 1;
+        Next::Listen
+    }
+
+    fn on_told(&mut self, who: &SessionId, layer: u32, told: &Told<'_>, out: &mut Vec<String>) {
+        Echo.on_told(who, layer, told, out);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.left == 0
+    }
+
+    fn on_idle(&mut self, _: &mut Vec<String>) -> Next {
+        let who = Some(session_id(1));
+        let habit = Habit::default();
+        Next::Ask(Ask { who, session_required: true, layer: 3, habit, what: Ok(What::Attach) })
+    }
+}
+
+#[test]
+fn what_a_dialogue_does_by_itself_keeps_nothing_else_waiting() {
+    let stage = Stage::new(PATIENT);
+    let (id, seat) = stage.session(1);
+    talk_with(&stage, Eager::default(), async |mut client| {
+        client.write_all(b"3\n").await.unwrap();
+        stage.question().await.answer(Ok(Reply::Done), Some((id, seat.clone())), 1).await;
+        expect(&mut client, "piece 3\n").await;
+        // It waits for its answer now, and what comes meanwhile is next.
+        let question = stage.question().await;
+        client.write_all(b"said in between\n").await.unwrap();
+        post(&seat, 2, "told in between");
+        question.answer(Ok(Reply::Done), None, 3).await;
+        expect(&mut client, "1 told in between\npiece 2\n").await;
+        // What was said is read at the latest while it waits again.
+        let question = stage.question().await;
+        client.write_all(b"bye\n").await.unwrap();
+        question.answer(Ok(Reply::Done), None, 4).await;
+        let rest = rest(&mut client).await;
+        assert!(rest.contains("piece 1\n") && rest.contains("said in between\n"), "{rest}");
+        assert!(rest.ends_with("Done\n"), "{rest}");
+    })
+    .unwrap();
+    assert!(stage.is_asked_nothing());
+}
+
 #[test]
 fn a_dialogue_has_the_first_word_and_the_last() {
     let stage = Stage::new(PATIENT);

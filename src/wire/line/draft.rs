@@ -224,6 +224,12 @@ impl State {
             | Reply::Subscriptions { .. }
             | Reply::Subscribers { .. }
             | Reply::Myself(_)
+            | Reply::Upload(_)
+            | Reply::Received { .. }
+            | Reply::Stored(_)
+            | Reply::Bytes(_)
+            | Reply::People { .. }
+            | Reply::Rosters { .. }
             | Reply::Name(_)
             | Reply::Chats { .. }
             | Reply::Messages { .. }
@@ -275,7 +281,10 @@ impl State {
             | Event::Watching { .. }
             | Event::Awake { .. }
             | Event::FaceChanged { .. }
-            | Event::AgentChanged { .. } => None,
+            | Event::AgentChanged { .. }
+            | Event::Renamed { .. }
+            | Event::Moved { .. }
+            | Event::Relayed { .. } => None,
         }
     }
 

@@ -234,6 +234,12 @@ impl Dialogue {
             | Reply::Subscriptions { .. }
             | Reply::Subscribers { .. }
             | Reply::Myself(_)
+            | Reply::Upload(_)
+            | Reply::Received { .. }
+            | Reply::Stored(_)
+            | Reply::Bytes(_)
+            | Reply::People { .. }
+            | Reply::Rosters { .. }
             | Reply::Name(_)
             | Reply::Users(_)
             | Reply::Invite(_)

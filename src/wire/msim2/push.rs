@@ -23,7 +23,11 @@ pub(super) fn name(event: &Event, layer: u32) -> Option<&'static str> {
         | Event::Watching { .. }
         | Event::Awake { .. }
         | Event::FaceChanged { .. }
-        | Event::AgentChanged { .. } => return None,
+        | Event::AgentChanged { .. }
+        // A contact that is gone and one that is new tell those of it who keep them.
+        | Event::Renamed { .. }
+        | Event::Moved { .. }
+        | Event::Relayed { .. } => return None,
         Event::Typing { on: true, .. } => (4, "TYPING-STARTED"),
         Event::Typing { on: false, .. } => (4, "TYPING-END"),
         Event::Presence { .. } => (4, "UPDATE-LAST-SEEN"),
@@ -85,7 +89,10 @@ pub(super) fn body(event: &Event, layer: u32) -> Vec<u8> {
         | Event::Watching { .. }
         | Event::Awake { .. }
         | Event::FaceChanged { .. }
-        | Event::AgentChanged { .. } => {}
+        | Event::AgentChanged { .. }
+        | Event::Renamed { .. }
+        | Event::Moved { .. }
+        | Event::Relayed { .. } => {}
     }
     body
 }

@@ -89,15 +89,19 @@ impl From<Refusal> for Status {
             Refusal::TooManySessions
             | Refusal::TooManyContacts
             | Refusal::TooManyChats
-            | Refusal::TooManyMembers => Status::LIMIT_REACHED,
-            Refusal::TextTooLong | Refusal::FieldTooLong | Refusal::TooManySpans => {
-                Status::TOO_LARGE
-            }
+            | Refusal::TooManyMembers
+            | Refusal::TooManyFiles => Status::LIMIT_REACHED,
+            Refusal::TextTooLong
+            | Refusal::FieldTooLong
+            | Refusal::TooManySpans
+            | Refusal::FileTooLarge => Status::TOO_LARGE,
             Refusal::TooManyAttempts { .. } | Refusal::TooManyRequests { .. } => Status::TOO_MANY,
             // Names of other servers cannot be spelled here.
-            Refusal::NoFederation => Status::NOT_IMPLEMENTED,
+            Refusal::NoFederation | Refusal::NoFiles => Status::NOT_IMPLEMENTED,
             // No message asks for what these refuse.
-            Refusal::TooManyAppPasswords | Refusal::NoSuchAppPassword => Status::INTERNAL,
+            Refusal::TooManyAppPasswords | Refusal::NoSuchAppPassword | Refusal::NoSuchFile => {
+                Status::INTERNAL
+            }
             Refusal::DiskFull => Status::DISK_FULL,
             Refusal::Unavailable => Status::UNAVAILABLE,
         }

@@ -89,6 +89,10 @@ pub fn retry_after(refusal: Refusal) -> Option<u32> {
         | Refusal::NoSuchRequest
         | Refusal::NoSuchMember
         | Refusal::NoSuchSpace
+        | Refusal::NoFiles
+        | Refusal::FileTooLarge
+        | Refusal::TooManyFiles
+        | Refusal::NoSuchFile
         | Refusal::AlreadyThere
         | Refusal::NoSuchChat
         | Refusal::NoSuchMessage
@@ -195,6 +199,14 @@ impl From<Refusal> for Wrong {
             Refusal::NoSuchContact => wrong(404, "no-such-contact", "there is no such contact"),
             // No packet of these layers asks for what these refuse.
             Refusal::TooManyAppPasswords | Refusal::NoSuchAppPassword => INTERNAL,
+            Refusal::NoFiles => wrong(501, "no-files", "this server keeps no files"),
+            Refusal::FileTooLarge => {
+                wrong(413, "file-too-large", "the file is larger than this server keeps")
+            }
+            Refusal::TooManyFiles => {
+                wrong(403, "too-many-files", "your files take as much room as they may")
+            }
+            Refusal::NoSuchFile => wrong(404, "no-such-file", "that file is not here any more"),
             Refusal::AlreadyThere => wrong(409, "already-there", "it is already there"),
             Refusal::NoSuchChat => wrong(404, "no-such-chat", "there is no such chat"),
             Refusal::NoSuchMessage => {

@@ -23,6 +23,10 @@
 //!   they cleared: {info} tells it like any note. Newcomers find nothing unread.
 //! - {info} and {pres what="read"} tell the user's own other sessions, too: the one in the topic, the
 //!   other on `me`. That somebody types is told to other people alone.
+//! - Whoever comes to a group hears so themselves, after the answer, as from the server of 2016.
+//! - A group that somebody may only ask to be let into shows them no `public`, and X as somebody's
+//!   default is 403 to whoever would begin a chat with them.
+//! - To want N or X is no way to subscribe: where there is a part it becomes that, and X also leaves.
 //! - An invitation is also a message in the chat of both, where other protocols have it.
 //! - Unsubscribing from a chat of two lasts until either side writes in it again.
 //! - Of a mailbox that overflowed nobody knows what it held: the session is evicted from its topics

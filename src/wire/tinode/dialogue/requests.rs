@@ -136,7 +136,7 @@ impl Dialogue {
         };
         let profile = ProfileDraft { name, card, access: Some(access), ..ProfileDraft::default() };
         let card = faces::card(&acc.init.private).unwrap_or_default();
-        let start = Box::new(Start { profile, card });
+        let start = Box::new(Start { profile, card, logs_in: false });
         Ok(Step::Register { credentials, invite: acc.invite.clone(), start })
     }
 

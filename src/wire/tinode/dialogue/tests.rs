@@ -424,7 +424,8 @@ fn what_an_account_begins_with_is_what_the_core_is_told() {
     let acc = r#"{"acc":{"user":"new","auth":[{"secret":"alice:x"}],"init":{"defacs":{"auth":"RWX"},"public":{"fn":" Alice ","n":1},"private":[ 1 ]}}}"#;
     match ask(&mut talk, acc) {
         What::Register { start: Some(start), sealed: false, invite: None, .. } => {
-            let Start { profile, card } = *start;
+            let Start { profile, card, logs_in } = *start;
+            assert!(!logs_in, "it says so itself");
             assert_eq!(profile.name.as_deref(), Some("Alice"));
             assert_eq!(profile.card.as_deref(), Some(r#"{"fn":" Alice ","n":1}"#));
             assert_eq!(profile.access, Some(Access::BANNED));

@@ -103,7 +103,10 @@ impl Dialogue {
             | Event::ContactRequested { .. }
             | Event::ContactAnswered { .. }
             | Event::ContactBlocked { .. }
-            | Event::ProfileChanged { .. } => {}
+            | Event::ProfileChanged { .. }
+            | Event::Moved { .. }
+            | Event::Renamed { .. }
+            | Event::Relayed { .. } => {}
         }
     }
 
