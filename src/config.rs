@@ -118,9 +118,12 @@ pub struct Password {
     pub passes: u32,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct History {}
+pub struct History {
+    /// "forever", or for how long messages are kept: "365d".
+    pub retention: String,
+}
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -167,6 +170,19 @@ impl Default for Listen {
             files: "127.0.0.1:3215".into(),
             tinode: String::new(),
         }
+    }
+}
+
+impl Default for History {
+    fn default() -> History {
+        History { retention: "forever".into() }
+    }
+}
+
+impl History {
+    /// Days that messages are kept; `None`: for ever.
+    pub fn days(&self) -> Option<u32> {
+        check::retention(&self.retention).flatten()
     }
 }
 
@@ -251,11 +267,10 @@ impl Config {
         let mut merged = new;
         let mut waiting = Vec::new();
         let w = &mut waiting;
-        let Config { listen, http, tls, limits, history, admin, .. } = &mut merged;
+        let Config { listen, http, tls, limits, admin, .. } = &mut merged;
         keep(w, "[listen]", listen, &self.listen);
         keep(w, "[http]", http, &self.http);
         keep(w, "tls.mode", &mut tls.mode, &self.tls.mode);
-        keep(w, "[history]", history, &self.history);
         keep(w, "[admin]", admin, &self.admin);
         let old = &self.limits;
         keep(w, "limits.fetch_hold", &mut limits.fetch_hold, &old.fetch_hold);

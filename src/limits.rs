@@ -225,6 +225,30 @@ pub const SALT_BLOCK: u64 = 65_536;
 pub const SALT_BYTES_MAX: usize = 16 + 1 + 20;
 /// Ids are JSON numbers: beyond this a double is no longer exact.
 pub const ID_MAX: u64 = 1 << 53;
+/// Before this no clock was right that this program has seen: 2024-01-01, in seconds since 1970.
+pub const CLOCK_LEAST_SECS: u64 = 1_704_067_200;
+/// How far a clock may be ahead of what was noted last and is believed at once: a day between two
+/// looks, and another that the server was off.
+pub const CLOCK_LEAP_SECS: u64 = 2 * 24 * 60 * 60;
+/// For how long another one has to keep step before it is believed: whoever sets a clock wrong, or a
+/// time server that is, has been found out by then, and who restarts every night gets there.
+pub const CLOCK_PROOF_SECS: u64 = 12 * 60 * 60;
+/// How far it may drift from our own counting meanwhile: what time servers correct at once.
+pub const CLOCK_DRIFT_SECS: u64 = 10 * 60;
+/// What is too old is looked for so long after a start: by then a clock without a battery is set.
+pub const LOOK_FIRST_SECS: u64 = 10 * 60;
+/// Then once a day,
+pub const LOOK_EVERY_SECS: u64 = 24 * 60 * 60;
+/// and while the clock is not believed so often at it.
+pub const LOOK_AGAIN_SECS: u64 = 60 * 60;
+/// A server that never rests looks after so long all the same, a slice between two turns.
+pub const LOOK_REST_SECS: u64 = 60 * 60;
+/// Chats that one idle turn looks at for messages that are too old, and for how many of them one
+/// counts from which some went: the records are read that its members' marks follow from.
+pub const LOOK_CHATS: usize = 64;
+pub const LOOK_WEIGHT: usize = 16;
+/// A hundred years, in days.
+pub const RETENTION_DAYS_MAX: u32 = 36_500;
 /// Marks are on the disk after at most this (mSIM 2, decision 3).
 pub const MARK_FLUSH_SECS: u64 = 2;
 /// The idle seal: an empty commit that makes the next start quick.

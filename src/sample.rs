@@ -85,6 +85,7 @@ impl Sampling<'_> {
             open: Some(true),
             default_access: Some(Access::GROUP),
             card: format!(r#"{{"fn":"{name}"}}"#).into(),
+            retention: 0,
         };
         let Reply::Chat(info) = self.say(*owner, Command::CreateChat(draft))? else {
             return Err(Refusal::Unavailable);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::admin::logbook::Diary;
 use crate::admin::{Admin, Office, trouble, when};
 use crate::config::Config;
+use crate::engine::clock::Clock;
 use crate::engine::{self, Exchange, Running};
 use crate::limits::DRAIN_SECS;
 use crate::metrics::Metrics;
@@ -81,17 +82,23 @@ impl Server {
     /// Opens the database (in memory for `Place::Memory`), starts every thread, binds every door.
     /// The database comes first: whoever does not get it has disturbed nobody.
     pub fn start(config: Config, place: Place) -> Result<Server, StartError> {
-        Server::start_with(config, place, |_, _| Ok(()))
+        Server::start_with(config, place, Clock::system(), |_, _| Ok(()))
+    }
+
+    /// The same by another clock.
+    pub fn start_by(config: Config, place: Place, clock: Clock) -> Result<Server, StartError> {
+        Server::start_with(config, place, clock, |_, _| Ok(()))
     }
 
     /// The same, with the sample data in it before anybody comes in. See [`sample`].
     pub fn start_filled(config: Config, place: Place) -> Result<Server, StartError> {
-        Server::start_with(config, place, sample::fill)
+        Server::start_with(config, place, Clock::system(), sample::fill)
     }
 
     fn start_with(
         config: Config,
         place: Place,
+        clock: Clock,
         fill: impl FnOnce(&Exchange, &Config) -> Result<(), String>,
     ) -> Result<Server, StartError> {
         let fail = |why: String| StartError(why);
@@ -115,7 +122,7 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let reader = store.reader();
         let mail = budget.mail as usize;
-        let (exchange, engine) = engine::start(store, config.clone(), metrics.clone(), mail)
+        let (exchange, engine) = engine::start(store, config.clone(), metrics.clone(), mail, clock)
             .map_err(|error| fail(format!("the engine's thread did not start: {error}")))?;
 
         if let Err(why) = fill(&exchange, &config) {

@@ -371,6 +371,7 @@ fn send(
     let config = Config::for_tests();
     let context = Context {
         now: Timestamp(1_800_000_000_000),
+        sure: Timestamp(1_800_000_000_000),
         chance: [7; 32],
         home: "im.test",
         limits: &config.limits,

@@ -165,6 +165,7 @@ impl Run {
             for ((who, op), chance) in ops.iter().zip(chances) {
                 let context = Context {
                     now,
+                    sure: now,
                     chance,
                     home: HOME,
                     limits: &limits,

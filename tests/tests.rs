@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "in one program `pub` means: for the other tests")]
 
 mod client;
+mod clock;
 mod codec;
 mod crash;
 mod daemon;

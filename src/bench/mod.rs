@@ -18,6 +18,7 @@ mod link;
 mod paging;
 mod report;
 mod row;
+mod saving;
 mod scratch;
 mod searching;
 mod sending;
@@ -166,7 +167,7 @@ impl Bench<'_> {
         if !matches!(row, Row::Send(_)) {
             self.server = None;
         }
-        if !matches!(row, Row::History | Row::Search) {
+        if !matches!(row, Row::History | Row::Search | Row::Backup) {
             self.past = None;
         }
         match row {
@@ -183,6 +184,7 @@ impl Bench<'_> {
             Row::Tls => hold(self.plan, row, Carrier::Tls, 13.0, report),
             Row::History => history(self.plan, self.past(report)?, report),
             Row::Search => search(self.plan, self.past(report)?, report),
+            Row::Backup => back_up(self.plan, self.past(report)?, report),
         }
     }
 
@@ -407,6 +409,30 @@ fn search(plan: &Plan, past: &mut Past, report: &mut Report) -> Result<(), Strin
     }
     let rate = searched.meanwhile as f64 / searched.beside.time.as_secs_f64();
     report.add(row, "requests for the word written once meanwhile", rate, "/s");
+    report.add(row, "server RSS", past.server.memory()?.resident as f64 / MIB, "MiB");
+    Ok(())
+}
+
+fn back_up(plan: &Plan, past: &mut Past, report: &mut Report) -> Result<(), String> {
+    let row = "backup";
+    let (config, directory) = past.server.files()?;
+    let path = directory.join("backup.redb");
+    let command = move |path: &Path| saving::command(&config, path);
+    let saved = saving::measure(&past.server, &mut past.crowd, &path, command, plan.time)?;
+    let seconds = |time: Duration| time.as_secs_f64();
+    let what = format!("a backup of {} messages and what comes in", plan.messages);
+    report.add(row, &what, seconds(saved.each()), "s");
+    report.add(row, "the slowest of them", seconds(saved.slowest), "s");
+    report.add(row, "backups meanwhile", saved.backups as f64, "");
+    report.add(row, "its size", saved.bytes as f64 / MIB, "MiB");
+    for (sent, beside) in [(&saved.alone, ""), (&saved.beside, ", a backup beside")] {
+        let rate = sent.messages as f64 / seconds(sent.time);
+        report.add(row, &format!("16 who send{beside}: messages"), rate, "/s");
+        for (name, share) in [("p50", 0.5), ("p99", 0.99), ("slowest", 1.0)] {
+            let took = seconds(sent.latencies.quantile(share)) * 1e3;
+            report.add(row, &format!("16 who send{beside}: {name}"), took, "ms");
+        }
+    }
     report.add(row, "server RSS", past.server.memory()?.resident as f64 / MIB, "MiB");
     Ok(())
 }

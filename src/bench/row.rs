@@ -23,11 +23,13 @@ pub enum Row {
     History,
     /// Words looked for in that history, and what a writer feels of it.
     Search,
+    /// Backups of that history, and what those who send feel of them.
+    Backup,
 }
 
 impl Row {
     /// In the order of measuring: from the quiet to the loud.
-    pub const ALL: [Row; 16] = [
+    pub const ALL: [Row; 17] = [
         Row::Disk,
         Row::Start,
         Row::Idle,
@@ -44,6 +46,7 @@ impl Row {
         Row::Tls,
         Row::History,
         Row::Search,
+        Row::Backup,
     ];
 
     pub fn name(self) -> String {
@@ -60,6 +63,7 @@ impl Row {
             Row::Tls => "tls".into(),
             Row::History => "history".into(),
             Row::Search => "search".into(),
+            Row::Backup => "backup".into(),
         }
     }
 
@@ -82,7 +86,8 @@ impl Row {
             | Row::Tinode
             | Row::Tls
             | Row::History
-            | Row::Search => true,
+            | Row::Search
+            | Row::Backup => true,
             Row::Disk | Row::Send(_) => false,
         }
     }

@@ -91,6 +91,12 @@ impl Server {
         Ok(began.elapsed())
     }
 
+    /// The configuration of a server of the bench's own, and its directory.
+    pub(super) fn files(&self) -> Result<(PathBuf, PathBuf), String> {
+        let own = self.own.as_ref().ok_or("only a server of the bench's own has files here")?;
+        Ok((config_file(&own.scratch), own.scratch.path().to_owned()))
+    }
+
     pub(super) fn usage(&self) -> Result<Option<Usage>, String> {
         self.pid.map(Usage::of).transpose()
     }

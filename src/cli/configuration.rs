@@ -32,6 +32,7 @@ fn check(args: &Configuration, check: &ConfigCheck) -> Done {
             "mailboxes_bytes": budget.mail,
             "buffers_bytes": budget.buffers,
             "connections": budget.connections,
+            "retention_days": config.history.days(),
         })
         .to_string());
         return Ok(());
@@ -50,5 +51,9 @@ fn check(args: &Configuration, check: &ConfigCheck) -> Done {
     table.row(["buffers".into(), kib(budget.buffers)]);
     table.row(["connections".into(), budget.connections.to_string()]);
     say(&table.text());
+    say(&match config.history.days() {
+        Some(days) => format!("Messages are kept for {days} days."),
+        None => "Messages are kept for ever.".into(),
+    });
     Ok(())
 }

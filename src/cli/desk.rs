@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use log::error;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -19,9 +19,10 @@ use crate::admin::trouble;
 use crate::admin::{self, Answer};
 use crate::archive::{self, Contents, DATABASE};
 use crate::config::Config;
-use crate::domain::id::{Login, Timestamp};
+use crate::domain::id::Login;
 use crate::domain::words::{Actor, Command, Order, Refusal, Reply, Verifier};
 use crate::domain::{self, Context};
+use crate::engine::clock::{self, Clock, Reckoning};
 use crate::engine::password;
 use crate::engine::vault::Vault;
 use crate::server::Doors;
@@ -194,9 +195,11 @@ impl admin::Desk for File {
     fn order(&self, order: Order) -> Result<Reply, Refusal> {
         let mut chance = [0; 32];
         SystemRandom::new().fill(&mut chance).map_err(|_| Refusal::Unavailable)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let noted = self.store(|store| clock::noted(&store.reader()));
+        let times = Reckoning::of(Clock::system().wall(), noted);
         let context = Context {
-            now: Timestamp(now.as_millis() as u64),
+            now: times.now,
+            sure: times.sure,
             chance,
             home: &self.config.server_name,
             limits: &self.config.limits,

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::error::Fault;
 use super::{Config, TlsMode};
 use crate::domain::id::{Address, Login};
-use crate::limits::{Budget, INSTRUCTIONS_BYTES_MAX};
+use crate::limits::{Budget, INSTRUCTIONS_BYTES_MAX, RETENTION_DAYS_MAX};
 
 /// `sun_path` holds 108 bytes with the zero at its end.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     doors(config)?;
     tls(config)?;
     numbers(config)?;
+    history(config)?;
     admin(config)?;
     budget(config).map(|_| ())
 }
@@ -220,6 +221,36 @@ fn numbers(config: &Config) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+fn history(config: &Config) -> Result<(), Fault> {
+    let text = &config.history.retention;
+    if retention(text).is_some() {
+        return Ok(());
+    }
+    let problem = format!(
+        "{text:?} is no time; expected \"forever\" or days, weeks or years from \"1d\" to \
+         \"100y\", such as \"90d\", \"12w\" or \"2y\""
+    );
+    Err(fault("history.retention", problem))
+}
+
+/// Days of a text such as `90d`, `12w`, `2y` (of 365 days), or the `None` of `forever`.
+pub(super) fn retention(text: &str) -> Option<Option<u32>> {
+    if text == "forever" {
+        return Some(None);
+    }
+    let days = match text.as_bytes().last()? {
+        b'd' => 1,
+        b'w' => 7,
+        b'y' => 365,
+        _ => return None,
+    };
+    let number = &text[..text.len() - 1];
+    let is_plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let number: u32 = is_plain.then(|| number.parse().ok()).flatten()?;
+    let days = number.checked_mul(days)?;
+    (1..=RETENTION_DAYS_MAX).contains(&days).then_some(Some(days))
 }
 
 fn admin(config: &Config) -> Result<(), Fault> {

@@ -118,6 +118,17 @@ fn values_that_cannot_work_are_refused() {
         ("[tinode]\nkeys = [\"secret\"]", "line 2: tinode.keys: \"secret\" is no API key; "),
         ("[tinode]\nkeys = [\"AAAAAAABAAD_rAp4DJh05a1HAwFT3A6K\"]", "is no API key"),
         ("[tinode]\nkeys = [\"AQEAAAABAAD/rAp4DJh05a1HAwFT3A6K\"]", "is no API key"),
+        (
+            "[history]\nretention = \"90\"",
+            "line 2: history.retention: \"90\" is no time; expected ",
+        ),
+        ("[history]\nretention = \"0d\"", "\"0d\" is no time"),
+        ("[history]\nretention = \"d\"", "is no time"),
+        ("[history]\nretention = \"1.5y\"", "is no time"),
+        ("[history]\nretention = \"-3w\"", "is no time"),
+        ("[history]\nretention = \"101y\"", "from \"1d\" to \"100y\""),
+        ("[history]\nretention = \"99999999999999999999y\"", "is no time"),
+        ("[history]\nretention = \"12m\"", "is no time"),
         ("[nothing]\na = 1", "nothing: there is no such key"),
     ] {
         let error = refused(text);
@@ -193,4 +204,25 @@ fn a_reload_takes_what_it_can_and_names_what_waits_for_a_restart() {
     assert_eq!(waiting, ["[listen]", "limits.connections", "server_name"]);
     assert_eq!((merged.server_name.as_str(), merged.limits.connections), ("localhost", 0));
     assert_eq!((merged.log.as_str(), merged.limits.rate_burst), ("debug", 1));
+}
+
+#[test]
+fn how_long_messages_are_kept_is_days_weeks_or_years() {
+    let days = |text: &str| {
+        load(&format!("[history]\nretention = {text:?}")).map(|config| config.history.days())
+    };
+    for (text, expected) in [
+        ("forever", None),
+        ("1d", Some(1)),
+        ("12w", Some(84)),
+        ("2y", Some(730)),
+        ("100y", Some(36_500)),
+    ] {
+        assert_eq!(days(text), Ok(expected), "{text}");
+    }
+    assert_eq!(Config::default().history.days(), None);
+    // A running server takes it over.
+    let new = load("[history]\nretention = \"30d\"").unwrap();
+    let (merged, waiting) = Config::default().reloaded(new);
+    assert_eq!((merged.history.days(), waiting), (Some(30), vec![]));
 }

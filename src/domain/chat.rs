@@ -65,8 +65,8 @@ impl Readable {
         let head = look.head(chat)?;
         let is_there = match chat.is_group() {
             true => head.id > MessageId(0),
-            // What tells of a deletion is nothing by itself.
-            false => head.id > horizon && head.id > floor.id,
+            // What tells of a deletion is nothing by itself, nor is what has no place.
+            false => head.id > horizon && (head.id > floor.id || head.seq >= floor.seq),
         };
         let gone = Seq(floor.seq.0.saturating_sub(1));
         Ok(is_there.then_some(Readable { chat, head, part, horizon, gone }))
@@ -94,6 +94,15 @@ pub(in crate::domain) fn horizon(
     part: &Member,
 ) -> Result<Option<MessageId>, StoreError> {
     Ok(above(look.floor(chat)?.unwrap_or_default(), part))
+}
+
+/// What lies at or before this is gone of somebody's own chain.
+pub(in crate::domain) fn own_horizon(
+    look: &impl Look,
+    me: AccountNo,
+) -> Result<MessageId, StoreError> {
+    let floor = look.floor(ChatId::own(me))?.unwrap_or_default();
+    Ok(MessageId(floor.id.0.saturating_sub(1)))
 }
 
 fn above(floor: Mark, part: &Member) -> Option<MessageId> {
@@ -207,7 +216,8 @@ pub(in crate::domain) fn unread(tx: &mut Tx<'_>, me: &Caller, count: u32) -> Res
 /// The last record of somebody's own chain that is no notice.
 pub(in crate::domain) fn own_end(look: &impl Look, me: AccountNo) -> Result<MessageId, StoreError> {
     let mut end = MessageId(0);
-    look.glance(ChatId::own(me), end, MessageId::END, &mut |record| {
+    let horizon = own_horizon(look, me)?;
+    look.glance(ChatId::own(me), horizon, MessageId::END, &mut |record| {
         if record.kind != Kind::Notice {
             end = record.id;
         }

@@ -16,7 +16,7 @@ use crate::domain::words::{
     Audience, ChatChange, ChatDraft, ChatInfo, ChatKind, Event, Kind, News, Refusal, Reply,
     SpaceView,
 };
-use crate::domain::{Context, Fault, chat};
+use crate::domain::{Context, Fault, chat, retention};
 use crate::limits::{
     ANSWER_BYTES_MAX, CHAT_ABOUT_BYTES_MAX, CHAT_NAME_BYTES_MAX, SPACE_CHATS_MAX, SPACES_PARTS_MAX,
 };
@@ -84,6 +84,7 @@ pub(in crate::domain) fn create(
 ) -> Result<Reply, Fault> {
     check_texts(Some(&draft.name), Some(&draft.about))?;
     check_card(&draft.card)?;
+    retention::check(draft.retention)?;
     let usual = if draft.is_channel { Access::CHANNEL } else { Access::GROUP };
     let default_access = newcomers(draft.default_access.unwrap_or(usual))?;
     check_counts(tx, context, me.account, draft.is_space)?;
@@ -108,6 +109,7 @@ pub(in crate::domain) fn create(
         created: context.now,
         changed: context.now,
         public_id: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        retention: draft.retention,
     };
     tx.put_chat(&row)?;
     tx.put_card(EVERYBODY, id, &draft.card)?;
@@ -136,6 +138,7 @@ pub(in crate::domain) fn change(
 ) -> Result<Reply, Fault> {
     check_texts(change.name.as_deref(), change.about.as_deref())?;
     check_card(change.card.as_deref().unwrap_or(""))?;
+    retention::check(change.retention.unwrap_or_default())?;
     let default_access = change.default_access.map(newcomers).transpose()?;
     let mut group = Group::of_member(tx, me.account, address)?;
     group.needs(Access::OWN)?;
@@ -145,6 +148,7 @@ pub(in crate::domain) fn change(
         about: change.about.unwrap_or(old.about.clone()),
         open: change.open.unwrap_or(old.open),
         default_access: default_access.unwrap_or(old.default_access),
+        retention: change.retention.unwrap_or(old.retention),
         ..old.clone()
     };
     let card = match change.card {
@@ -285,6 +289,7 @@ fn facts(look: &impl Look, group: &Group, crowd: Crowd) -> Result<ChatInfo, Stor
         public_id: chat.public_id,
         online: None,
         last_seen: None,
+        retention: chat.retention,
         changed_by: None,
     })
 }
@@ -344,6 +349,7 @@ fn direct(
         public_id: 0,
         online: seen.map(|seen| seen.online),
         last_seen: seen.and_then(|seen| seen.at),
+        retention: 0,
         changed_by: None,
     })
 }
@@ -511,20 +517,16 @@ fn free_address(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::testing::{World, address, login, refused};
+    use crate::domain::testing::{World, address, group_draft, login, refused};
     use crate::domain::words::{Command, Order, Query};
 
     fn draft(name: &str, is_space: bool, space: Option<&str>) -> Command {
         Command::CreateChat(ChatDraft {
-            is_channel: false,
             is_space,
-            name: name.into(),
-            about: "".into(),
             login: Some(login(name)),
             space: space.map(address),
             open: Some(true),
-            default_access: None,
-            card: "".into(),
+            ..group_draft(name)
         })
     }
 

@@ -40,7 +40,7 @@ id! {
 }
 
 impl Timestamp {
-    pub fn from_secs(secs: u64) -> Timestamp {
+    pub const fn from_secs(secs: u64) -> Timestamp {
         Timestamp(secs.saturating_mul(1000))
     }
 

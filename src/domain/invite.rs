@@ -43,11 +43,19 @@ pub(in crate::domain) fn check(
 ) -> Result<Ticket, Fault> {
     let code_hash = code_hash(code);
     match tx.invite(&code_hash)? {
-        Some(invite) if invite.uses > 0 && context.now < invite.expires => {
+        Some(invite) if invite.uses > 0 && is_good(&invite, context) => {
             Ok(Ticket { code_hash, invite })
         }
         Some(_) | None => Err(Refusal::BadInvite.into()),
     }
+}
+
+/// Not for longer than one that was made now, and a day: what was made while the clock stood years
+/// ahead is not good for years.
+fn is_good(invite: &Invite, context: &Context<'_>) -> bool {
+    let most = context.limits.invite_ttl.saturating_add(1).saturating_mul(DAY_MS);
+    let left = invite.expires.0.saturating_sub(context.now.0);
+    context.sure < invite.expires && left <= most
 }
 
 impl Ticket {

@@ -35,6 +35,7 @@ mod profile;
 mod read;
 mod rename;
 mod request;
+mod retention;
 mod roster;
 mod search;
 mod secret;
@@ -56,12 +57,16 @@ pub use crate::domain::presence::{
     NobodyHere, Presence, Scene, announce, stop_typing, tell_agent, tell_awake, tell_watching,
 };
 pub use crate::domain::read::{read, search};
+pub use crate::domain::retention::{days_kept, expire};
 pub use crate::domain::session::session_is_live;
 
 /// Everything a rule may know beside the state.
 #[derive(Debug)]
 pub struct Context<'a> {
     pub now: Timestamp,
+    /// The time that it is at least: what ends by itself ends by this one, because a clock that
+    /// leapt is not believed at once.
+    pub sure: Timestamp,
     /// 32 random bytes, fresh for each command.
     pub chance: [u8; 32],
     /// The host part of this server's addresses, lower case.

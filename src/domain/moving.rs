@@ -285,6 +285,7 @@ fn make_group(
         created: moved.created,
         changed: moved.created,
         public_id: unique(context, id.0),
+        retention: 0,
     })?;
     if let Some(space) = space {
         tx.put_in_space(space, id)?;

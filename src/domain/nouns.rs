@@ -134,6 +134,8 @@ pub struct Chat {
     pub changed: Timestamp,
     /// Random; what protocols show that name groups by themselves, such as Tinode's `grp…`.
     pub public_id: u64,
+    /// Days that its owner wants messages kept at most; 0: as the server keeps them.
+    pub retention: u32,
 }
 
 impl Chat {

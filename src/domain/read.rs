@@ -194,11 +194,12 @@ fn notices(
     let mut notices: Vec<MessageView> = Vec::new();
     if count > 0 && before > since.max(Seq(1)) && look.head(own)?.seq >= since {
         let mut until = look.message_at(own, before)?.unwrap_or(MessageId::END);
+        let horizon = chat::own_horizon(look, me)?;
         let first = look.message_at(own, since)?;
         let after = first.map_or(MessageId(0), |first| MessageId(first.0.saturating_sub(1)));
         let mut bytes = 0;
         loop {
-            let strand = Strand::new(own, MessageId(0), after, until);
+            let strand = Strand::new(own, horizon, after, until);
             let (slice, more) = merge(look, me, vec![strand], Take::Last, HISTORY_COUNT_MAX)?;
             until = slice.first().map_or(after, |first| first.id);
             for view in slice.into_iter().rev().filter(|view| view.kind == Kind::Notice) {
@@ -278,8 +279,9 @@ fn rewind(
     }
     let end = if own { chat::own_end(look, me)? } else { MessageId(0) };
     if end > after {
+        let horizon = chat::own_horizon(look, me)?;
         let before = MessageId(end.0.saturating_add(1));
-        let strand = Strand::new(ChatId::own(me), MessageId(0), after, before);
+        let strand = Strand::new(ChatId::own(me), horizon, after, before);
         strands.push(strand.without_notices());
     }
     let count = count.min(HISTORY_COUNT_MAX);

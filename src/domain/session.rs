@@ -34,7 +34,7 @@ impl Caller {
         Ok(match tx.session(key)? {
             Some(session)
                 if session.account == account
-                    && session_is_live(&session, context.now, context.limits) =>
+                    && session_is_live(&session, context.sure, context.limits) =>
             {
                 Ok(Caller { account, key })
             }

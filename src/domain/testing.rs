@@ -88,6 +88,7 @@ impl World {
         chance[24..].copy_from_slice(&self.chance.to_be_bytes());
         let context = Context {
             now: self.now,
+            sure: self.now,
             chance,
             home: HOME,
             limits: &self.limits,
@@ -283,6 +284,7 @@ pub(in crate::domain) fn group_draft(name: &str) -> ChatDraft {
         open: None,
         default_access: None,
         card: "".into(),
+        retention: 0,
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::domain::id::{AccountNo, Address, SessionKey, Timestamp};
+use crate::domain::id::{AccountNo, Address, SessionKey};
 use crate::domain::words::{Actor, Command, Order, Outcome, Refusal, Reply};
 use crate::domain::{self, Context};
 use crate::engine::Core;
+use crate::engine::clock::Reckoning;
 use crate::engine::duties::USE_NOTED;
 use crate::engine::life::Typing;
 use crate::engine::turn::Input;
@@ -150,16 +151,17 @@ pub(super) fn join(
     core: &Core,
     tx: &mut Tx<'_>,
     key: SessionKey,
-    now: Timestamp,
+    times: Reckoning,
     room: bool,
 ) -> Result<Result<AccountNo, Refusal>, StoreError> {
     let config = core.config();
     let Some(mut session) = tx.session(key)? else { return Ok(Err(Refusal::UnknownSession)) };
-    if !domain::session_is_live(&session, now, &config.limits) {
+    if !domain::session_is_live(&session, times.sure, &config.limits) {
         return Ok(Err(Refusal::UnknownSession));
     }
-    if room && now.0 > session.used.0 + USE_NOTED {
-        session.used = now;
+    // A use that lies ahead was noted by a clock that has been set back since.
+    if room && times.now.0.abs_diff(session.used.0) > USE_NOTED {
+        session.used = times.now;
         tx.put_session(key, &session)?;
     }
     Ok(Ok(session.account))

@@ -1,5 +1,5 @@
 //! What the engine does by itself, between two turns: it writes marks, merges what has arrived,
-//! removes what was deleted, seals, tells of those who came and went, and comes back after a failure.
+//! removes what was deleted or is too old, seals, tells of those who came and went, and comes back after a failure.
 //!
 //! **Nobody waits for a duty** longer than for one slice of it.
 
@@ -32,7 +32,8 @@ impl Engine {
         let sweep = (!self.by_account.is_empty()).then_some(self.sweep_at);
         let removal = self.store.is_unswept().then(|| self.removal_due());
         // What can wait.
-        let later = [seal, removal, self.merge_at].into_iter().flatten().min();
+        let keeping = Some(self.keeping_due());
+        let later = [seal, removal, self.merge_at, keeping].into_iter().flatten().min();
         let later = later.map(|at| self.rest_until.map_or(at, |rest| rest.max(at)));
         let arrival = self.core.here.has_arrivals().then(Instant::now);
         let departure = self.core.here.next_departure(self.grace());
@@ -73,8 +74,11 @@ impl Engine {
                 self.merge_at = Some(now + REST);
             }
         }
+        if self.is_keeping_due(now) {
+            self.keep(now)?;
+        }
         if self.store.is_unswept() && now >= self.removal_due() {
-            self.removal_at = now + REMOVAL_PAUSE;
+            self.put_off_removal(now);
             if !self.store.has_room() {
                 self.store.drop_ballast();
             }
@@ -94,8 +98,12 @@ impl Engine {
     }
 
     /// When nothing has changed for a moment, and not right after the last slice.
-    fn removal_due(&self) -> Instant {
+    pub(super) fn removal_due(&self) -> Instant {
         self.removal_at.max(self.changed_at + REMOVAL_IDLE)
+    }
+
+    pub(super) fn put_off_removal(&mut self, now: Instant) {
+        self.removal_at = now + REMOVAL_PAUSE;
     }
 
     pub(super) fn grace(&self) -> Duration {
@@ -110,10 +118,10 @@ impl Engine {
 
     /// Drops the mailboxes of sessions that nobody used for `mailbox_ttl`, and notes once a day that
     /// the others are in use.
-    fn sweep(&mut self, now: Instant) -> Result<(), String> {
+    pub(super) fn sweep(&mut self, now: Instant) -> Result<(), String> {
         let config = self.core.config();
         let ttl = Duration::from_secs(config.limits.mailbox_ttl);
-        let wall = self.core.now();
+        let wall = self.core.times().now;
         let mut stale = Vec::new();
         let mut used = Vec::new();
         for (key, seat) in self.core.seats().iter() {

@@ -9,10 +9,12 @@ mod ask;
 mod attempts;
 mod auth;
 mod challenge;
+pub mod clock;
 mod company;
 mod duties;
 mod file;
 mod inbox;
+mod keeping;
 mod letter;
 mod life;
 mod own;
@@ -33,7 +35,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use smol::lock::Semaphore;
 use zeroize::Zeroizing;
@@ -43,6 +45,7 @@ use crate::domain::id::{AccountNo, Login, SessionId, SessionKey, Timestamp};
 use crate::domain::words::{Actor, Command, Order, Proof, Query, Refusal, Reply, Start};
 use crate::domain::{self, Registration, Scene};
 use crate::engine::auth::Auth;
+use crate::engine::clock::{Clock, Reckoning};
 use crate::engine::inbox::Inbox;
 use crate::engine::life::Here;
 use crate::engine::rate::{Asker, Rates};
@@ -103,6 +106,11 @@ struct Core {
     here: Arc<Here>,
     /// The order of the last thing that happened.
     order: AtomicU64,
+    clock: Clock,
+    /// When this began, by the steady clock.
+    began: Duration,
+    /// See [`Core::noted`]; 0 for never.
+    noted: AtomicU64,
     files: Files,
     /// Slices of files read or written at once.
     file_work: Semaphore,
@@ -118,8 +126,9 @@ pub fn start(
     config: Arc<Config>,
     metrics: Arc<Metrics>,
     mail_bytes: usize,
+    clock: Clock,
 ) -> std::io::Result<(Exchange, Running)> {
-    let core = Arc::new(Core::new(&store, config, metrics, mail_bytes));
+    let core = Arc::new(Core::new(&store, config, metrics, mail_bytes, clock));
     core.look_at_secrets();
     let (tell_end, ended) = smol::channel::bounded(1);
     let thread = std::thread::Builder::new().name("engine".into()).spawn({
@@ -357,7 +366,7 @@ impl Exchange {
         };
         let config = self.core.config();
         let reader = self.core.reader.clone();
-        let now = self.core.now();
+        let now = self.core.times().now;
         let here = self.core.here.clone();
         let work = move || {
             let scene = Scene { now, home: &config.server_name, here: &*here };
@@ -460,8 +469,19 @@ impl Answer {
 }
 
 impl Core {
-    fn new(store: &Store, config: Arc<Config>, metrics: Arc<Metrics>, mail_bytes: usize) -> Core {
+    fn new(
+        store: &Store,
+        config: Arc<Config>,
+        metrics: Arc<Metrics>,
+        mail_bytes: usize,
+        clock: Clock,
+    ) -> Core {
         let inbox = Arc::new(Inbox::new());
+        clock.on_move({
+            let inbox = inbox.clone();
+            move || inbox.nudge()
+        });
+        let noted = clock::noted(&store.reader()).unwrap_or_default().0;
         let here = Arc::new(Here::new({
             let inbox = inbox.clone();
             move || inbox.nudge()
@@ -479,6 +499,9 @@ impl Core {
             metrics,
             mail: Arc::new(Pool::new(mail_bytes)),
             order: AtomicU64::new(0),
+            began: clock.steady(),
+            clock,
+            noted: AtomicU64::new(noted),
             files: Files::beside(store.directory()),
             file_work: Semaphore::new(FILE_SLICES_MAX),
             stopping: smol::channel::bounded(1),
@@ -518,10 +541,17 @@ impl Core {
         self.order.fetch_add(1, Ordering::Release) + 1
     }
 
-    /// The wall clock. May stand at 1970 and may jump: nothing but what people see depends on it.
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(since.as_millis() as u64)
+    fn times(&self) -> Reckoning {
+        Reckoning::of(self.clock.wall(), self.noted())
+    }
+
+    /// When the clock was last believed.
+    fn noted(&self) -> Option<Timestamp> {
+        Some(Timestamp(self.noted.load(Ordering::Relaxed))).filter(|at| at.0 > 0)
+    }
+
+    fn note(&self, at: Timestamp) {
+        self.noted.store(at.0, Ordering::Relaxed);
     }
 
     fn count(&self, reply: &Result<Reply, Refusal>) {

@@ -46,7 +46,7 @@ impl Engine {
             return Ok(());
         }
         let config = self.core.config();
-        let now = self.core.now();
+        let now = self.core.times().now;
         let Engine { core, store, .. } = self;
         let scene = Scene { now, home: &config.server_name, here: &*core.here };
         match store.write(|tx| tidings.tell(tx, &scene)) {

@@ -377,9 +377,9 @@ impl Seat {
 
     /// Whether it is `every` milliseconds since this last said so.
     pub(in crate::engine) fn note_use(&self, now: Timestamp, every: u64) -> bool {
-        // A seat is made when the session's use was noted (at most a day ago).
         let noted = self.noted.load(Ordering::Relaxed);
-        if noted == 0 || now.0 > noted + every {
+        // A clock that was ahead has been set back.
+        if noted == 0 || now.0.abs_diff(noted) > every {
             self.noted.store(now.0, Ordering::Relaxed);
             return noted != 0;
         }

@@ -1,6 +1,7 @@
 //! The engine from its carriers' side: questions in, answers and mail out, in one order.
 
 mod challenges;
+mod keeping;
 mod people;
 mod stage;
 mod watching;
@@ -42,7 +43,8 @@ impl House {
         let options = Options { cache_bytes: 1 << 20, free_space: 0 };
         let store = Store::open(place, options).expect("it opens");
         let (exchange, running) =
-            start(store, Arc::new(config), Arc::default(), 1 << 20).expect("a thread starts");
+            start(store, Arc::new(config), Arc::default(), 1 << 20, Clock::system())
+                .expect("a thread starts");
         House { exchange, running }
     }
 
@@ -297,7 +299,8 @@ fn what_was_deleted_makes_room_on_a_full_disk_where_a_merge_has_none() {
     let full = Options { free_space: u64::MAX, ..options };
     let store = Store::open(place, full).expect("it opens");
     let config = Arc::new(Config::for_tests());
-    let (exchange, running) = start(store, config, Arc::default(), 1 << 20).expect("it starts");
+    let (exchange, running) =
+        start(store, config, Arc::default(), 1 << 20, Clock::system()).expect("it starts");
     let late = Instant::now() + Duration::from_secs(20);
     let oldest = || exchange.core.reader.read(|here| here.message(chat, MessageId(1)));
     while oldest().expect("it can be read").is_some() {

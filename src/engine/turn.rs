@@ -15,8 +15,9 @@ use crate::domain::Context;
 use crate::domain::id::{AccountNo, SessionKey};
 use crate::domain::words::{Actor, Command, News, Outcome, Refusal, Reply};
 use crate::engine::ask::{Aside, Turn, chance, join, weight};
-use crate::engine::duties::{REMOVAL_IDLE, SWEEP};
+use crate::engine::duties::{REMOVAL_IDLE, SWEEP, USE_NOTED};
 use crate::engine::inbox::Woken;
+use crate::engine::keeping::Keeping;
 use crate::engine::life::Typing;
 use crate::engine::seat::Letter;
 use crate::engine::slot::Answering;
@@ -80,12 +81,14 @@ pub(super) struct Engine {
     pub(super) removal_at: Instant,
     pub(super) sweep_at: Instant,
     pub(super) failures: u32,
+    pub(super) keeping: Keeping,
 }
 
 impl Engine {
     pub(super) fn new(core: Arc<Core>, store: Store) -> Engine {
         let now = Instant::now();
         let merge_at = store.is_ripe().then_some(now);
+        let keeping = Keeping::new(core.began);
         Engine {
             core,
             store,
@@ -102,6 +105,7 @@ impl Engine {
             sealed_at: None,
             sweep_at: now + SWEEP,
             failures: 0,
+            keeping,
         }
     }
 
@@ -145,7 +149,7 @@ impl Engine {
     /// Applies, commits, tells. An error ends the process: the database cannot be had back.
     fn turn(&mut self, inputs: &mut Vec<Input>) -> Result<(), String> {
         let config = self.core.config();
-        let now = self.core.now();
+        let times = self.core.times();
         let room = self.store.has_room();
         let Engine { core, store, random, typing, .. } = self;
         let started = Instant::now();
@@ -155,7 +159,8 @@ impl Engine {
                 done.push(match input {
                     Input::Ask { actor, command, .. } => {
                         let context = Context {
-                            now,
+                            now: times.now,
+                            sure: times.sure,
                             chance: chance(random, command),
                             home: &config.server_name,
                             limits: &config.limits,
@@ -167,7 +172,7 @@ impl Engine {
                         let aside = Aside::of(command);
                         Done::Outcome(turn.ask(tx, typing, *actor, command)?, aside)
                     }
-                    Input::Join { key, .. } => Done::Join(join(core, tx, *key, now, room)?),
+                    Input::Join { key, .. } => Done::Join(join(core, tx, *key, times, room)?),
                 });
             }
             Ok(done)
@@ -268,6 +273,8 @@ impl Engine {
     fn sit(&mut self, account: AccountNo, key: SessionKey, lost: bool) -> Arc<Seat> {
         let seat =
             Arc::new(Seat::new(account, key, lost, self.core.mail.clone(), self.core.here.clone()));
+        // Its session was noted as in use for it.
+        seat.note_use(self.core.times().now, USE_NOTED);
         self.by_account.entry(account).or_default().push(seat.clone());
         self.core.seats_mut().insert(key, seat.clone());
         self.core.metrics.sessions.add(1);

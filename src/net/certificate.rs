@@ -92,8 +92,9 @@ fn make(config: &Config, cert: &Path, key: &Path) -> Result<(), Box<dyn std::err
             names.push(other.to_owned());
         }
     }
-    // Valid from 1975 to 4096: it is pinned by its bytes, and a Pi's clock may stand at 1970.
     let mut params = CertificateParams::new(names)?;
+    // Up to 4096. It is pinned by its bytes, and a Pi's clock may stand at 1970.
+    params.not_before = rcgen::date_time_ymd(1970, 1, 1);
     params.distinguished_name.push(DnType::CommonName, name);
     save(cert, 0o644, &params.self_signed(&pair)?.pem())?;
     Ok(())
@@ -116,6 +117,14 @@ fn save(path: &Path, mode: u32, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures_rustls::rustls;
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier as _;
+    use rustls_pki_types::UnixTime;
+
     use super::*;
 
     fn config(directory: &tempfile::TempDir) -> Config {
@@ -133,6 +142,22 @@ mod tests {
         assert_eq!(Certificate::own(&config).unwrap().pin(), pin);
         let key = config.data_dir.join("key.pem");
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn it_is_good_whatever_a_clock_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let certificate = Certificate::own(&config(&directory)).unwrap().chain.remove(0);
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let verifier = verifier.build().unwrap();
+        let name = "im.test".try_into().unwrap();
+        for secs in [0, 60, 1_795_000_000, 4_102_444_800] {
+            let now = UnixTime::since_unix_epoch(Duration::from_secs(secs));
+            verifier.verify_server_cert(&certificate, &[], &name, &[], now).unwrap();
+        }
     }
 
     #[test]

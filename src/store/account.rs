@@ -2,6 +2,7 @@
 
 use crate::domain::id::{AccountNo, SessionKey, Timestamp};
 use crate::domain::nouns::{Account, Invite, Session};
+use crate::limits::CLOCK_LEAP_SECS;
 use crate::store::look::Books;
 use crate::store::rows::{self, Named};
 use crate::store::tables::Shelf;
@@ -100,7 +101,8 @@ impl Tx<'_> {
             Some(seen) => seen,
             None => self.last_seen(account)?.unwrap_or_default(),
         };
-        if known < at {
+        // One that lies further ahead than clocks are corrected by came of a clock that was wrong.
+        if known < at || at.0.saturating_add(CLOCK_LEAP_SECS * 1000) < known.0 {
             // Where it waits already, what is stored is known from then.
             self.state.marks.put_seen(account, at, known);
             self.make_room_for_marks()?;

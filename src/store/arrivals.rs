@@ -102,6 +102,26 @@ impl Arrivals {
         tail
     }
 
+    /// The chat with the smallest number above `after` that has any here.
+    pub(super) fn chat_after(&self, after: u64) -> Option<u64> {
+        let index = self.lock();
+        let sorted = index.sorted.partition_point(|(chat, _)| *chat <= after);
+        let sorted = index.sorted.get(sorted).map(|(chat, _)| *chat);
+        let fresh = index.fresh.iter().map(|(chat, _)| *chat).filter(|chat| *chat > after);
+        sorted.into_iter().chain(fresh).min()
+    }
+
+    /// The oldest that waits for a merge.
+    fn oldest(&self) -> Option<u64> {
+        let index = self.lock();
+        index.sorted.iter().chain(&index.fresh).map(|(_, id)| *id).min()
+    }
+
+    /// Whether one waits that is older than `id`.
+    pub(super) fn has_before(&self, id: u64) -> bool {
+        self.oldest().is_some_and(|oldest| oldest < id)
+    }
+
     fn lock(&self) -> RwLockReadGuard<'_, Index> {
         // Nothing in here can panic half-way through a change.
         self.index.read().unwrap_or_else(PoisonError::into_inner)

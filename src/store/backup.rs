@@ -72,6 +72,7 @@ impl Reader {
         copy.table(from.secrets()?, tables::SECRETS, only_check)?;
         copy.table(from.public()?, tables::PUBLIC, only_check)?;
         copy.table(from.cards()?, tables::CARDS, only_check)?;
+        copy.table(from.days()?, tables::DAYS, only_check)?;
         let Findings { verdict, records } = copy.findings;
         progress(records);
         transaction.set_quick_repair(true);

@@ -239,7 +239,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn next_id(&mut self) -> Result<MessageId, StoreError> {
+    pub(super) fn next_id(&mut self) -> Result<MessageId, StoreError> {
         let missing = || StoreError::Damaged("meta \"ids\": it is gone".into());
         let known = match self.state.ids {
             Some(ids) => Some(ids),

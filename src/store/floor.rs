@@ -6,9 +6,10 @@
 
 use crate::domain::id::{AccountNo, ChatId, MessageId};
 use crate::domain::nouns::Mark;
+use crate::limits::COOKIE_WINDOW;
 use crate::store::look::Books;
 use crate::store::tables::{self, Shelf};
-use crate::store::{Store, StoreError, Tx, failure, open_or_skip, rows};
+use crate::store::{Look, Store, StoreError, Tx, failure, open_or_skip, rows};
 
 /// Where a chat begins that was deleted once. A row that cannot be read hides nothing from a merge or
 /// a backup: neither may stop there, and what they left out would be gone for good.
@@ -24,6 +25,24 @@ impl Tx<'_> {
         self.state.swept = false;
         let table = self.tables.floors_mut()?;
         table.put(chat.0, rows::FLOOR_TAGS, |out| rows::put_floor(floor, out))
+    }
+
+    /// Writes the marks that follow from messages before `floor`, which are about to go.
+    pub fn keep_marks(&mut self, chat: ChatId, floor: Mark) -> Result<(), StoreError> {
+        let head = self.head(chat)?;
+        if head.seq.0.saturating_sub(floor.seq.0) >= COOKIE_WINDOW {
+            // They lie in the window, and nothing of that goes.
+            return Ok(());
+        }
+        for (author, mark) in self.window(chat)?.below(floor.id) {
+            let part = self.part(author, chat)?;
+            if part.is_some_and(|part| part.read < mark)
+                && let Some(member) = self.member(author, chat)?
+            {
+                self.put_member(author, chat, &member)?;
+            }
+        }
+        Ok(())
     }
 
     /// One message is gone for one account. False: it was already.
@@ -76,6 +95,16 @@ impl Store {
     /// Whether [`Store::sweep`] may have something to do.
     pub fn is_unswept(&self) -> bool {
         !self.state.swept
+    }
+
+    /// Leaves a floor that nobody can read.
+    #[cfg(test)]
+    pub(crate) fn spoil_floor(&mut self, chat: ChatId) {
+        let spoilt = self.write(|tx| {
+            tx.begin()?;
+            tx.tables.floors_mut()?.insert(chat.0, b"....")
+        });
+        spoilt.expect("a disk in memory takes anything");
     }
 
     /// Removes some of what is gone for everybody; to be called again while there is more.

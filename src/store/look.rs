@@ -13,7 +13,7 @@ use crate::store::line::{self, Line};
 use crate::store::quarantine::{self, Quarantine};
 use crate::store::rows::{self, Named};
 use crate::store::tables::{self, Shelf};
-use crate::store::{Look, StoreError, failure, verify};
+use crate::store::{Look, StoreError, days, failure, verify};
 
 /// Whoever has tables, and perhaps knows some answers without them.
 pub(super) trait Books {
@@ -321,6 +321,10 @@ impl<B: Books> Look for B {
                 Ok((messages, more))
             }
         }
+    }
+
+    fn day(&self, by: Timestamp) -> Result<Option<(Timestamp, MessageId)>, StoreError> {
+        days::noted(self.tables(), by)
     }
 
     fn last_seen(&self, account: AccountNo) -> Result<Option<Timestamp>, StoreError> {

@@ -90,8 +90,8 @@ impl Marks {
 
     pub(super) fn put_seen(&mut self, account: AccountNo, at: Timestamp, stored: Timestamp) {
         let seen = self.seen.entry(account).or_insert(Seen { at, stored });
-        seen.at = seen.at.max(at);
-        if seen.at.0.saturating_sub(seen.stored.0) >= SEEN_GRAIN_MS {
+        seen.at = at;
+        if seen.at.0.abs_diff(seen.stored.0) >= SEEN_GRAIN_MS {
             self.since.get_or_insert_with(Instant::now);
         }
     }

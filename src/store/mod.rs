@@ -8,7 +8,7 @@
 //!
 //! From the disk upwards: `backend` (two headers) → redb → `tables` → `tlv`, `rows` and `line` (records) →
 //! `arrivals` and `history` (one chat out of two tables) → `look` (questions), `tx` with `account`,
-//! `secret`, `contact`, `profile`, `chat` and `floor` (changes). `window`, `marks` and `roster` are
+//! `secret`, `contact`, `profile`, `chat`, `days` and `floor` (changes). `window`, `marks` and `roster` are
 //! what the engine's thread remembers; `create`, `open`, `space`, `backup`, `verify` and `quarantine` are
 //! the life of the file; `crash` is a disk for tests that loses power.
 
@@ -21,6 +21,7 @@ mod contact;
 #[cfg(test)]
 mod crash;
 mod create;
+mod days;
 mod floor;
 mod history;
 mod line;
@@ -554,6 +555,8 @@ pub trait Look {
     /// The messages of a range, ascending, and whether the range holds more than were taken. An
     /// answer ends early with the message whose text passes `ANSWER_BYTES_MAX`.
     fn messages(&self, chat: ChatId, range: &Range) -> Result<(Vec<Message>, bool), StoreError>;
+    /// Since when nothing was sent that is older than which id, as it was noted last at or before `by`.
+    fn day(&self, by: Timestamp) -> Result<Option<(Timestamp, MessageId)>, StoreError>;
     fn last_seen(&self, account: AccountNo) -> Result<Option<Timestamp>, StoreError>;
     fn invite(&self, code_hash: &[u8; 16]) -> Result<Option<Invite>, StoreError>;
     fn has_secret(&self, owner: AccountNo, name: &str) -> Result<bool, StoreError>;

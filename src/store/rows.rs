@@ -16,7 +16,7 @@ pub(super) const ACCOUNT_TAGS: u8 = 5;
 pub(super) const NAME_TAGS: u8 = 2;
 pub(super) const SESSION_TAGS: u8 = 5;
 pub(super) const CONTACT_TAGS: u8 = 6;
-pub(super) const CHAT_TAGS: u8 = 11;
+pub(super) const CHAT_TAGS: u8 = 12;
 pub(super) const MEMBER_TAGS: u8 = 12;
 pub(super) const INVITE_TAGS: u8 = 2;
 pub(super) const SECRET_TAGS: u8 = 4;
@@ -171,6 +171,7 @@ pub(super) fn put_chat(chat: &Chat, out: &mut Vec<u8>) {
     put_number(out, 9, chat.created.0);
     put_number(out, 10, chat.public_id);
     put_number(out, 11, chat.changed.0);
+    put_number(out, 12, u64::from(chat.retention));
 }
 
 pub(super) fn chat(id: ChatId, mut fields: Fields<'_>) -> Result<Chat, Flaw> {
@@ -178,7 +179,7 @@ pub(super) fn chat(id: ChatId, mut fields: Fields<'_>) -> Result<Chat, Flaw> {
     let mut address = None;
     let (mut name, mut about): (Box<str>, Box<str>) = ("".into(), "".into());
     let (mut access, mut open, mut space, mut removed) = (0, false, None, false);
-    let (mut created, mut public_id, mut changed) = (0, 0, 0);
+    let (mut created, mut public_id, mut changed, mut retention) = (0, 0, 0, 0);
     while let Some((tag, bytes)) = fields.next()? {
         match tag {
             1 => kind = chat_kind(number8(bytes)?)?,
@@ -192,6 +193,7 @@ pub(super) fn chat(id: ChatId, mut fields: Fields<'_>) -> Result<Chat, Flaw> {
             9 => created = number(bytes)?,
             10 => public_id = number(bytes)?,
             11 => changed = number(bytes)?,
+            12 => retention = number32(bytes)?,
             _later => {}
         }
     }
@@ -208,6 +210,7 @@ pub(super) fn chat(id: ChatId, mut fields: Fields<'_>) -> Result<Chat, Flaw> {
         created: Timestamp(created),
         changed: Timestamp(changed.max(created)),
         public_id,
+        retention,
     })
 }
 
@@ -493,6 +496,7 @@ mod tests {
             created: Timestamp(7),
             changed: Timestamp(8),
             public_id: u64::MAX,
+            retention: 30,
         };
         assert_eq!(round(|o| put_chat(&chat, o), |f| super::chat(chat.id, f)), chat);
 

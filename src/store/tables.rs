@@ -59,11 +59,13 @@ pub(super) const INVITES: Definition<&[u8; 16]> = TableDefinition::new("invites"
 pub(super) const SECRETS: Definition<(u32, &str)> = TableDefinition::new("secrets");
 /// The random numbers that accounts and groups are named by elsewhere: an index.
 pub(super) const PUBLIC: Definition<u64> = TableDefinition::new("public");
+/// Time: the id from which on messages are younger, see `days`.
+pub(super) const DAYS: Definition<u64> = TableDefinition::new("days");
 /// Account, chat: what somebody keeps about a chat for themselves alone, about themselves with
 /// their own chain; account 0: what everybody sees of it.
 pub(super) const CARDS: Definition<(u32, u64)> = TableDefinition::new("cards");
 /// How many there are.
-pub(super) const TABLES: usize = 20;
+pub(super) const TABLES: usize = 21;
 
 /// A chat and a message of it, in their order. Every type of key costs some 80 KiB of code, so that
 /// a key takes the shape of another table's where it can.
@@ -226,6 +228,7 @@ pub(super) struct Tables<'a> {
     secrets: OnceCell<Opened<'a, (u32, &'static str)>>,
     public: OnceCell<Opened<'a, u64>>,
     cards: OnceCell<Opened<'a, (u32, u64)>>,
+    days: OnceCell<Opened<'a, u64>>,
 }
 
 impl<'a> Tables<'a> {
@@ -264,6 +267,7 @@ impl<'a> Tables<'a> {
             secrets: OnceCell::new(),
             public: OnceCell::new(),
             cards: OnceCell::new(),
+            days: OnceCell::new(),
         }
     }
 
@@ -289,6 +293,7 @@ impl<'a> Tables<'a> {
         self.secrets()?;
         self.public()?;
         self.cards()?;
+        self.days()?;
         Ok(())
     }
 
@@ -370,6 +375,9 @@ impl<'a> Tables<'a> {
     pub(super) fn cards_mut(&mut self) -> Result<&mut Opened<'a, (u32, u64)>, StoreError> {
         self.source.open_mut(&mut self.cards, "cards", CARDS)
     }
+    pub(super) fn days_mut(&mut self) -> Result<&mut Opened<'a, u64>, StoreError> {
+        self.source.open_mut(&mut self.days, "days", DAYS)
+    }
 }
 
 type Both<'t, 'a> = (&'t mut Opened<'a, (u64, u64)>, &'t mut Opened<'a, (u64, u64)>);
@@ -397,6 +405,7 @@ pub(super) trait Shelf {
     fn secrets(&self) -> Result<&Opened<'_, (u32, &'static str)>, StoreError>;
     fn public(&self) -> Result<&Opened<'_, u64>, StoreError>;
     fn cards(&self) -> Result<&Opened<'_, (u32, u64)>, StoreError>;
+    fn days(&self) -> Result<&Opened<'_, u64>, StoreError>;
 }
 
 impl Shelf for Tables<'_> {
@@ -459,6 +468,9 @@ impl Shelf for Tables<'_> {
     }
     fn cards(&self) -> Result<&Opened<'_, (u32, u64)>, StoreError> {
         self.source.open(&self.cards, "cards", CARDS)
+    }
+    fn days(&self) -> Result<&Opened<'_, u64>, StoreError> {
+        self.source.open(&self.days, "days", DAYS)
     }
 }
 

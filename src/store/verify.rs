@@ -104,6 +104,11 @@ impl Reader {
             exists(there, "what it names is gone")
         })?;
         walk.over::<(u32, u64)>(Shelf::cards, |_, _, f, _| rows::card(f?).map(drop))?;
+        let mut reached = 0;
+        walk.over::<u64>(Shelf::days, |_, _, fields, _| {
+            let before = std::mem::replace(&mut reached, rows::one(fields?)?);
+            if before <= reached { Ok(()) } else { Err("an earlier day had come further") }
+        })?;
         Ok(walk.findings.verdict)
     }
 

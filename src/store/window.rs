@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use crate::domain::id::{AccountNo, ChatId};
+use crate::domain::id::{AccountNo, ChatId, MessageId};
 use crate::domain::nouns::{Head, Mark, Message};
 use crate::limits::COOKIE_WINDOW;
 use crate::store::history::History;
@@ -63,6 +63,12 @@ impl Window {
     /// The last message of an author in the window.
     pub(super) fn own(&self, author: AccountNo) -> Option<Mark> {
         self.own.iter().find(|(who, ..)| *who == author).map(|(_, mark, _)| *mark)
+    }
+
+    /// The last messages of those authors who have written nothing since `floor`.
+    pub(super) fn below(&self, floor: MessageId) -> Vec<(AccountNo, Mark)> {
+        let below = self.own.iter().filter(|(_, mark, _)| mark.id < floor);
+        below.map(|(who, mark, _)| (*who, *mark)).collect()
     }
 
     /// Which messages may have this cookie, oldest first: how many others are newer.

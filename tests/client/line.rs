@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{Line, Packet};
 
 /// Answers' fields that are numbers or flags; a plain word does not show it.
-const NUMBERS: [&str; 17] = [
+const NUMBERS: [&str; 18] = [
     "message_id",
     "previous_message_id",
     "time",
@@ -27,6 +27,7 @@ const NUMBERS: [&str; 17] = [
     "created",
     "changed",
     "members",
+    "retention",
 ];
 const FLAGS: [&str; 6] = ["more", "federated", "dialog", "online", "deleted", "open"];
 

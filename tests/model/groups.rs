@@ -252,6 +252,7 @@ impl Model {
             public_id: group.public_id,
             online: None,
             last_seen: None,
+            retention: 0,
             changed_by: None,
         }
     }
@@ -286,6 +287,7 @@ impl Model {
             public_id: 0,
             online: self.shows_presence(other, me).then_some(false),
             last_seen: self.seen_by(other, me),
+            retention: 0,
             changed_by: None,
         })))
     }

@@ -232,11 +232,13 @@ pub(super) fn command(op: &Op) -> Command {
             open: plan.open,
             default_access: plan.default,
             card: plan.card.as_str().into(),
+            retention: 0,
         }),
         Op::Change { chat, facts } => {
             let (name, about) = (boxed(&facts.name), boxed(&facts.about));
             let (open, default_access, card) = (facts.open, facts.default, boxed(&facts.card));
-            let change = ChatChange { name, about, open, default_access, card };
+            let retention = None;
+            let change = ChatChange { name, about, open, default_access, card, retention };
             Command::ChangeChat { chat: address(chat), change }
         }
         Op::Remove { chat, is_space } => {

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use msimd::config::Config;
+use msimd::engine::clock::Clock;
 use msimd::server::Server;
-use msimd::store::Place;
+use msimd::store::{Place, Reader};
 use tempfile::TempDir;
 
 /// Keys of the configuration as they stand in msimd.toml (`limits.mailbox`) with their values.
@@ -23,6 +24,7 @@ pub struct Stage {
     /// The management socket.
     pub socket: PathBuf,
     crashes: u32,
+    pub clock: Clock,
 }
 
 impl Stage {
@@ -52,7 +54,7 @@ impl Stage {
             keys.insert(key.into(), value);
         }
         let socket = directory.path().join("admin.sock");
-        Stage { server: None, place, directory, keys, socket, crashes: 0 }
+        Stage { server: None, place, directory, keys, socket, crashes: 0, clock: Clock::system() }
     }
 
     /// A server that stands at `place`, everything else as tests have it.
@@ -87,7 +89,8 @@ impl Stage {
         let text = self.toml();
         let config: Config = basic_toml::from_str(&text).map_err(|e| format!("{e} in\n{text}"))?;
         std::fs::create_dir_all(&config.data_dir).map_err(|e| e.to_string())?;
-        let server = Server::start(config, self.place.clone()).map_err(|e| e.to_string())?;
+        let server = Server::start_by(config, self.place.clone(), self.clock.clone())
+            .map_err(|e| e.to_string())?;
         self.server = Some(server);
         Ok(())
     }
@@ -132,6 +135,11 @@ impl Stage {
             false
         };
         smol::block_on(smol::future::or(told, late))
+    }
+
+    /// What lies on the disk of a running server.
+    pub fn reader(&self) -> &Reader {
+        self.server.as_ref().map(|s| s.exchange().reader()).expect("a running server")
     }
 
     pub fn tcp(&self) -> SocketAddr {

@@ -465,6 +465,8 @@ pub struct ChatDraft {
     pub default_access: Option<Access>,
     /// Whatever an application wants its members to know, kept as it came.
     pub card: Box<str>,
+    /// Days that messages are kept at most; 0: as the server keeps them.
+    pub retention: u32,
 }
 
 /// What is changed of a group or a channel; absent fields stay.
@@ -476,6 +478,7 @@ pub struct ChatChange {
     pub default_access: Option<Access>,
     /// See [`ChatDraft`]. Empty removes it.
     pub card: Option<Box<str>>,
+    pub retention: Option<u32>,
 }
 
 /// A contact as its owner wants it. Absent fields of a change stay as they are.

@@ -53,6 +53,8 @@ pub struct ChatInfo {
     /// is not known or not shared.
     pub online: Option<bool>,
     pub last_seen: Option<Timestamp>,
+    /// Days that its owner wants messages kept at most; 0: as the server keeps them.
+    pub retention: u32,
     /// Where a change is told: whose it was.
     pub changed_by: Option<Name>,
 }

@@ -12,6 +12,8 @@ use crate::domain::id::{Address, Login, SessionId};
 use crate::domain::words::{
     Actor, ChatDraft, Command, ContactDraft, Event, Order, Query, Refusal, Reply,
 };
+use crate::engine::clock::Clock;
+use crate::engine::duties::REMOVAL_IDLE;
 use crate::engine::seat::{Holder, Mail, Seat};
 use crate::engine::turn::Engine;
 use crate::engine::{Answer, Core, Exchange};
@@ -41,10 +43,17 @@ pub(super) struct Guest {
 impl Stage {
     /// A stage with these people known to it.
     pub(super) fn with(logins: &[&str]) -> Stage {
+        Stage::by(Clock::system(), |_| {}, logins)
+    }
+
+    /// The same by another clock.
+    pub(super) fn by(clock: Clock, change: impl FnOnce(&mut Config), logins: &[&str]) -> Stage {
         let options = Options { cache_bytes: 1 << 20, free_space: 0 };
         let store = Store::open(Place::Memory, options).expect("it opens");
-        let config = Arc::new(Config::for_tests());
-        let core = Arc::new(Core::new(&store, config, Arc::default(), 1 << 20));
+        let mut config = Config::for_tests();
+        change(&mut config);
+        let core = Core::new(&store, Arc::new(config), Arc::default(), 1 << 20, clock);
+        let core = Arc::new(core);
         let exchange = Exchange { core: core.clone() };
         let engine = Engine::new(core, store);
         let mut stage = Stage { engine, exchange, ahead: Duration::ZERO };
@@ -87,6 +96,20 @@ impl Stage {
     pub(super) fn wait(&mut self, secs: u64) {
         self.ahead += Duration::from_secs(secs);
         self.turn();
+    }
+
+    /// Whatever can wait until nobody asks anything.
+    pub(super) fn rest(&mut self) {
+        loop {
+            let now = Instant::now();
+            self.engine.changed_at = now.checked_sub(REMOVAL_IDLE).expect("it is not that new");
+            self.engine.removal_at = now;
+            self.engine.do_duties().expect("they are done");
+            let is_over = self.engine.keeping.round.is_none();
+            if is_over && !self.engine.is_keeping_due(now) && !self.engine.store.is_unswept() {
+                return;
+            }
+        }
     }
 
     /// Whether the engine would wake up by itself within so many seconds for what people do.
@@ -209,6 +232,7 @@ pub(super) fn group(name: &str) -> ChatDraft {
         open: Some(true),
         default_access: None,
         card: "".into(),
+        retention: 0,
     }
 }
 

@@ -4,6 +4,7 @@ mod changing;
 mod chats;
 mod counting;
 mod cuts;
+mod days;
 mod gone;
 mod groups;
 mod keeping;
@@ -63,6 +64,7 @@ fn room() -> Chat {
         created: Timestamp(0),
         changed: Timestamp(0),
         public_id: 78,
+        retention: 0,
     }
 }
 

@@ -121,6 +121,7 @@ pub(super) fn understand(request: Request, body: &Object<'_>, house: &House) -> 
                 open: body.flag("open")?,
                 default_access: mode(body, "default_mode")?,
                 card: None,
+                retention: retention(body)?,
             },
         },
         Request::ChatRemove => Command::RemoveChat { chat: chat()?, is_space: false },
@@ -153,7 +154,17 @@ fn draft(body: &Object<'_>, is_space: bool, house: &House) -> Result<ChatDraft, 
         open: body.flag("open")?,
         default_access: mode(body, "default_mode")?,
         card: "".into(),
+        retention: retention(body)?.unwrap_or_default(),
     })
+}
+
+/// Days.
+fn retention(body: &Object<'_>) -> Result<Option<u32>, Fault> {
+    match body.integer("retention")? {
+        None => Ok(None),
+        Some(Ok(days)) => u32::try_from(days).map(Some).map_err(|_| Fault::bad("retention")),
+        Some(Err(_)) => Err(Fault::bad("retention")),
+    }
 }
 
 /// The address that a new chat is to have: one of this server, with no chat within it.
@@ -192,6 +203,9 @@ pub(super) fn facts(info: &ChatInfo, mut object: ObjectWriter<'_>) {
     }
     if info.kind != ChatKind::Direct {
         object.number("created", info.created.secs());
+    }
+    if info.retention > 0 {
+        object.number("retention", info.retention.into());
     }
     seen(info.online, info.last_seen, &mut object);
 }

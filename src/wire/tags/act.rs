@@ -62,6 +62,7 @@ pub(super) fn chat(name: Box<str>) -> ChatDraft {
         open: None,
         default_access: None,
         card: "".into(),
+        retention: 0,
     }
 }
 

@@ -360,7 +360,8 @@ impl Dialogue {
             Topic::Group(_) if is_public => {
                 let (open, default_access) = newcomers(access);
                 let name = name.filter(|name| !name.is_empty());
-                let change = ChatChange { name, card, open, default_access, about: None };
+                let change =
+                    ChatChange { name, card, open, default_access, ..ChatChange::default() };
                 steps.push_back(Step::Change(Box::new(change)));
             }
             _ => {}
@@ -464,5 +465,6 @@ fn new_group(init: &Settings) -> Result<ChatDraft, Status> {
         open,
         default_access,
         card: card.filter(|_| init.public != Payload::Clear).unwrap_or_default(),
+        retention: 0,
     })
 }
