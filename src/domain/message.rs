@@ -12,9 +12,7 @@ use crate::domain::notice::{self, Matter};
 use crate::domain::nouns::{Access, Account, AccountState, Entry, Extra, Mark, Member, Message};
 use crate::domain::session::Caller;
 use crate::domain::subscribe::{check_default, fresh, take_up};
-use crate::domain::words::{
-    Act, Audience, Draft, Event, Kind, MessageView, News, Refusal, Reply, StoredFile, is_file_name,
-};
+use crate::domain::words::{Act, Audience, Draft, Event, Kind, MessageView, News, Refusal, Reply};
 use crate::domain::{Context, Fault, account, chat, contact, spans};
 use crate::limits::{COOKIE_BYTES_MAX, MIME_BYTES_MAX};
 use crate::store::{Look, StoreError, Tx};
@@ -85,37 +83,6 @@ pub(in crate::domain) fn send(
     let cookie = draft.cookie.as_deref();
     let entry = Entry { kind: draft.kind, text: draft.text.clone(), cookie, extra };
     let message = post(tx, context, me, &room, entry, news)?;
-    Ok(Reply::Sent { id: message.id, seq: message.seq, time: message.time, repeated: false })
-}
-
-/// Whether somebody may write there.
-pub(in crate::domain) fn may_send(
-    tx: &mut Tx<'_>,
-    me: &Caller,
-    address: &Address,
-) -> Result<Reply, Fault> {
-    let found = chat::find(tx, address)?.ok_or(Refusal::NoSuchAccount)?;
-    enter(tx, me.account, &found)?;
-    Ok(Reply::Done)
-}
-
-/// A file that is here already, as a message.
-pub(in crate::domain) fn send_file(
-    tx: &mut Tx<'_>,
-    context: &Context<'_>,
-    me: &Caller,
-    address: &Address,
-    file: Box<StoredFile>,
-    news: &mut Vec<News>,
-) -> Result<Reply, Fault> {
-    if !is_file_name(&file.name) {
-        return Err(Refusal::BadField.into());
-    }
-    let found = chat::find(tx, address)?.ok_or(Refusal::NoSuchAccount)?;
-    let room = enter(tx, me.account, &found)?;
-    let name = file.name.clone();
-    let extra = Extra { file: Some(file), ..Extra::default() };
-    let message = post(tx, context, me, &room, Entry::telling(Kind::File, &name, extra), news)?;
     Ok(Reply::Sent { id: message.id, seq: message.seq, time: message.time, repeated: false })
 }
 

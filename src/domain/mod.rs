@@ -22,6 +22,7 @@ mod chat;
 mod contact;
 mod edit;
 mod eyes;
+mod file;
 mod group;
 mod invite;
 mod mark;
@@ -154,10 +155,8 @@ fn decide(
         }
         Command::Chats { before, count } => chat::chats(tx, me()?, before, count),
         Command::Unread { count } => chat::unread(tx, me()?, count),
-        Command::MaySend { chat } => message::may_send(tx, me()?, &chat),
-        Command::SendFile { chat, file } => {
-            message::send_file(tx, context, me()?, &chat, file, news)
-        }
+        Command::MaySend { chat } => file::may_send(tx, me()?, &chat),
+        Command::SendFile { chat, file } => file::send_file(tx, context, me()?, &chat, file, news),
         Command::Send(draft) => message::send(tx, context, me()?, draft, news),
         Command::MarkDelivered { chat, id } => {
             mark::move_to(tx, me()?, mark::Reach::Delivered, chat.as_ref(), id, news)

@@ -5,8 +5,10 @@
 //! A word belongs here when a second protocol could use it. Adding a variant breaks every
 //! translator at compile time, on purpose: none may say nothing by accident.
 
+mod draft;
 mod file;
 pub mod moving;
+mod refusal;
 mod secret;
 pub mod text;
 pub mod view;
@@ -20,7 +22,9 @@ use crate::domain::id::{
 use crate::domain::name::Name;
 
 pub use crate::domain::nouns::{ChatKind, ContactState, Mark};
+pub use draft::{ChatChange, ChatDraft, ContactDraft, ProfileDraft};
 pub use file::{FileKey, Spool, StoredFile, Upload, is_file_name};
+pub use refusal::Refusal;
 pub use secret::{Digest, Envelope, KeyId, Proof, Sealed, SessionKind, Verifier};
 pub use text::{Act, Kind, Notice, Span, SpanKind};
 pub use view::{
@@ -431,69 +435,6 @@ pub enum Whom {
     All,
 }
 
-/// What somebody changes of their profile: absent fields stay, empty ones are removed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProfileDraft {
-    pub name: Option<Box<str>>,
-    pub short_name: Option<Box<str>>,
-    pub full_name: Option<Box<str>>,
-    pub note: Option<Box<str>>,
-    pub photo: Option<Box<str>>,
-    pub gallery: Option<Vec<Box<str>>>,
-    pub contacts: Option<Vec<Box<str>>>,
-    pub birthday: Option<Box<str>>,
-    /// What others may do in a direct chat that they begin. Nobody else is told.
-    pub access: Option<Access>,
-    /// Whatever an application wants others to know, kept as it came. Empty removes it.
-    pub card: Option<Box<str>>,
-}
-
-/// A group or a channel before it exists.
-#[derive(Clone, Debug)]
-pub struct ChatDraft {
-    pub is_channel: bool,
-    /// It becomes the general chat of a new space.
-    pub is_space: bool,
-    pub name: Box<str>,
-    pub about: Box<str>,
-    /// One is found where none is wanted.
-    pub login: Option<Login>,
-    /// The space that it belongs to, by its general chat.
-    pub space: Option<Address>,
-    /// As its space is where nothing is said; else closed.
-    pub open: Option<bool>,
-    pub default_access: Option<Access>,
-    /// Whatever an application wants its members to know, kept as it came.
-    pub card: Box<str>,
-    /// Days that messages are kept at most; 0: as the server keeps them.
-    pub retention: u32,
-}
-
-/// What is changed of a group or a channel; absent fields stay.
-#[derive(Clone, Debug, Default)]
-pub struct ChatChange {
-    pub name: Option<Box<str>>,
-    pub about: Option<Box<str>>,
-    pub open: Option<bool>,
-    pub default_access: Option<Access>,
-    /// See [`ChatDraft`]. Empty removes it.
-    pub card: Option<Box<str>>,
-    pub retention: Option<u32>,
-}
-
-/// A contact as its owner wants it. Absent fields of a change stay as they are.
-#[derive(Clone, Debug)]
-pub struct ContactDraft {
-    pub who: Address,
-    pub name: Option<Box<str>>,
-    /// Nested groups, outermost first.
-    pub group: Option<Vec<Box<str>>>,
-    /// Empty removes it.
-    pub note: Option<Box<str>>,
-    /// Whether a dialog with the contact is open in the owner's clients.
-    pub dialog: Option<bool>,
-}
-
 /// Who says a command.
 #[derive(Clone, Copy, Debug)]
 pub enum Actor {
@@ -599,71 +540,4 @@ pub enum Reply {
     /// The name of a new one.
     AppPassword(Box<str>),
     AppPasswords(Vec<AppPasswordView>),
-}
-
-/// Why a command is not done. No text: each protocol has its own words for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The packet names no session where one is needed.
-    NoSession,
-    UnknownSession,
-    BadField,
-    MissingField,
-    BadLogin,
-    BadPassword,
-    LoginTaken,
-    RegistrationClosed,
-    BadInvite,
-    WrongCredentials,
-    /// Try again after so many whole seconds, at least 1.
-    TooManyAttempts {
-        retry_after: u32,
-    },
-    TooManyRequests {
-        retry_after: u32,
-    },
-    /// 64 sessions on one connection.
-    TooManySessions,
-    TooManyContacts,
-    TooManyAppPasswords,
-    TooManyChats,
-    TooManyMembers,
-    NoSuchAccount,
-    NoSuchContact,
-    NoSuchAppPassword,
-    NoSuchRequest,
-    NoSuchMember,
-    NoSuchSpace,
-    AlreadyThere,
-    NoSuchChat,
-    NoSuchMessage,
-    BadRange,
-    BadDate,
-    TextEmpty,
-    TextTooLong,
-    FieldTooLong,
-    /// A kind of span that does not exist, or one without its value or with an impossible one.
-    BadSpan,
-    /// Spans that lie outside the text, split a character or cross each other.
-    BadSpanRange,
-    TooManySpans,
-    /// Letters that do not exist, or that cannot be given there.
-    BadAccess,
-    /// A message that cannot be changed: it is deleted, or none that people write.
-    NotEditable,
-    /// The owner would leave: another one comes first.
-    LastOwner,
-    NoFederation,
-    NotAllowed,
-    /// This server keeps no files.
-    NoFiles,
-    FileTooLarge,
-    /// Those of one account take as much as they may.
-    TooManyFiles,
-    /// It is gone, or never was.
-    NoSuchFile,
-    /// The disk has less free space than must stay.
-    DiskFull,
-    /// The outcome is unknown or the server is stopping: try again, with the same cookie.
-    Unavailable,
 }
