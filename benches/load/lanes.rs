@@ -89,9 +89,9 @@ pub(crate) fn run(stage: &mut Stage<'_>, lanes: &[Lane], until: Until) -> Result
     for (index, lane) in lanes.iter().enumerate() {
         progress[index].stamp = write(yard, lane, index)?;
     }
-    let (warm_up, measured) = match until {
-        Until::Time(time) => (WARM_UP, time),
-        Until::Count(_, time) => (Duration::ZERO, time),
+    let warm_up = match until {
+        Until::Time(_) => WARM_UP,
+        Until::Count(..) => Duration::ZERO,
     };
     let starts = yard.clock.now() + nanos(warm_up);
     let mut before = None;
@@ -102,7 +102,7 @@ pub(crate) fn run(stage: &mut Stage<'_>, lanes: &[Lane], until: Until) -> Result
             before = Some(Reading::now(&stage.server, yard)?);
         }
         if let Some(before) = &before
-            && is_over(until, &ran, before, now, measured)
+            && is_over(until, &ran, lanes.len(), now.saturating_sub(before.at))
         {
             break Reading::now(&stage.server, yard)?;
         }
@@ -149,11 +149,13 @@ pub(crate) fn run(stage: &mut Stage<'_>, lanes: &[Lane], until: Until) -> Result
     Ok(ran)
 }
 
-fn is_over(until: Until, ran: &Ran, before: &Reading, now: u64, measured: Duration) -> bool {
-    let is_late = now >= before.at + nanos(measured);
+/// A count that is not reached in time ends the run, but not before every lane had its turn.
+fn is_over(until: Until, ran: &Ran, lanes: usize, ran_for: u64) -> bool {
     match until {
-        Until::Time(_) => is_late,
-        Until::Count(count, _) => is_late || ran.messages >= count,
+        Until::Time(time) => ran_for >= nanos(time),
+        Until::Count(count, time) => {
+            ran.messages >= count || (ran_for >= nanos(time) && ran.messages >= lanes as u64)
+        }
     }
 }
 

@@ -28,8 +28,9 @@ use std::time::Instant;
 use self::peer::Peer;
 use self::plan::{Options, Plan, Row};
 use self::rows::{fanout, history, idle, lost, rate, send, size};
+use self::server::Way;
 use self::sheet::Sheet;
-use self::stage::Ground;
+use self::stage::{Ground, Stage};
 use self::text::Clock;
 
 fn main() -> ExitCode {
@@ -60,6 +61,11 @@ fn run(options: &Options) -> Result<bool, String> {
         sheet.column(&peer.name, &peer.title);
         head(peer, &plan.own, &mut sheet);
         let ground = Ground { peer, own: &plan.own, parent: &plan.dir, clock: &clock };
+        // One that does not start would not start for any row.
+        if let Err(why) = Stage::new(ground, Way::Plain) {
+            sheet.gap(format!("{}: {why}", peer.title));
+            continue;
+        }
         for row in &plan.rows {
             let began = Instant::now();
             if let Err(why) = measure(*row, ground, &plan, &mut sheet) {

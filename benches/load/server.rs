@@ -264,12 +264,17 @@ fn free_doors() -> std::io::Result<[SocketAddr; 3]> {
 
 /// A self-signed certificate of this run: an elliptic key, as msimd makes for itself.
 fn certificate(dir: &Path) -> Result<(PathBuf, PathBuf), String> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])
-        .map_err(|e| format!("cannot make a certificate: {e}"))?;
+    let failed = |e: rcgen::Error| format!("cannot make a certificate: {e}");
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).map_err(failed)?;
+    params.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
+    // ejabberd does not read what ends beyond 2049.
+    params.not_after = rcgen::date_time_ymd(2049, 1, 1);
+    let pair = rcgen::KeyPair::generate().map_err(failed)?;
+    let made = params.self_signed(&pair).map_err(failed)?;
     let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
     let failed = |e: std::io::Error| format!("cannot write a certificate: {e}");
-    fs::write(&cert, made.cert.pem()).map_err(failed)?;
-    fs::write(&key, made.signing_key.serialize_pem()).map_err(failed)?;
+    fs::write(&cert, made.pem()).map_err(failed)?;
+    fs::write(&key, pair.serialize_pem()).map_err(failed)?;
     Ok((cert, key))
 }
 
