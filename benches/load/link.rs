@@ -45,8 +45,9 @@ impl Link {
         let stream = match tls {
             None => Stream::Plain(socket),
             Some(config) => {
-                let mut session = ClientConnection::new(config.clone(), ServerName::from(door.ip()))
-                    .map_err(|e| format!("cannot begin TLS: {e}"))?;
+                let mut session =
+                    ClientConnection::new(config.clone(), ServerName::from(door.ip()))
+                        .map_err(|e| format!("cannot begin TLS: {e}"))?;
                 socket.set_read_timeout(Some(HANDSHAKE_DEADLINE)).map_err(failed)?;
                 while session.is_handshaking() {
                     session.complete_io(&mut socket).map_err(failed)?;
@@ -54,7 +55,8 @@ impl Link {
                 Stream::Tls(Box::new(StreamOwned::new(session, socket)))
             }
         };
-        let link = Link { stream, talk, rest: Vec::new(), output: Vec::new(), sent: 0, received: 0 };
+        let link =
+            Link { stream, talk, rest: Vec::new(), output: Vec::new(), sent: 0, received: 0 };
         link.socket().set_nonblocking(true).map_err(failed)?;
         Ok(link)
     }

@@ -6,6 +6,7 @@
 //! - One thread, so that what it takes from the machine is the same for every server.
 //! - Not a part of msimd's binary, which has no use for the others' protocols.
 
+mod bare;
 mod lanes;
 mod link;
 mod machine;
@@ -26,16 +27,20 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use self::peer::Peer;
-use self::plan::{Options, Plan, Row};
+use self::plan::{Options, Plan, Row, Sub};
 use self::rows::{fanout, history, idle, lost, rate, send, size};
 use self::server::Way;
-use self::sheet::Sheet;
+use self::sheet::{Column, Sheet};
 use self::stage::{Ground, Stage};
 use self::text::Clock;
 
 fn main() -> ExitCode {
     let options: Options = argh::from_env();
-    match run(&options) {
+    let done = match &options.bare {
+        Some(Sub::Bare(bare)) => bare::run(bare).map(|()| true),
+        None => run(&options),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
@@ -58,9 +63,9 @@ fn run(options: &Options) -> Result<bool, String> {
             sheet.note(&peer.title, format!("skipped, {why}"));
             continue;
         }
-        sheet.column(&peer.name, &peer.title);
-        head(peer, &plan.own, &mut sheet);
-        let ground = Ground { peer, own: &plan.own, parent: &plan.dir, clock: &clock };
+        sheet.column(column(peer, &plan.own));
+        let (own, parent, looks) = (plan.own.as_path(), plan.dir.as_path(), plan.looks);
+        let ground = Ground { peer, own, parent, clock: &clock, looks };
         // One that does not start would not start for any row.
         if let Err(why) = Stage::new(ground, Way::Plain) {
             sheet.gap(format!("{}: {why}", peer.title));
@@ -77,19 +82,29 @@ fn run(options: &Options) -> Result<bool, String> {
         }
     }
     print!("{}", sheet.markdown());
+    if let Some(place) = &options.publish {
+        let page = fs::read_to_string(place)
+            .map_err(|e| format!("cannot read {}: {e}", place.display()))?;
+        fs::write(place, sheet.publish(&page)?)
+            .map_err(|e| format!("cannot write {}: {e}", place.display()))?;
+    }
     Ok(sheet.gaps() == 0)
 }
 
-/// What has to be known of a server before its figures are read.
-fn head(peer: &Peer, own: &Path, sheet: &mut Sheet) {
+fn column(peer: &Peer, own: &Path) -> Column {
     let version = match &peer.package {
         Some(package) => size::version(package),
+        None if peer.is_bare() => None,
         None => machine::version(own),
     };
-    sheet.say(&peer.name, "server", "version", version.unwrap_or_default());
-    sheet.say(&peer.name, "server", "synced before acknowledged?", peer.synced.clone());
-    sheet.say(&peer.name, "server", "password hash", peer.hash.clone());
-    sheet.say(&peer.name, "server", "compared as", peer.note.clone());
+    Column {
+        name: peer.name.clone(),
+        title: peer.title.clone(),
+        version: version.unwrap_or_default(),
+        synced: peer.synced.clone(),
+        hash: peer.hash.clone(),
+        note: peer.note.clone(),
+    }
 }
 
 fn measure(row: Row, ground: Ground<'_>, plan: &Plan, sheet: &mut Sheet) -> Result<(), String> {
@@ -115,12 +130,9 @@ fn measure(row: Row, ground: Ground<'_>, plan: &Plan, sheet: &mut Sheet) -> Resu
 
 /// What there is so far: a run of half an hour may be cut short.
 fn save(options: &Options, sheet: &Sheet) -> Result<(), String> {
-    for (place, text) in
-        [(&options.markdown, sheet.markdown()), (&options.json, sheet.json())]
-    {
+    for (place, text) in [(&options.markdown, sheet.markdown()), (&options.json, sheet.json())] {
         if let Some(place) = place {
-            fs::write(place, text)
-                .map_err(|e| format!("cannot write {}: {e}", place.display()))?;
+            fs::write(place, text).map_err(|e| format!("cannot write {}: {e}", place.display()))?;
         }
     }
     Ok(())

@@ -14,6 +14,7 @@ use crate::talk::Tongue;
 pub(crate) enum Tls {
     /// At `{tls}`, beside the plain one.
     Beside,
+    None,
     /// At `{port}`, where `{mode}` is `self-signed` and not `off`.
     Instead,
 }
@@ -37,7 +38,8 @@ pub(crate) struct Peer {
     /// Further packages that this configuration needs.
     #[serde(default)]
     pub(crate) also: Vec<String>,
-    /// Looked for in `PATH` and in the directories of system programs.
+    /// Looked for in `PATH` and in the directories of system programs; without a package `msimd`
+    /// or `load`, which is this program.
     program: String,
     arguments: Vec<String>,
     #[serde(default)]
@@ -56,7 +58,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// All peers of a directory, by name, but the one called `msimd` first.
+    /// All peers of a directory, by name, but those that come with this repository first.
     pub(crate) fn all(parent: &Path) -> Result<Vec<Peer>, String> {
         let entries = fs::read_dir(parent)
             .map_err(|e| format!("cannot read the peers in {}: {e}", parent.display()))?;
@@ -66,7 +68,7 @@ impl Peer {
                 peers.push(Peer::read(&entry.path())?);
             }
         }
-        peers.sort_by_key(|peer| (peer.package.is_some(), peer.name.clone()));
+        peers.sort_by_key(|peer| (peer.package.is_some(), peer.name != "msimd", peer.name.clone()));
         Ok(peers)
     }
 
@@ -85,9 +87,19 @@ impl Peer {
         Tongue::named(&self.tongue)
     }
 
+    /// Whether it is no server but this program itself.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.program == "load"
+    }
+
     /// Where its program lies; an error that says what is missing where it is not installed.
     pub(crate) fn program(&self, own: &Path) -> Result<PathBuf, String> {
-        let Some(package) = &self.package else { return Ok(own.to_owned()) };
+        let Some(package) = &self.package else {
+            return match self.is_bare() {
+                true => std::env::current_exe().map_err(|e| format!("cannot find myself: {e}")),
+                false => Ok(own.to_owned()),
+            };
+        };
         for package in &self.also {
             if !crate::rows::size::is_installed(package) {
                 return Err(format!("the package {package} is not installed"));

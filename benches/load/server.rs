@@ -60,7 +60,7 @@ pub(crate) struct Server<'a> {
 impl<'a> Server<'a> {
     /// Starts a peer with nothing in it.
     pub(crate) fn start(ground: Ground<'a>, way: Way) -> Result<Server<'a>, String> {
-        let Ground { peer, own, parent, clock } = ground;
+        let Ground { peer, own, parent, clock, .. } = ground;
         let program = peer.program(own)?;
         let scratch = Scratch::new(parent)?;
         let [plain, tls, other] =
@@ -91,7 +91,7 @@ impl<'a> Server<'a> {
                 let door = Door { address: plain, tls: config, tongue };
                 (door.clone(), Some(door))
             }
-            Tls::Instead => (Door { address: plain, tls: None, tongue }, None),
+            Tls::Instead | Tls::None => (Door { address: plain, tls: None, tongue }, None),
         };
         let (child, is_traced) = (None, way == Way::Traced);
         let mut server =
@@ -158,7 +158,11 @@ impl<'a> Server<'a> {
     /// Stops it in order (`kill`: at once, all of its processes) and starts it again on what it
     /// left; how long that took, to the first login.
     pub(crate) fn restart(&mut self, kill: bool) -> Result<Duration, String> {
-        if kill { self.kill()? } else { self.stop()? }
+        if kill {
+            self.kill()?
+        } else {
+            self.stop()?
+        }
         self.run(false)
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Ground<'a> {
     /// Where servers keep their data.
     pub(crate) parent: &'a Path,
     pub(crate) clock: &'a Clock,
+    /// How often in a row memory must read the same to be at rest.
+    pub(crate) looks: usize,
 }
 
 impl<'a> Stage<'a> {
@@ -54,8 +56,7 @@ impl<'a> Stage<'a> {
         let guests: Vec<Guest> = logins.iter().map(|login| self.guest(login, lasting)).collect();
         let door = if tls { self.server.tls_door.as_ref() } else { Some(&self.server.door) };
         let door = door.ok_or("it has no door with TLS")?;
-        let links =
-            self.yard.enter(door, guests).map_err(|e| self.server.complaint(&e))?;
+        let links = self.yard.enter(door, guests).map_err(|e| self.server.complaint(&e))?;
         for (login, link) in logins.iter().zip(&links) {
             self.known.insert(login.clone());
             if let Some(token) = self.yard.link(*link)?.talk.token() {

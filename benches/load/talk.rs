@@ -4,6 +4,7 @@
 //! steps than another. Clients are as small as a client may be: they answer what must be answered,
 //! and look at no more of a packet than they need.
 
+mod bare;
 mod irc;
 mod mqtt;
 mod msim;
@@ -103,6 +104,8 @@ pub(crate) enum Tongue {
     Xmpp,
     Irc,
     Mqtt,
+    /// That of `crate::bare`.
+    Bare,
 }
 
 /// What a server keeps for those who are away.
@@ -122,6 +125,7 @@ impl Tongue {
             "xmpp" => Ok(Tongue::Xmpp),
             "irc" => Ok(Tongue::Irc),
             "mqtt" => Ok(Tongue::Mqtt),
+            "bare" => Ok(Tongue::Bare),
             _ => Err(format!("no client here speaks {name}")),
         }
     }
@@ -132,6 +136,7 @@ impl Tongue {
             Tongue::Xmpp => Box::new(xmpp::Xmpp::new(guest)),
             Tongue::Irc => Box::new(irc::Irc::new(guest)),
             Tongue::Mqtt => Box::new(mqtt::Mqtt::new(guest)),
+            Tongue::Bare => Box::new(bare::Bare::new(guest)),
         }
     }
 
@@ -142,7 +147,7 @@ impl Tongue {
 
     /// Whether the server says to the author that it took a message over.
     pub(crate) fn acknowledges(self) -> bool {
-        matches!(self, Tongue::Msim | Tongue::Mqtt)
+        matches!(self, Tongue::Msim | Tongue::Mqtt | Tongue::Bare)
     }
 
     /// Whether who is in a room is kept, whoever is connected.
@@ -152,14 +157,14 @@ impl Tongue {
 
     /// Whether one can write to a room without hearing it.
     pub(crate) fn tells_from_outside(self) -> bool {
-        self == Tongue::Mqtt
+        matches!(self, Tongue::Mqtt | Tongue::Bare)
     }
 
     pub(crate) fn keeps(self) -> Keeps {
         match self {
             Tongue::Msim | Tongue::Xmpp => Keeps::History,
             Tongue::Mqtt => Keeps::Queue,
-            Tongue::Irc => Keeps::Nothing,
+            Tongue::Irc | Tongue::Bare => Keeps::Nothing,
         }
     }
 }

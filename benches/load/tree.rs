@@ -58,7 +58,8 @@ pub(crate) fn sleeps(pids: &[u32]) -> u64 {
     for pid in pids {
         for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
             let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
-            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            let line =
+                status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
             sum += line.and_then(|line| line.trim().parse::<u64>().ok()).unwrap_or(0);
         }
     }

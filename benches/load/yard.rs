@@ -155,9 +155,8 @@ impl<'a> Yard<'a> {
             }
         }
         let Some(link) = self.links.get_mut(index) else { return Ok(()) };
-        if flags.intersects(
-            epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR,
-        ) {
+        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR)
+        {
             let was_waiting = link.is_waiting();
             link.receive(&mut self.chunk, &mut self.heard)?;
             let is_waiting = link.is_waiting();

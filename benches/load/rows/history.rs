@@ -12,8 +12,6 @@ use crate::stage::{Ground, Stage, logins};
 use crate::talk::{Heard, Keeps};
 use msimd::bench::histogram::Histogram;
 
-/// Chats that are filled in, evenly.
-const CHATS: usize = 64;
 /// Connections that read, each in a chat of its own, one page at a time.
 const READERS: usize = 16;
 /// Chats of a device that was away.
@@ -27,6 +25,8 @@ const PAGES_MAX: usize = 100_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Amount {
     pub(crate) messages: u64,
+    /// The chats that they are in, evenly.
+    pub(crate) chats: usize,
     /// Filling ends after this, however few they are.
     pub(crate) filling: Duration,
     /// Messages that a device has missed.
@@ -40,19 +40,20 @@ pub(crate) fn measure(
     sheet: &mut Sheet,
 ) -> Result<(), String> {
     let (peer, row) = (&ground.peer.name, "history");
+    let what = format!("messages in {} chats", amount.chats);
     if ground.peer.tongue()?.keeps() != Keeps::History {
-        sheet.say(peer, row, "messages in it", "no history");
+        sheet.say(peer, row, &what, "no history");
         return Ok(());
     }
     let mut stage = Stage::new(ground, Way::Plain)?;
-    let lanes = pairs(&mut stage, CHATS)?;
+    let lanes = pairs(&mut stage, amount.chats)?;
     let until = Until::Count(amount.messages, amount.filling);
     let filled = lanes::run(&mut stage, &lanes, until)?;
     stage.yard.settle()?;
     stage.clear()?;
-    sheet.add(peer, row, "messages in it", filled.messages as f64, "");
+    sheet.add(peer, row, &what, filled.messages as f64, "");
 
-    let readers = READERS.min(CHATS);
+    let readers = READERS.min(amount.chats);
     let links = stage.enter(&logins('a', readers))?;
     let paged = page(&mut stage, &links, time)?;
     sheet.add(peer, row, "newest pages of 50", paged.pages as f64 / paged.seconds, "/s");
@@ -69,7 +70,7 @@ pub(crate) fn measure(
     let clean = stage.restart(false)?.as_secs_f64() * 1e3;
     sheet.add(peer, row, "start with it, after a stop", clean, "ms");
     // Something is under way when the power goes.
-    let lanes = pairs(&mut stage, READERS)?;
+    let lanes = pairs(&mut stage, readers)?;
     lanes::run(&mut stage, &lanes, Until::Time(Duration::from_millis(500)))?;
     let killed = stage.restart(true)?.as_secs_f64() * 1e3;
     sheet.add(peer, row, "start with it, after kill -9 in the middle of work", killed, "ms");
@@ -98,8 +99,14 @@ fn page(stage: &mut Stage<'_>, links: &[usize], time: Duration) -> Result<Paged,
     }
     let began = Instant::now();
     let mut before = None;
-    let mut paged =
-        Paged { pages: 0, bytes: 0, short: 0, seconds: 0.0, micros: 0.0, latencies: Histogram::default() };
+    let mut paged = Paged {
+        pages: 0,
+        bytes: 0,
+        short: 0,
+        seconds: 0.0,
+        micros: 0.0,
+        latencies: Histogram::default(),
+    };
     let mut words = Vec::new();
     while began.elapsed() < lanes::WARM_UP + time {
         if before.is_none() && began.elapsed() >= lanes::WARM_UP {
@@ -132,11 +139,7 @@ fn page(stage: &mut Stage<'_>, links: &[usize], time: Duration) -> Result<Paged,
 
 /// A device that missed messages of 35 chats asks for all of them, with as few requests as its
 /// protocol has it.
-pub(crate) fn behind(
-    ground: Ground<'_>,
-    amount: Amount,
-    sheet: &mut Sheet,
-) -> Result<(), String> {
+pub(crate) fn behind(ground: Ground<'_>, amount: Amount, sheet: &mut Sheet) -> Result<(), String> {
     let (peer, row) = (&ground.peer.name, "behind");
     let keeps = ground.peer.tongue()?.keeps();
     if keeps == Keeps::Nothing {
@@ -166,7 +169,13 @@ pub(crate) fn behind(
     sheet.add(peer, row, "messages missed, in 35 chats", filled.messages as f64, "");
     sheet.add(peer, row, "to have them all", caught.millis, "ms");
     sheet.add(peer, row, "round trips after the login", caught.trips as f64, "");
-    sheet.add(peer, row, "bytes received a message", caught.bytes as f64 / filled.messages as f64, "B");
+    sheet.add(
+        peer,
+        row,
+        "bytes received a message",
+        caught.bytes as f64 / filled.messages as f64,
+        "B",
+    );
     let micros = caught.micros / filled.messages as f64;
     sheet.add(peer, row, "server CPU a message", micros, "µs");
     Ok(())
@@ -194,9 +203,9 @@ fn catch_up(
         let guest = crate::talk::Guest { lasting: true, ..crate::talk::Guest::named(&device[0]) };
         let door = stage.server.door.clone();
         link = stage.yard.connect(&door, guest)?;
-        stage.yard.count(missed as usize, ANSWER_DEADLINE, |heard| {
-            matches!(heard, Heard::Message(_))
-        })?;
+        stage
+            .yard
+            .count(missed as usize, ANSWER_DEADLINE, |heard| matches!(heard, Heard::Message(_)))?;
     } else {
         link = stage.enter(device)?[0];
         let mut words = Vec::new();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use msimd::bench::usage::Memory;
 
 use super::{KIB, MIB};
+use crate::peer::Tls;
 use crate::server::Way;
 use crate::sheet::Sheet;
 use crate::stage::{Ground, Stage, logins};
@@ -18,16 +19,19 @@ const LOGINS: usize = 128;
 const STARTS: usize = 5;
 /// Sessions that are idle while wake-ups are counted.
 const SLEEPERS: usize = 100;
-/// Between two looks at memory, and how many equal ones in a row count as rest.
+/// Between two looks at memory.
 const LOOK: Duration = Duration::from_millis(250);
-const LOOKS: usize = 4;
 const LOOKS_MAX: usize = 40;
 
 pub(crate) fn measure(ground: Ground<'_>, sheet: &mut Sheet) -> Result<(), String> {
+    if ground.peer.is_bare() {
+        // It would be this program's own size.
+        return Ok(());
+    }
     let mut stage = Stage::new(ground, Way::Plain)?;
     // The account of whoever knocks is made; what making it took is not a server at rest.
     stage.restart(false)?;
-    let memory = rest(&mut stage)?;
+    let memory = rest(&mut stage, ground.looks)?;
     let peer = &ground.peer.name;
     sheet.add(peer, "idle", "RSS", memory.resident as f64 / MIB, "MiB");
     sheet.add(peer, "idle", "PSS", memory.proportional as f64 / MIB, "MiB");
@@ -58,6 +62,9 @@ pub(crate) fn hold(
     sheet: &mut Sheet,
 ) -> Result<(), String> {
     let row = if tls { "held-tls" } else { "held" };
+    if tls && ground.peer.tls == Tls::None {
+        return Ok(());
+    }
     let mut stage = Stage::new(ground, if tls { Way::Secure } else { Way::Plain })?;
     let (people, visitors) = (logins('c', count), logins('v', VISITORS));
     stage.enter(&visitors)?;
@@ -66,14 +73,14 @@ pub(crate) fn hold(
     stage.restart(false)?;
     stage.arrive(&visitors, tls, false)?;
     stage.clear()?;
-    let before = rest(&mut stage)?;
+    let before = rest(&mut stage, ground.looks)?;
     stage.arrive(&people, tls, false)?;
-    let holding = rest(&mut stage)?;
+    let holding = rest(&mut stage, ground.looks)?;
     let each = (holding.resident as f64 - before.resident as f64) / KIB / count as f64;
     let peer = &ground.peer.name;
     sheet.add(peer, row, &format!("RSS an idle connection ({count})"), each, "KiB");
     stage.clear()?;
-    rest(&mut stage)?;
+    rest(&mut stage, ground.looks)?;
     stage.forget_tokens();
     let some = &people[..count.min(LOGINS)];
     let used = stage.server.usage()?;
@@ -87,10 +94,9 @@ pub(crate) fn hold(
 pub(crate) fn wakes(ground: Ground<'_>, time: Duration, sheet: &mut Sheet) -> Result<(), String> {
     let mut stage = Stage::new(ground, Way::Plain)?;
     stage.enter(&logins('c', SLEEPERS))?;
-    rest(&mut stage)?;
+    rest(&mut stage, ground.looks)?;
     let pids = stage.server.pids();
-    let (sleeps, used, began) =
-        (crate::tree::sleeps(&pids), stage.server.usage()?, Instant::now());
+    let (sleeps, used, began) = (crate::tree::sleeps(&pids), stage.server.usage()?, Instant::now());
     let mut words = Vec::new();
     while began.elapsed() < time {
         stage.yard.turn(time.saturating_sub(began.elapsed()), &mut words)?;
@@ -107,7 +113,7 @@ pub(crate) fn wakes(ground: Ground<'_>, time: Duration, sheet: &mut Sheet) -> Re
 
 /// Memory once it has stopped changing by more than a page or two. Whatever the server says
 /// meanwhile is read.
-fn rest(stage: &mut Stage<'_>) -> Result<Memory, String> {
+fn rest(stage: &mut Stage<'_>, looks: usize) -> Result<Memory, String> {
     let mut memory = stage.server.memory()?;
     let mut equal = 0;
     let mut words = Vec::new();
@@ -119,7 +125,7 @@ fn rest(stage: &mut Stage<'_>) -> Result<Memory, String> {
         let now = stage.server.memory()?;
         equal = if now.resident.abs_diff(memory.resident) <= 16 * 1024 { equal + 1 } else { 0 };
         memory = now;
-        if equal == LOOKS {
+        if equal >= looks {
             break;
         }
     }

@@ -19,11 +19,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 /// Nothing more comes out of a queue after so long.
 const QUIET: Duration = Duration::from_secs(1);
 
-pub(crate) fn measure(
-    ground: Ground<'_>,
-    time: Duration,
-    sheet: &mut Sheet,
-) -> Result<(), String> {
+pub(crate) fn measure(ground: Ground<'_>, time: Duration, sheet: &mut Sheet) -> Result<(), String> {
     let (peer, row) = (&ground.peer.name, "lost");
     let keeps = ground.peer.tongue()?.keeps();
     if keeps == Keeps::Nothing {

@@ -24,11 +24,7 @@ const BOUND: Duration = Duration::from_millis(100);
 /// How long messages may trail behind the last.
 const TRAIL: Duration = Duration::from_secs(3);
 
-pub(crate) fn measure(
-    ground: Ground<'_>,
-    time: Duration,
-    sheet: &mut Sheet,
-) -> Result<(), String> {
+pub(crate) fn measure(ground: Ground<'_>, time: Duration, sheet: &mut Sheet) -> Result<(), String> {
     let (mut held, mut failed) = (0.0, 0.0);
     let mut rate = FIRST;
     let mut p99 = 0.0;

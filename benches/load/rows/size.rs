@@ -34,9 +34,18 @@ pub(crate) fn version(package: &str) -> Option<String> {
 pub(crate) fn measure(peer: &Peer, own: &Path, sheet: &mut Sheet) -> Result<(), String> {
     let name = &peer.name;
     let Some(package) = &peer.package else {
+        if peer.is_bare() {
+            return Ok(());
+        }
         let bytes = fs::metadata(own).map_err(|e| format!("no binary: {e}"))?.len();
         sheet.add(name, "size", "program", bytes as f64 / MIB, "MiB");
-        sheet.add(name, "size", "with what it needs beyond the base system", bytes as f64 / MIB, "MiB");
+        sheet.add(
+            name,
+            "size",
+            "with what it needs beyond the base system",
+            bytes as f64 / MIB,
+            "MiB",
+        );
         return Ok(());
     };
     let status = fs::read_to_string(STATUS).map_err(|e| format!("cannot read {STATUS}: {e}"))?;
@@ -101,7 +110,9 @@ mod tests {
     #[test]
     fn what_a_package_needs_is_followed_to_the_end() {
         let entry = |name: &str, size: u32, rest: &str| {
-            format!("Package: {name}\nStatus: install ok installed\nInstalled-Size: {size}\n{rest}\n")
+            format!(
+                "Package: {name}\nStatus: install ok installed\nInstalled-Size: {size}\n{rest}\n"
+            )
         };
         let status = [
             entry("server", 100, "Version: 1.2-3\nDepends: lib (>= 1), lua5.4:any | lua5.3, libc6"),
@@ -116,7 +127,8 @@ mod tests {
         assert_eq!(packages["server"].version, "1.2-3");
         assert!(!packages.contains_key("gone"));
         let server = "server".to_owned();
-        let mut found: Vec<&str> = needed(&packages, std::iter::once(&server)).into_iter().collect();
+        let mut found: Vec<&str> =
+            needed(&packages, std::iter::once(&server)).into_iter().collect();
         found.sort_unstable();
         assert_eq!(found, ["lib", "libdeep", "lua5.4", "server"]);
     }

@@ -66,16 +66,12 @@ impl Msim {
 
     fn send(&mut self, to: &str, text: Text, out: &mut Vec<u8>) {
         let (cookie, text) = (text.stamp, text.write());
-        let body = format!("{{\"chat_id\":\"{to}\",\"text\":\"{text}\",\"cookie\":\"{cookie:x}\"}}");
+        let body =
+            format!("{{\"chat_id\":\"{to}\",\"text\":\"{text}\",\"cookie\":\"{cookie:x}\"}}");
         self.ask(Asked::Send, "MESSAGE-SEND", &body, out);
     }
 
-    fn on_answer(
-        &mut self,
-        status: u16,
-        body: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<Heard, String> {
+    fn on_answer(&mut self, status: u16, body: &[u8], out: &mut Vec<u8>) -> Result<Heard, String> {
         let asked = self.asked.pop_front().ok_or("an answer to nothing")?;
         if status != 200 {
             return Err(format!("{asked:?} was answered {status}: {}", lossy(body)));
@@ -109,7 +105,8 @@ impl Msim {
         rest = body;
         while let Some(at) = find(rest, "\"message_id\":") {
             rest = &rest[at..];
-            self.newest = frame::number_after(rest, "\"message_id\":").unwrap_or(0).max(self.newest);
+            self.newest =
+                frame::number_after(rest, "\"message_id\":").unwrap_or(0).max(self.newest);
             rest = &rest[1..];
         }
         texts
@@ -249,8 +246,10 @@ mod tests {
     fn pages_are_read_and_the_next_begins_behind_them() {
         let texts = [Text { stamp: 1, lane: 0 }, Text { stamp: 2, lane: 0 }];
         let mut said = Vec::new();
-        let one = |id, text: &Text| format!("{{\"message_id\":{id},\"text\":\"{}\"}}", text.write());
-        let page = format!("{{\"data\":[{},{}],\"more\":true}}", one(4, &texts[0]), one(9, &texts[1]));
+        let one =
+            |id, text: &Text| format!("{{\"message_id\":{id},\"text\":\"{}\"}}", text.write());
+        let page =
+            format!("{{\"data\":[{},{}],\"more\":true}}", one(4, &texts[0]), one(9, &texts[1]));
         answer(1, "HISTORY-REWIND", &page, &mut said);
         let mut msim = Msim::new(guest("bob"));
         let mut out = Vec::new();
