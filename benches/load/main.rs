@@ -116,7 +116,7 @@ fn measure(row: Row, ground: Ground<'_>, plan: &Plan, sheet: &mut Sheet) -> Resu
         Row::Held => idle::hold(ground, plan.connections, false, sheet),
         Row::HeldTls => idle::hold(ground, plan.connections, true, sheet),
         Row::Send => send::measure(ground, &plan.pairs, plan.time, sheet),
-        Row::Syncs => send::count_syncs(ground, &plan.pairs, sheet),
+        Row::Syncs => send::count_syncs(ground, &plan.pairs, plan.time, sheet),
         Row::FanOut => plan
             .members
             .iter()

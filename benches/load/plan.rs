@@ -208,8 +208,8 @@ impl Plan {
             rows: rows.to_vec(),
             time: Duration::from_millis(200),
             idling: Duration::from_millis(300),
-            connections: 20,
-            pairs: vec![1, 4],
+            connections: 10,
+            pairs: vec![4],
             members: vec![5],
             amount: Amount {
                 messages: 200,

@@ -66,7 +66,7 @@ pub(crate) fn hold(
         return Ok(());
     }
     let mut stage = Stage::new(ground, if tls { Way::Secure } else { Way::Plain })?;
-    let (people, visitors) = (logins('c', count), logins('v', VISITORS));
+    let (people, visitors) = (logins('c', count), logins('v', VISITORS.min(count)));
     stage.enter(&visitors)?;
     stage.enter(&people)?;
     // Making the accounts leaves pages and garbage that are no connection's.

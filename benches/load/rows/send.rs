@@ -11,7 +11,7 @@ use crate::stage::{Ground, Stage, logins};
 /// How many pairs talk at once.
 pub(crate) const PAIRS: [usize; 4] = [1, 16, 50, 256];
 /// The pass in which syncs are counted is slow and needs no more.
-const TRACED: Duration = Duration::from_millis(1500);
+const TRACED_MAX: Duration = Duration::from_secs(2);
 
 /// So many pairs of people, all of them here.
 pub(crate) fn pairs(stage: &mut Stage<'_>, count: usize) -> Result<Vec<Lane>, String> {
@@ -56,6 +56,7 @@ pub(crate) fn measure(
 pub(crate) fn count_syncs(
     ground: Ground<'_>,
     counts: &[usize],
+    time: Duration,
     sheet: &mut Sheet,
 ) -> Result<(), String> {
     if std::process::Command::new("strace").arg("-V").output().is_err() {
@@ -64,7 +65,7 @@ pub(crate) fn count_syncs(
     let mut stage = Stage::new(ground, Way::Traced)?;
     for count in counts {
         let lanes = pairs(&mut stage, *count)?;
-        let ran = lanes::run(&mut stage, &lanes, Until::Time(TRACED))?;
+        let ran = lanes::run(&mut stage, &lanes, Until::Time(time.min(TRACED_MAX)))?;
         stage.clear()?;
         if let Some(syncs) = ran.syncs {
             let each = syncs as f64 / ran.messages.max(1) as f64;

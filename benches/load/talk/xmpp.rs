@@ -137,12 +137,7 @@ impl Talk for Xmpp {
             self.state = State::Binding;
             out.extend_from_slice(OPENING.as_bytes());
             Heard::Nothing
-        } else if piece.starts_with(b"<presence") && find(piece, "type='error'").is_none() {
-            Heard::Nothing
-        } else if piece.starts_with(b"<?xml")
-            || piece.starts_with(b"<stream:stream")
-            || piece.trim_ascii().is_empty()
-        {
+        } else if is_harmless(piece) {
             Heard::Nothing
         } else {
             return Err(lossy(piece));
@@ -188,6 +183,18 @@ impl Talk for Xmpp {
             None => String::new(),
         };
         Xmpp::query("", &format!("<max>{CATCH_UP_PAGE}</max>{after}"), out);
+    }
+}
+
+/// What is said and needs nothing: who is here, the stream's own tags, white space.
+fn is_harmless(piece: &[u8]) -> bool {
+    match piece.starts_with(b"<presence") {
+        true => find(piece, "type='error'").is_none(),
+        false => {
+            piece.starts_with(b"<?xml")
+                || piece.starts_with(b"<stream:stream")
+                || piece.trim_ascii().is_empty()
+        }
     }
 }
 
