@@ -12,8 +12,9 @@ use crate::link::Link;
 use crate::talk::{Guest, Heard, Talk, Tongue};
 use crate::text::Clock;
 
-/// Connections that log in at once.
-const WIDTH: usize = 64;
+/// Connections that log in at once. ngIRCd lets 10 wait at its door; the one after them would try
+/// again a second later.
+const WIDTH: usize = 8;
 const CHUNK_BYTES: usize = 64 * 1024;
 const EVENTS: usize = 512;
 /// A login that takes longer is none.
