@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 /// No session yet.
-pub(super) const NOBODY: [u8; 32] = [0; 32];
+pub const NOBODY: [u8; 32] = [0; 32];
 /// Where `sequence_number` lies in every frame.
 const SEQ_AT: usize = 36;
 /// Everything before the type's letters.
@@ -14,11 +14,11 @@ const HEAD: usize = 41;
 /// Longest body accepted: clients must take frames up to 2 MiB.
 const BODY_BYTES_MAX: u64 = 2 << 20;
 /// The layer of a request that says nothing else: the one that has messages.
-pub(super) const LAYER: u32 = 3;
+pub const LAYER: u32 = 3;
 
 /// What a received frame is, as far as the bench cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// An answer: its sequence number is not 0.
     Answer,
     /// MESSAGE-RECEIVE.
@@ -33,16 +33,16 @@ pub(super) enum Kind {
 
 /// A frame at the start of some bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
-    pub(super) kind: Kind,
-    pub(super) seq: u32,
-    pub(super) status: u16,
+pub struct Frame {
+    pub kind: Kind,
+    pub seq: u32,
+    pub status: u16,
     /// Where the body lies.
-    pub(super) body: Range<usize>,
+    pub body: Range<usize>,
 }
 
 /// Appends one request.
-pub(super) fn request(session: &[u8; 32], seq: u32, kind: &str, body: &[u8], out: &mut Vec<u8>) {
+pub fn request(session: &[u8; 32], seq: u32, kind: &str, body: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&LAYER.to_be_bytes());
     out.extend_from_slice(session);
     out.extend_from_slice(&seq.to_be_bytes());
@@ -54,13 +54,13 @@ pub(super) fn request(session: &[u8; 32], seq: u32, kind: &str, body: &[u8], out
 }
 
 /// Gives a frame made by [`request`] another layer and sequence number.
-pub(super) fn renumber(frame: &mut [u8], layer: u32, seq: u32) {
+pub fn renumber(frame: &mut [u8], layer: u32, seq: u32) {
     frame[..4].copy_from_slice(&layer.to_be_bytes());
     frame[SEQ_AT..SEQ_AT + 4].copy_from_slice(&seq.to_be_bytes());
 }
 
 /// The frame that `input` begins with; `None` while it is not all there.
-pub(super) fn cut(input: &[u8]) -> Result<Option<Frame>, String> {
+pub fn cut(input: &[u8]) -> Result<Option<Frame>, String> {
     if input.len() < HEAD {
         return Ok(None);
     }
@@ -92,19 +92,19 @@ pub(super) fn cut(input: &[u8]) -> Result<Option<Frame>, String> {
 }
 
 /// The number after `key` in a body, found without reading the JSON around it.
-pub(super) fn number_after(body: &[u8], key: &str) -> Option<u64> {
+pub fn number_after(body: &[u8], key: &str) -> Option<u64> {
     let digits = after(body, key)?;
     let end = digits.iter().position(|b| !b.is_ascii_digit()).unwrap_or(digits.len());
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
 /// Whether `words` stand in a body, found without reading the JSON around them.
-pub(super) fn has(body: &[u8], words: &str) -> bool {
+pub fn has(body: &[u8], words: &str) -> bool {
     after(body, words).is_some()
 }
 
 /// The session that an AUTH-PLAIN answer names: 64 hexadecimal digits after `"sessid":"`.
-pub(super) fn session_in(body: &[u8]) -> Option<[u8; 32]> {
+pub fn session_in(body: &[u8]) -> Option<[u8; 32]> {
     let digits = after(body, "\"sessid\":")?.strip_prefix(b"\"")?.get(..64)?;
     let mut session = [0; 32];
     for (byte, pair) in session.iter_mut().zip(digits.chunks_exact(2)) {

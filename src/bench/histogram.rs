@@ -9,7 +9,7 @@ const STEPS: usize = 1 << STEPS_LOG2;
 const BUCKETS: usize = (64 - STEPS_LOG2 as usize + 1) * STEPS;
 
 #[derive(Clone, Debug)]
-pub(super) struct Histogram {
+pub struct Histogram {
     counts: Vec<u32>,
 }
 
@@ -20,24 +20,24 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    pub(super) fn add(&mut self, took: Duration) {
+    pub fn add(&mut self, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let count = &mut self.counts[bucket(nanos)];
         *count = count.saturating_add(1);
     }
 
-    pub(super) fn merge(&mut self, other: &Histogram) {
+    pub fn merge(&mut self, other: &Histogram) {
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
             *mine = mine.saturating_add(*theirs);
         }
     }
 
-    pub(super) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.counts.iter().map(|count| u64::from(*count)).sum()
     }
 
     /// The latency that `share` (0..=1) of all stay within; zero when nothing was added.
-    pub(super) fn quantile(&self, share: f64) -> Duration {
+    pub fn quantile(&self, share: f64) -> Duration {
         let rank = ((self.count() as f64 * share).ceil() as u64).max(1);
         let mut below = 0;
         for (index, count) in self.counts.iter().enumerate() {

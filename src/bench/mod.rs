@@ -11,22 +11,22 @@
 mod counters;
 mod crowd;
 mod fanning;
-mod frame;
-mod histogram;
+pub mod frame;
+pub mod histogram;
 mod holding;
 mod link;
 mod paging;
 mod report;
 mod row;
 mod saving;
-mod scratch;
+pub mod scratch;
 mod searching;
 mod sending;
 mod server;
-mod tls;
+pub mod tls;
 #[cfg(test)]
 mod toy;
-mod usage;
+pub mod usage;
 
 use std::fs::File;
 use std::net::SocketAddr;

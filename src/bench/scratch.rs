@@ -7,11 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Dropping it removes the directory and all in it.
 #[derive(Debug)]
-pub(super) struct Scratch(PathBuf);
+pub struct Scratch(PathBuf);
 
 impl Scratch {
     /// A new directory in `parent` that only this user may enter.
-    pub(super) fn new(parent: &Path) -> Result<Scratch, String> {
+    pub fn new(parent: &Path) -> Result<Scratch, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let name = format!("msimd-bench-{}-{}", std::process::id(), now.as_nanos());
         let parent = parent.canonicalize().map_err(|e| {
@@ -25,7 +25,7 @@ impl Scratch {
         Ok(Scratch(path))
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }

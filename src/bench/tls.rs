@@ -19,8 +19,12 @@ use smol::Async;
 
 use super::link;
 
-/// Full handshakes only: a resumed session would leave the server less to hold.
 pub(super) fn connector() -> Result<TlsConnector, String> {
+    Ok(TlsConnector::from(config()?))
+}
+
+/// Full handshakes only: a resumed session would leave the server less to hold.
+pub fn config() -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(AnyCertificate(provider.clone()));
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -30,7 +34,7 @@ pub(super) fn connector() -> Result<TlsConnector, String> {
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 pub(super) async fn connect(

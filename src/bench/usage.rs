@@ -9,27 +9,27 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What a process has used since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Usage {
+pub struct Usage {
     /// User and system time of all its threads, ended ones included.
-    pub(super) cpu: Duration,
+    pub cpu: Duration,
     /// Bytes handed to write calls on files. Sockets are written with other calls.
-    pub(super) asked: u64,
+    pub asked: u64,
     /// Bytes that these calls made the block layer write.
-    pub(super) stored: u64,
+    pub stored: u64,
 }
 
 /// What a process holds, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Memory {
+pub struct Memory {
     /// Resident set, `VmRSS`.
-    pub(super) resident: u64,
+    pub resident: u64,
     /// The same with shared pages divided among who shares them, `Pss`.
-    pub(super) proportional: u64,
+    pub proportional: u64,
 }
 
 impl Usage {
     /// `pid` 0 is this process.
-    pub(super) fn of(pid: u32) -> Result<Usage, String> {
+    pub fn of(pid: u32) -> Result<Usage, String> {
         let stat = read(&place(pid).join("stat"))?;
         let cpu = cpu_in(&stat).ok_or_else(|| format!("cannot read processor time: {stat}"))?;
         // Another user's process shows its time but not its bytes.
@@ -39,7 +39,7 @@ impl Usage {
         Ok(Usage { cpu, asked, stored })
     }
 
-    pub(super) fn since(&self, before: &Usage) -> Usage {
+    pub fn since(&self, before: &Usage) -> Usage {
         Usage {
             cpu: self.cpu.saturating_sub(before.cpu),
             asked: self.asked.saturating_sub(before.asked),
@@ -49,7 +49,7 @@ impl Usage {
 }
 
 impl Memory {
-    pub(super) fn of(pid: u32) -> Result<Memory, String> {
+    pub fn of(pid: u32) -> Result<Memory, String> {
         let status = read(&place(pid).join("status"))?;
         let rollup = read(&place(pid).join("smaps_rollup"))?;
         let resident = field(&status, "VmRSS:").ok_or("no VmRSS in /proc")?;

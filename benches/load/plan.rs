@@ -1,0 +1,251 @@
+//! What to measure, and how much of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use argh::FromArgs;
+
+use crate::bare::Bare;
+use crate::peer::Peer;
+use crate::rows::history::Amount;
+use crate::rows::{fanout, send};
+
+/// Measure msimd beside other servers.
+#[derive(Clone, Debug, FromArgs)]
+pub(crate) struct Options {
+    /// everything small, in less than a minute: proves that all of it works, judges no times
+    #[argh(switch)]
+    quick: bool,
+    /// a row to measure; may be given several times
+    #[argh(option)]
+    only: Vec<String>,
+    /// a server to measure, by its directory's name; may be given several times
+    #[argh(option)]
+    peer: Vec<String>,
+    /// measured seconds of a row that runs for a time (5)
+    #[argh(option)]
+    seconds: Option<u64>,
+    /// idle connections held at once (1000)
+    #[argh(option)]
+    connections: Option<usize>,
+    /// messages of the history (1000000)
+    #[argh(option)]
+    messages: Option<u64>,
+    /// seconds after which filling a history ends, however little there is (120)
+    #[argh(option)]
+    filling: Option<u64>,
+    /// the msimd binary
+    #[argh(option, default = "PathBuf::from(\"target/release/msimd\")")]
+    msimd: PathBuf,
+    /// where the servers are described
+    #[argh(option, default = "PathBuf::from(\"benches/peers\")")]
+    peers: PathBuf,
+    /// where servers keep their data while they are measured; not a tmpfs
+    #[argh(option)]
+    dir: Option<PathBuf>,
+    /// a file for the table
+    #[argh(option)]
+    pub(crate) markdown: Option<PathBuf>,
+    /// a file for the same as JSON
+    #[argh(option)]
+    pub(crate) json: Option<PathBuf>,
+    /// a page whose table of the last run is replaced
+    #[argh(option)]
+    pub(crate) publish: Option<PathBuf>,
+    #[argh(subcommand)]
+    pub(crate) bare: Option<Sub>,
+}
+
+/// What else this program can be.
+#[derive(Clone, Debug, FromArgs)]
+#[argh(subcommand)]
+pub(crate) enum Sub {
+    Bare(Bare),
+}
+
+/// A row, or several lines of one measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Row {
+    Size,
+    Idle,
+    Wakes,
+    Start,
+    Held,
+    HeldTls,
+    Send,
+    Syncs,
+    FanOut,
+    Rate,
+    History,
+    Behind,
+    Lost,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) own: PathBuf,
+    pub(crate) dir: PathBuf,
+    pub(crate) time: Duration,
+    /// How long wake-ups are counted.
+    pub(crate) idling: Duration,
+    pub(crate) connections: usize,
+    pub(crate) pairs: Vec<usize>,
+    pub(crate) members: Vec<usize>,
+    pub(crate) amount: Amount,
+    /// How often in a row memory must read the same to be at rest.
+    pub(crate) looks: usize,
+}
+
+impl Row {
+    /// In the order of measuring: from the quiet to the loud.
+    const ALL: [Row; 13] = [
+        Row::Size,
+        Row::Idle,
+        Row::Wakes,
+        Row::Start,
+        Row::Held,
+        Row::HeldTls,
+        Row::Send,
+        Row::Syncs,
+        Row::FanOut,
+        Row::Rate,
+        Row::History,
+        Row::Behind,
+        Row::Lost,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Row::Size => "size",
+            Row::Idle => "idle",
+            Row::Wakes => "wakes",
+            Row::Start => "start",
+            Row::Held => "held",
+            Row::HeldTls => "held-tls",
+            Row::Send => "send",
+            Row::Syncs => "syncs",
+            Row::FanOut => "fanout",
+            Row::Rate => "rate",
+            Row::History => "history",
+            Row::Behind => "behind",
+            Row::Lost => "lost",
+        }
+    }
+
+    fn named(name: &str) -> Result<Row, String> {
+        Row::ALL.into_iter().find(|row| row.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = Row::ALL.into_iter().map(Row::name).collect();
+            format!("no row is named {name}; there are {}", names.join(", "))
+        })
+    }
+}
+
+impl Plan {
+    pub(crate) fn from(options: &Options) -> Result<Plan, String> {
+        let mut plan = if options.quick { Plan::quick() } else { Plan::full() };
+        if !options.only.is_empty() {
+            let rows: Result<Vec<Row>, String> =
+                options.only.iter().map(|name| Row::named(name)).collect();
+            plan.rows = rows?;
+        }
+        plan.peers = Peer::all(&options.peers)?;
+        for name in &options.peer {
+            if !plan.peers.iter().any(|peer| peer.name == *name) {
+                let names: Vec<&str> = plan.peers.iter().map(|peer| peer.name.as_str()).collect();
+                return Err(format!("no server is named {name}; there are {}", names.join(", ")));
+            }
+        }
+        if !options.peer.is_empty() {
+            plan.peers.retain(|peer| options.peer.contains(&peer.name));
+        }
+        if let Some(seconds) = options.seconds {
+            plan.time = Duration::from_secs(seconds);
+        }
+        plan.connections = options.connections.unwrap_or(plan.connections);
+        plan.amount.messages = options.messages.unwrap_or(plan.amount.messages);
+        if let Some(seconds) = options.filling {
+            plan.amount.filling = Duration::from_secs(seconds);
+        }
+        plan.own = options
+            .msimd
+            .canonicalize()
+            .map_err(|e| format!("no msimd at {}: {e}", options.msimd.display()))?;
+        if let Some(dir) = &options.dir {
+            plan.dir.clone_from(dir);
+        }
+        Ok(plan)
+    }
+
+    fn full() -> Plan {
+        Plan {
+            rows: Row::ALL.to_vec(),
+            peers: Vec::new(),
+            own: PathBuf::new(),
+            dir: std::env::temp_dir(),
+            time: Duration::from_secs(5),
+            idling: Duration::from_secs(20),
+            connections: 1000,
+            pairs: send::PAIRS.to_vec(),
+            members: fanout::MEMBERS.to_vec(),
+            amount: Amount {
+                messages: 1_000_000,
+                filling: Duration::from_secs(120),
+                behind: 10_000,
+                chats: 64,
+            },
+            looks: 4,
+        }
+    }
+
+    /// Less than a minute for all servers together: one row of each kind.
+    fn quick() -> Plan {
+        let rows =
+            [Row::Size, Row::HeldTls, Row::Send, Row::Syncs, Row::FanOut, Row::History, Row::Lost];
+        let plan = Plan::full();
+        Plan {
+            rows: rows.to_vec(),
+            time: Duration::from_millis(200),
+            idling: Duration::from_millis(300),
+            connections: 10,
+            pairs: vec![4],
+            members: vec![5],
+            amount: Amount {
+                messages: 200,
+                filling: Duration::from_millis(300),
+                behind: 100,
+                chats: 4,
+            },
+            looks: 1,
+            ..plan
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(line: &str) -> Result<Plan, String> {
+        let line = format!("{line} --msimd Cargo.toml");
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        Plan::from(&Options::from_args(&["load"], &words).map_err(|e| e.output)?)
+    }
+
+    #[test]
+    fn options_become_a_plan() {
+        let all = plan("").unwrap();
+        assert_eq!(all.rows, Row::ALL);
+        assert_eq!(all.peers[0].name, "msimd");
+        let some = plan("--quick --only lost --only held --peer ngircd --seconds 2").unwrap();
+        assert_eq!(some.rows, [Row::Lost, Row::Held]);
+        assert_eq!((some.peers.len(), some.time), (1, Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn wrong_options_are_explained() {
+        assert!(plan("--only nothing").unwrap_err().contains("there are size, idle"));
+        assert!(plan("--peer nobody").unwrap_err().contains("there are msimd, "));
+    }
+}

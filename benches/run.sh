@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Measures msimd beside every other server that is installed: see benches/README.md.
+#
+#     benches/run.sh                    everything, about an hour with all of them
+#     benches/run.sh --quick            less than a minute: that all of it works
+#     benches/run.sh --peer mosquitto --peer msimd --only send
+#     benches/run.sh --publish docs/performance.md
+#
+# The table goes to standard output and to target/bench/table.md, the same as JSON to
+# target/bench/table.json. Options are those of the load program: benches/run.sh --help.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# BUILD=debug is for trying the load program itself; figures need release.
+case ${BUILD:-release} in
+    release) flags=(--release) ;;
+    debug) flags=() ;;
+    *) echo "BUILD is release or debug" >&2; exit 2 ;;
+esac
+cargo build --quiet "${flags[@]}" --bin msimd --example load
+out=${CARGO_TARGET_DIR:-target}/${BUILD:-release}
+mkdir -p target/bench
+exec "$out/examples/load" --msimd "$out/msimd" --peers benches/peers \
+    --markdown target/bench/table.md --json target/bench/table.json "$@"
