@@ -11,9 +11,10 @@ impl Exchange {
         let Actor::Session { account, .. } = actor else { return Err(Refusal::NoSession) };
         let config = self.core.config();
         let files = self.core.files.clone();
+        let at = self.core.times().sure;
         let work = move || match ask {
             FileAsk::Begin { size } => {
-                files.begin(account, size, &config.limits).map(Reply::Upload)
+                files.begin(account, size, &config.limits, at).map(Reply::Upload)
             }
             FileAsk::Write { upload, bytes } => {
                 upload.write(&bytes).map(|is_last| Reply::Received { more: !is_last })
@@ -22,7 +23,7 @@ impl Exchange {
                 upload.finish(&name).map(|stored| Reply::Stored(Box::new(stored)))
             }
             FileAsk::Read { key, offset } => {
-                let bytes = files.read(key, offset, &config.limits)?;
+                let bytes = files.read(key, offset, &config.limits, at)?;
                 Ok(Reply::Bytes(Arc::from(bytes)))
             }
         };

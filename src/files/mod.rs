@@ -17,12 +17,12 @@ use std::fs::{self, DirEntry, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fs::statvfs;
 
-use crate::domain::id::AccountNo;
+use crate::domain::id::{AccountNo, Timestamp};
 use crate::domain::words::{FileKey, Refusal, Upload};
 use crate::limits::{FILE_SLICE_BYTES_MAX, Limits};
 use upload::Way;
@@ -47,7 +47,7 @@ struct State {
     /// What somebody's files take, what is on its way included. Of those who have sent one since
     /// the start.
     used: HashMap<AccountNo, u64>,
-    swept: Option<SystemTime>,
+    swept: Option<Timestamp>,
 }
 
 impl Files {
@@ -67,8 +67,17 @@ impl Files {
         Files(Arc::new(Shelf { directory, state: Mutex::default() }))
     }
 
+    /// `at`, here and below: a time that never leaps, by which files grow old. What the machine's own
+    /// clock says may be years off, and would take every file at once.
+    ///
     /// Room for a file of `size` bytes of somebody's, and where its bytes go.
-    pub fn begin(&self, owner: AccountNo, size: u64, limits: &Limits) -> Result<Upload, Refusal> {
+    pub fn begin(
+        &self,
+        owner: AccountNo,
+        size: u64,
+        limits: &Limits,
+        at: Timestamp,
+    ) -> Result<Upload, Refusal> {
         let directory = self.directory()?;
         if size == 0 {
             return Err(Refusal::BadField);
@@ -76,7 +85,7 @@ impl Files {
         if limits.max_file_bytes < size {
             return Err(Refusal::FileTooLarge);
         }
-        self.sweep_sometimes(limits);
+        self.sweep_sometimes(limits, at);
         // Not knowing is no reason to refuse: a full disk is an error of the writing then.
         let free = statvfs(directory).map_or(u64::MAX, |s| s.f_bavail.saturating_mul(s.f_frsize));
         if free < limits.free_space.saturating_add(size) {
@@ -87,7 +96,9 @@ impl Files {
         // The system's randomness does not fail once the process runs (getrandom(2)).
         let id = SystemRandom::new().fill(&mut chance).map(|()| u64::from_be_bytes(chance));
         let begun = match id {
-            Ok(id) => Way::begin(self.clone(), directory, FileKey { owner, id }, size),
+            Ok(id) => {
+                Way::begin(self.clone(), directory, FileKey { owner, id }, (size, moment(at)))
+            }
             Err(_) => Err(io::Error::other("no randomness")),
         };
         begun.map(Upload::new).map_err(|error| {
@@ -97,12 +108,18 @@ impl Files {
     }
 
     /// So many bytes of a file from `offset` on, at most `FILE_SLICE_BYTES_MAX`; fewer at its end.
-    pub fn read(&self, key: FileKey, offset: u64, limits: &Limits) -> Result<Vec<u8>, Refusal> {
+    pub fn read(
+        &self,
+        key: FileKey,
+        offset: u64,
+        limits: &Limits,
+        at: Timestamp,
+    ) -> Result<Vec<u8>, Refusal> {
         let directory = self.directory()?;
         let path = place(directory, key);
         let read = || {
             let mut file = File::open(&path)?;
-            if is_over(&file.metadata()?, SystemTime::now(), limits) {
+            if is_over(&file.metadata()?, moment(at), limits) {
                 return Err(io::ErrorKind::NotFound.into());
             }
             file.seek(SeekFrom::Start(offset))?;
@@ -117,9 +134,9 @@ impl Files {
     }
 
     /// Removes what is older than it may be.
-    pub fn sweep(&self, limits: &Limits) {
+    pub fn sweep(&self, limits: &Limits, at: Timestamp) {
         let Ok(directory) = self.directory() else { return };
-        let now = SystemTime::now();
+        let now = moment(at);
         for (owner, account) in owners(directory) {
             for entry in entries(&account.path()) {
                 let Ok(metadata) = entry.metadata() else { continue };
@@ -130,17 +147,15 @@ impl Files {
         }
     }
 
-    fn sweep_sometimes(&self, limits: &Limits) {
-        let now = SystemTime::now();
+    fn sweep_sometimes(&self, limits: &Limits, at: Timestamp) {
         let mut state = self.state();
-        let is_due = state.swept.is_none_or(|swept| {
-            // A clock that was set back makes one sweep more, and one that was set forward, too.
-            now.duration_since(swept).is_ok_and(|since| since >= SWEEP_EVERY)
-        });
+        let is_due = state
+            .swept
+            .is_none_or(|swept| swept.0.saturating_add(SWEEP_EVERY.as_millis() as u64) <= at.0);
         if is_due {
-            state.swept = Some(now);
+            state.swept = Some(at);
             drop(state);
-            self.sweep(limits);
+            self.sweep(limits, at);
         }
     }
 
@@ -202,6 +217,10 @@ fn owners(directory: &Path) -> impl Iterator<Item = (AccountNo, DirEntry)> {
 /// What is in a directory; nothing where there is none.
 fn entries(directory: &Path) -> impl Iterator<Item = DirEntry> {
     fs::read_dir(directory).into_iter().flatten().flatten()
+}
+
+fn moment(at: Timestamp) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(at.0)
 }
 
 fn is_over(metadata: &fs::Metadata, now: SystemTime, limits: &Limits) -> bool {

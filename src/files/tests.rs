@@ -1,6 +1,8 @@
 use super::*;
 
 const ALICE: AccountNo = AccountNo(1);
+/// Not the machine's own time, which files do not go by.
+const NOW: Timestamp = Timestamp(1_000_000_000_000);
 
 fn limits() -> Limits {
     Limits { free_space: 0, max_file_bytes: 100, file_quota: 150, ..Limits::default() }
@@ -20,7 +22,7 @@ fn a_file_comes_whole_and_is_read_in_slices() {
     let files = Files::beside(Some(data.path()));
     let limits = Limits { max_file_bytes: 1 << 20, file_quota: 1 << 20, ..limits() };
     let bytes: Vec<u8> = (0..FILE_SLICE_BYTES_MAX + 7).map(|n| n as u8).collect();
-    let upload = files.begin(ALICE, bytes.len() as u64, &limits).unwrap();
+    let upload = files.begin(ALICE, bytes.len() as u64, &limits, NOW).unwrap();
     let (first, last) = bytes.split_at(1000);
     assert_eq!(upload.write(first), Ok(false));
     assert!(upload.finish("a.bin").is_err(), "it is not whole");
@@ -33,19 +35,19 @@ fn a_file_comes_whole_and_is_read_in_slices() {
     assert_eq!((stored.size, &stored.sha256[..]), (bytes.len() as u64, hash.as_ref()));
     // It is there after a start.
     let files = Files::beside(Some(data.path()));
-    let slice = |at: usize| files.read(stored.key, at as u64, &limits).unwrap();
+    let slice = |at: usize| files.read(stored.key, at as u64, &limits, NOW).unwrap();
     assert_eq!(slice(0), bytes[..FILE_SLICE_BYTES_MAX]);
     assert_eq!(slice(FILE_SLICE_BYTES_MAX), bytes[FILE_SLICE_BYTES_MAX..]);
     assert!(slice(bytes.len()).is_empty() && slice(bytes.len() + 1).is_empty());
     let other = FileKey { owner: AccountNo(2), ..stored.key };
-    assert_eq!(files.read(other, 0, &limits), Err(Refusal::NoSuchFile));
+    assert_eq!(files.read(other, 0, &limits, NOW), Err(Refusal::NoSuchFile));
 }
 
 #[test]
 fn what_is_not_kept_leaves_nothing_behind() {
     let data = tempfile::tempdir().unwrap();
     let files = Files::beside(Some(data.path()));
-    let begin = || files.begin(ALICE, 100, &limits());
+    let begin = || files.begin(ALICE, 100, &limits(), NOW);
     // Interrupted, and refused after it was whole.
     let upload = begin().unwrap();
     upload.write(&[1; 60]).unwrap();
@@ -62,19 +64,19 @@ fn what_is_not_kept_leaves_nothing_behind() {
     std::mem::forget(upload);
     let files = Files::beside(Some(data.path()));
     assert_eq!(count(data.path()), 0);
-    assert!(files.begin(ALICE, 100, &limits()).is_ok());
+    assert!(files.begin(ALICE, 100, &limits(), NOW).is_ok());
 }
 
 #[test]
 fn sizes_and_quotas_hold_over_starts_and_what_is_on_its_way_counts() {
     let data = tempfile::tempdir().unwrap();
     let files = Files::beside(Some(data.path()));
-    let refused = |files: &Files, size| files.begin(ALICE, size, &limits()).err();
+    let refused = |files: &Files, size| files.begin(ALICE, size, &limits(), NOW).err();
     assert_eq!(refused(&files, 101), Some(Refusal::FileTooLarge));
     assert_eq!(refused(&files, 0), Some(Refusal::BadField));
-    let upload = files.begin(ALICE, 100, &limits()).unwrap();
+    let upload = files.begin(ALICE, 100, &limits(), NOW).unwrap();
     assert_eq!(refused(&files, 51), Some(Refusal::TooManyFiles));
-    assert!(files.begin(AccountNo(2), 100, &limits()).is_ok(), "others have their own");
+    assert!(files.begin(AccountNo(2), 100, &limits(), NOW).is_ok(), "others have their own");
     upload.write(&[1; 100]).unwrap();
     upload.finish("a").unwrap();
     upload.keep();
@@ -83,24 +85,25 @@ fn sizes_and_quotas_hold_over_starts_and_what_is_on_its_way_counts() {
     assert_eq!(refused(&files, 51), Some(Refusal::TooManyFiles));
     assert_eq!(refused(&files, 50), None);
     let full = Limits { free_space: 1 << 60, ..limits() };
-    assert_eq!(files.begin(ALICE, 1, &full).err(), Some(Refusal::DiskFull));
-    assert_eq!(Files::beside(None).begin(ALICE, 1, &limits()).err(), Some(Refusal::NoFiles));
+    assert_eq!(files.begin(ALICE, 1, &full, NOW).err(), Some(Refusal::DiskFull));
+    assert_eq!(Files::beside(None).begin(ALICE, 1, &limits(), NOW).err(), Some(Refusal::NoFiles));
 }
 
 #[test]
 fn what_is_over_is_gone_and_makes_room() {
     let data = tempfile::tempdir().unwrap();
     let files = Files::beside(Some(data.path()));
-    let upload = files.begin(ALICE, 100, &limits()).unwrap();
+    let upload = files.begin(ALICE, 100, &limits(), NOW).unwrap();
     upload.write(&[1; 100]).unwrap();
     let stored = upload.finish("a").unwrap();
     upload.keep();
-    let aged = Limits { file_ttl: 0, ..limits() };
-    assert!(files.read(stored.key, 0, &limits()).is_ok());
-    assert_eq!(files.read(stored.key, 0, &aged), Err(Refusal::NoSuchFile));
-    files.sweep(&limits());
+    let aged = Timestamp(NOW.0 + limits().file_ttl * 86_400_000);
+    let young = Timestamp(aged.0 - 1);
+    assert!(files.read(stored.key, 0, &limits(), young).is_ok());
+    assert_eq!(files.read(stored.key, 0, &limits(), aged), Err(Refusal::NoSuchFile));
+    files.sweep(&limits(), young);
     assert_eq!(count(data.path()), 1);
-    files.sweep(&aged);
+    files.sweep(&limits(), aged);
     assert_eq!(count(data.path()), 0);
-    assert!(files.begin(ALICE, 100, &limits()).is_ok());
+    assert!(files.begin(ALICE, 100, &limits(), NOW).is_ok());
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use ring::digest::{Context, SHA256};
 
@@ -18,6 +19,8 @@ struct State {
     files: Files,
     key: FileKey,
     size: u64,
+    /// When it was begun; what it grows old by.
+    at: SystemTime,
     written: u64,
     file: Option<File>,
     /// Where its bytes are now, and where they belong.
@@ -33,7 +36,7 @@ impl Way {
         files: Files,
         directory: &Path,
         key: FileKey,
-        size: u64,
+        (size, at): (u64, SystemTime),
     ) -> io::Result<Way> {
         let place = place(directory, key);
         let part = directory.join(PART).join(format!("{:016x}", key.id));
@@ -47,6 +50,7 @@ impl Way {
             files,
             key,
             size,
+            at,
             written: 0,
             file: Some(file),
             part,
@@ -100,6 +104,7 @@ impl Spool for Way {
 impl State {
     fn settle(&mut self) -> io::Result<()> {
         let file = self.file.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        file.set_modified(self.at)?;
         file.sync_all()?;
         fs::rename(&self.part, &self.place)?;
         self.is_finished = true;
