@@ -79,10 +79,26 @@ in_root dpkg --purge msimd
 [ ! -e "$root/etc/msimd.toml" ] || fail "purging left the configuration"
 [ -s "$root/var/lib/msimd/msimd.redb" ] || fail "purging took the data unasked"
 
+# purge_at_terminal ANSWER
+purge_at_terminal() {
+    printf '%s\n' "$1" | script -qec "${clean[*]} dpkg --purge msimd" /dev/null
+}
+
+echo "package: purged at a terminal, which is asked and says no"
+in_root dpkg --install /msimd.deb
+purge_at_terminal n | grep -q 'for good?' || fail "nobody was asked"
+[ -s "$root/var/lib/msimd/msimd.redb" ] || fail "purging took the data against the answer"
+
 echo "package: installed again, it knows everything; purged with its data"
 in_root dpkg --install /msimd.deb
 in_root /usr/bin/msimd user list | grep -q alice || fail "alice is gone"
 in_root MSIMD_PURGE_DATA=yes dpkg --purge msimd
 [ ! -e "$root/var/lib/msimd" ] || fail "the data is still there"
 ! in_root getent passwd msimd > /dev/null || fail "the user is still there"
+
+echo "package: purged at a terminal, which says yes"
+in_root dpkg --install /msimd.deb
+[ -d "$root/var/lib/msimd" ] || fail "there is no directory for data"
+purge_at_terminal yes > /dev/null
+[ ! -e "$root/var/lib/msimd" ] || fail "the data is still there against the answer"
 echo "package: all is well"
