@@ -71,7 +71,7 @@ fn run(options: &Options) -> Result<bool, String> {
             sheet.gap(format!("{}: {why}", peer.title));
             continue;
         }
-        for row in &plan.rows {
+        for row in if peer.variant { &plan.variant_rows } else { &plan.rows } {
             let began = Instant::now();
             if let Err(why) = measure(*row, ground, &plan, &mut sheet) {
                 sheet.gap(format!("{} of {}: {why}", row.name(), peer.title));

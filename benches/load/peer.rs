@@ -35,6 +35,10 @@ pub(crate) struct Peer {
     tongue: String,
     /// Debian's package; absent for the server whose repository this is.
     pub(crate) package: Option<String>,
+    /// Another way to run a server that has a directory of its own: `--quick` only looks whether it
+    /// starts and passes messages on.
+    #[serde(default)]
+    pub(crate) variant: bool,
     /// Further packages that this configuration needs.
     #[serde(default)]
     pub(crate) also: Vec<String>,

@@ -25,6 +25,12 @@ pub(crate) struct Options {
     /// measured seconds of a row that runs for a time (5)
     #[argh(option)]
     seconds: Option<u64>,
+    /// pairs that talk at once (1, 16, 50, 256); may be given several times
+    #[argh(option)]
+    pairs: Vec<usize>,
+    /// members of a room (200, 1000); may be given several times
+    #[argh(option)]
+    members: Vec<usize>,
     /// idle connections held at once (1000)
     #[argh(option)]
     connections: Option<usize>,
@@ -84,6 +90,8 @@ pub(crate) enum Row {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) rows: Vec<Row>,
+    /// Those that `rows` comes down to for a variant.
+    pub(crate) variant_rows: Vec<Row>,
     pub(crate) peers: Vec<Peer>,
     pub(crate) own: PathBuf,
     pub(crate) dir: PathBuf,
@@ -149,6 +157,7 @@ impl Plan {
             let rows: Result<Vec<Row>, String> =
                 options.only.iter().map(|name| Row::named(name)).collect();
             plan.rows = rows?;
+            plan.variant_rows.clone_from(&plan.rows);
         }
         plan.peers = Peer::all(&options.peers)?;
         for name in &options.peer {
@@ -162,6 +171,12 @@ impl Plan {
         }
         if let Some(seconds) = options.seconds {
             plan.time = Duration::from_secs(seconds);
+        }
+        if !options.pairs.is_empty() {
+            plan.pairs.clone_from(&options.pairs);
+        }
+        if !options.members.is_empty() {
+            plan.members.clone_from(&options.members);
         }
         plan.connections = options.connections.unwrap_or(plan.connections);
         plan.amount.messages = options.messages.unwrap_or(plan.amount.messages);
@@ -181,6 +196,7 @@ impl Plan {
     fn full() -> Plan {
         Plan {
             rows: Row::ALL.to_vec(),
+            variant_rows: Row::ALL.to_vec(),
             peers: Vec::new(),
             own: PathBuf::new(),
             dir: std::env::temp_dir(),
@@ -206,6 +222,7 @@ impl Plan {
         let plan = Plan::full();
         Plan {
             rows: rows.to_vec(),
+            variant_rows: vec![Row::Send],
             time: Duration::from_millis(200),
             idling: Duration::from_millis(300),
             connections: 10,

@@ -48,9 +48,12 @@ pub(crate) fn measure(peer: &Peer, own: &Path, sheet: &mut Sheet) -> Result<(), 
         );
         return Ok(());
     };
-    let status = fs::read_to_string(STATUS).map_err(|e| format!("cannot read {STATUS}: {e}"))?;
+    let status = fs::read_to_string(STATUS).unwrap_or_default();
     let packages = packages(&status);
-    let alone = packages.get(package).ok_or_else(|| format!("no package {package}"))?.bytes;
+    let Some(alone) = packages.get(package).map(|package| package.bytes) else {
+        sheet.say(name, "size", "program", "not from a package");
+        return Ok(());
+    };
     let wanted = std::iter::once(package).chain(&peer.also);
     let all: u64 = needed(&packages, wanted).iter().map(|name| packages[*name].bytes).sum();
     sheet.add(name, "size", "program", alone as f64 / MIB, "MiB");
