@@ -10,10 +10,12 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let (mut input, mut out, mut written) = (Buffer::default(), Vec::new(), Vec::new());
     input.extend(bytes);
     while let Ok(Some(packet)) = codec.decode(&mut input) {
-        match talk.on_packet(packet, &mut out) {
-            Next::Ask(_) => talk.on_reply(Ok(Reply::Done), &mut out),
-            Next::Listen => {}
-            Next::HangUp(_) => break,
+        let mut next = talk.on_packet(packet, &mut out);
+        while let Next::Ask(_) = next {
+            next = talk.on_reply(Ok(Reply::Done), &mut out);
+        }
+        if let Next::HangUp(_) = next {
+            break;
         }
     }
     for packet in &out {
