@@ -85,7 +85,7 @@ fn fail_once(what: What, after: u32) {
 
 #[test]
 fn a_failing_write_is_answered_honestly_and_the_service_comes_back() {
-    for after in [0, 1, 2, 5, 9, 14, 20, 30] {
+    for after in 0..6 {
         fail_once(What::Writes, after);
     }
 }

@@ -9,7 +9,8 @@
 //! ```text
 //! 0        slot 0: magic, schema, counter, header, CRC-32
 //! 32 KiB   slot 1: the same
-//! 64 KiB   redb's second page and all that follow (offset + 60 KiB)
+//! 64 KiB   the journal, see `journal`; up to schema 3 there is none
+//! 576 KiB  redb's second page and all that follow (offset + 572 KiB; up to schema 3 + 60 KiB)
 //! ```
 //!
 //! - The slots lie 32 KiB apart, so that a card's own smallest write unit does not hold both.
@@ -26,20 +27,28 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
-/// What this version writes; a larger one is refused.
+use crate::store::journal::JOURNAL_BYTES;
+
+/// What this version makes; a larger one is refused.
 ///
 /// - 1: all messages lie in `messages`.
 /// - 2: the newest lie in `recent`.
-pub(super) const SCHEMA: u32 = 3;
+/// - 3: accounts and groups are found by their random numbers.
+/// - 4: the same tables, and a journal before them. A file from before has no room for one and
+///   stays of schema 3 until a backup of it is restored.
+pub(super) const SCHEMA: u32 = 4;
+
+/// Up to this schema there is no journal between the slots and the pages. Files of it are brought
+/// to it and no further.
+pub(super) const UNJOURNALED: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"msimd\x1A\n\0";
 /// redb's first page, of which it uses the header only.
-const FIRST_PAGE: u64 = 4096;
-const HEADER_BYTES: usize = 320;
+pub(super) const FIRST_PAGE: u64 = 4096;
+pub(super) const HEADER_BYTES: usize = 320;
 const SLOT_DISTANCE: u64 = 32 * 1024;
-/// Where redb's second page lies.
-pub(super) const DATA_START: u64 = 64 * 1024;
-const SHIFT: u64 = DATA_START - FIRST_PAGE;
+/// What lies behind the slots: the journal, or at once redb's second page.
+pub(super) const SLOTS_END: u64 = 64 * 1024;
 /// One sector: written whole or, at worst, garbled alone.
 const SLOT_BYTES: usize = 512;
 const SCHEMA_AT: usize = 8;
@@ -75,6 +84,12 @@ impl From<io::Error> for Unfit {
 /// See the module.
 pub(super) struct TwoSlots {
     disk: Box<dyn StorageBackend>,
+    /// What the slots say.
+    schema: u32,
+    /// How much further back pages lie than redb thinks.
+    shift: u64,
+    /// When it was loaded one of the slots did not check.
+    doubtful: bool,
     state: Mutex<State>,
 }
 
@@ -84,32 +99,36 @@ struct State {
     counter: u64,
     /// The slot of `counter` was written since the last sync and may be written again.
     open: bool,
+    /// Which slots hold a header that checks.
+    sound: [bool; 2],
 }
 
 impl TwoSlots {
     /// For an empty file.
-    pub(super) fn new(disk: Box<dyn StorageBackend>) -> TwoSlots {
+    pub(super) fn new(disk: Box<dyn StorageBackend>, schema: u32) -> TwoSlots {
         // Counter 1: the first write goes to slot 0, as number 2.
-        let state = State { header: [0; HEADER_BYTES], counter: 1, open: false };
-        TwoSlots { disk, state: Mutex::new(state) }
+        let state = State { header: [0; HEADER_BYTES], counter: 1, open: false, sound: [false; 2] };
+        let shift = shift(schema);
+        TwoSlots { disk, schema, shift, doubtful: false, state: Mutex::new(state) }
     }
 
     /// For a file that has been made before. Reads the two slots and writes nothing.
     pub(super) fn load(disk: Box<dyn StorageBackend>) -> Result<TwoSlots, Unfit> {
         let length = disk.len()?;
         let mut begin = [0; MAGIC.len()];
-        if (begin.len() as u64..DATA_START).contains(&length) {
+        if (begin.len() as u64..SLOTS_END).contains(&length) {
             disk.read(0, &mut begin)?;
         }
         if begin == MAGIC {
-            return Err(Unfit::Damaged(format!("it is cut short: {length} bytes are left")));
+            return Err(cut_short(length, SLOTS_END));
         }
-        if length < DATA_START {
+        if length < SLOTS_END {
             return Err(Unfit::Foreign(format!(
-                "it has {length} bytes, a database has at least {DATA_START}"
+                "it has {length} bytes, a database has at least {SLOTS_END}"
             )));
         }
         let slots = [Slot::read(&*disk, 0)?, Slot::read(&*disk, 1)?];
+        let (mut sound, mut doubtful) = ([true; 2], false);
         let newest = match slots {
             [Slot::Good(a, x), Slot::Good(b, y)] => {
                 if a > b {
@@ -120,7 +139,9 @@ impl TwoSlots {
             }
             [Slot::Good(counter, header), _] | [_, Slot::Good(counter, header)] => {
                 log::warn!("one of the two headers is damaged: every page will be verified");
-                (counter, with_verification(header))
+                sound = [counter & 1 == 0, counter & 1 == 1];
+                doubtful = true;
+                (counter, Header { bytes: with_verification(header.bytes), ..header })
             }
             [Slot::Alien, Slot::Alien] => {
                 return Err(Unfit::Foreign("it does not begin as a database does".into()));
@@ -133,18 +154,64 @@ impl TwoSlots {
         if schema > SCHEMA {
             return Err(Unfit::Newer(schema));
         }
-        let whole = pages_end(&bytes).saturating_add(SHIFT);
-        if length < whole {
-            return Err(Unfit::Damaged(format!("it is cut short: {length} of {whole} bytes")));
+        let state = State { header: bytes, counter, open: false, sound };
+        let slots =
+            TwoSlots { disk, schema, shift: shift(schema), doubtful, state: Mutex::new(state) };
+        if length < slots.shift + FIRST_PAGE {
+            return Err(cut_short(length, slots.shift + FIRST_PAGE));
         }
-        let state = State { header: bytes, counter, open: false };
-        Ok(TwoSlots { disk, state: Mutex::new(state) })
+        // A journal may know a newer header, of a shorter file.
+        if !slots.is_journaled() {
+            slots.holds(&bytes)?;
+        }
+        Ok(slots)
+    }
+
+    /// Whether all the pages of this header lie in the file.
+    pub(super) fn holds(&self, header: &[u8; HEADER_BYTES]) -> Result<(), Unfit> {
+        let (length, whole) = (self.disk.len()?, pages_end(header).saturating_add(self.shift));
+        if length < whole { Err(cut_short(length, whole)) } else { Ok(()) }
+    }
+
+    pub(super) fn schema(&self) -> u32 {
+        self.schema
+    }
+
+    /// Whether there is room for a journal between the slots and the pages.
+    pub(super) fn is_journaled(&self) -> bool {
+        self.schema > UNJOURNALED
+    }
+
+    pub(super) fn header(&self) -> [u8; HEADER_BYTES] {
+        self.lock().header
+    }
+
+    /// Of the newest slot.
+    pub(super) fn counter(&self) -> u64 {
+        self.lock().counter
+    }
+
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
+    /// Whether both slots hold a header that checks.
+    pub(super) fn is_whole(&self) -> bool {
+        self.lock().sound == [true; 2]
+    }
+
+    /// The journal's bytes, from its beginning on.
+    pub(super) fn read_journal(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.disk.read(SLOTS_END + offset, out)
+    }
+
+    pub(super) fn write_journal(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.disk.write(SLOTS_END + offset, data)
     }
 
     /// Whether the file was not closed and a repair will read all of it.
     pub(super) fn needs_repair(&self) -> bool {
-        let flags = self.lock().header[FLAGS_AT];
-        flags & RECOVERY_REQUIRED != 0 && flags & TWO_PHASE == 0
+        needs_repair(&self.lock().header)
     }
 
     /// Reads the whole file once from front to back and forgets it: a card does that many times
@@ -175,8 +242,12 @@ impl TwoSlots {
             state.counter += 1;
             state.open = true;
         }
-        let slot = slot_bytes(state.counter, &state.header);
-        self.disk.write(slot_offset(state.counter), &slot)
+        let schema = self.schema.max(UNJOURNALED);
+        let slot = slot_bytes(state.counter, schema, &state.header);
+        self.disk.write(slot_offset(state.counter), &slot)?;
+        let number = usize::from(state.counter & 1 == 1);
+        state.sound[number] = true;
+        Ok(())
     }
 
     fn read_header(&self, offset: usize, out: &mut [u8]) -> io::Result<()> {
@@ -191,7 +262,7 @@ impl StorageBackend for TwoSlots {
     fn len(&self) -> io::Result<u64> {
         Ok(match self.disk.len()? {
             0 => 0,
-            length => length.checked_sub(SHIFT).ok_or_else(outside)?,
+            length => length.checked_sub(self.shift).ok_or_else(outside)?,
         })
     }
 
@@ -199,12 +270,12 @@ impl StorageBackend for TwoSlots {
         if offset < FIRST_PAGE {
             self.read_header(offset as usize, out)
         } else {
-            self.disk.read(offset + SHIFT, out)
+            self.disk.read(offset + self.shift, out)
         }
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.disk.set_len(length + SHIFT)
+        self.disk.set_len(length + self.shift)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -217,7 +288,7 @@ impl StorageBackend for TwoSlots {
         if offset < FIRST_PAGE {
             self.write_header(offset as usize, data)
         } else {
-            self.disk.write(offset + SHIFT, data)
+            self.disk.write(offset + self.shift, data)
         }
     }
 
@@ -294,10 +365,10 @@ impl Slot {
     }
 }
 
-fn slot_bytes(counter: u64, header: &[u8; HEADER_BYTES]) -> [u8; SLOT_BYTES] {
+fn slot_bytes(counter: u64, schema: u32, header: &[u8; HEADER_BYTES]) -> [u8; SLOT_BYTES] {
     let mut sector = [0; SLOT_BYTES];
     sector[..8].copy_from_slice(&MAGIC);
-    sector[SCHEMA_AT..COUNTER_AT].copy_from_slice(&SCHEMA.to_le_bytes());
+    sector[SCHEMA_AT..COUNTER_AT].copy_from_slice(&schema.to_le_bytes());
     sector[COUNTER_AT..HEADER_AT].copy_from_slice(&counter.to_le_bytes());
     sector[HEADER_AT..CRC_AT].copy_from_slice(header);
     let crc = crc32fast::hash(&sector[..CRC_AT]);
@@ -309,9 +380,26 @@ fn slot_offset(counter: u64) -> u64 {
     (counter & 1) * SLOT_DISTANCE
 }
 
-fn with_verification(mut header: Header) -> Header {
-    header.bytes[FLAGS_AT] = (header.bytes[FLAGS_AT] | RECOVERY_REQUIRED) & !TWO_PHASE;
+/// How much further back pages lie than redb thinks.
+fn shift(schema: u32) -> u64 {
+    let journal = if schema > UNJOURNALED { JOURNAL_BYTES } else { 0 };
+    SLOTS_END + journal - FIRST_PAGE
+}
+
+fn cut_short(length: u64, whole: u64) -> Unfit {
+    Unfit::Damaged(format!("it is cut short: {length} of {whole} bytes"))
+}
+
+/// A header with which redb verifies every page.
+pub(super) fn with_verification(mut header: [u8; HEADER_BYTES]) -> [u8; HEADER_BYTES] {
+    header[FLAGS_AT] = (header[FLAGS_AT] | RECOVERY_REQUIRED) & !TWO_PHASE;
     header
+}
+
+/// Whether redb will read all pages, as after a power cut that no seal preceded.
+pub(super) fn needs_repair(header: &[u8; HEADER_BYTES]) -> bool {
+    let flags = header[FLAGS_AT];
+    flags & RECOVERY_REQUIRED != 0 && flags & TWO_PHASE == 0
 }
 
 /// Where the pages end by redb's own account. It grows the file before it says so in its header and
@@ -361,7 +449,7 @@ mod tests {
     /// A disk after headers 1 to `count`, each synced but the last.
     fn written(count: u8) -> Disk {
         let disk = Disk::new();
-        let slots = TwoSlots::new(disk.open().unwrap());
+        let slots = TwoSlots::new(disk.open().unwrap(), UNJOURNALED);
         slots.set_len(FIRST_PAGE).unwrap();
         for n in 1..=count {
             slots.write(0, &header(n)).unwrap();
@@ -431,7 +519,7 @@ mod tests {
         assert_eq!(slots.len().unwrap(), 3 * FIRST_PAGE);
         slots.write(FIRST_PAGE, &[7; 16]).unwrap();
         let mut out = [0; 16];
-        disk.read(DATA_START, &mut out).unwrap();
+        disk.read(SLOTS_END, &mut out).unwrap();
         assert_eq!(out, [7; 16]);
         slots.read(FIRST_PAGE, &mut out).unwrap();
         assert_eq!(out, [7; 16]);
@@ -454,7 +542,7 @@ mod tests {
         let mut image = vec![0; 100_000];
         image[..8].copy_from_slice(&MAGIC);
         assert!(matches!(refused(image.clone()), Err(Unfit::Damaged(_))));
-        let mut newer = slot_bytes(2, &header(1));
+        let mut newer = slot_bytes(2, SCHEMA, &header(1));
         newer[SCHEMA_AT] = SCHEMA as u8 + 1;
         let crc = crc32fast::hash(&newer[..CRC_AT]);
         newer[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());

@@ -218,6 +218,19 @@ impl Trace {
         self.steps.len()
     }
 
+    /// Writes, bytes of them, and syncs, since an earlier trace of the same disk was taken.
+    pub(super) fn since(&self, earlier: &Trace) -> (usize, usize, usize) {
+        let (mut writes, mut bytes, mut syncs) = (0, 0, 0);
+        for step in self.steps.iter().skip(earlier.len()) {
+            match step {
+                Step::Write { data, .. } => (writes, bytes) = (writes + 1, bytes + data.len()),
+                Step::Sync => syncs += 1,
+                Step::Length(_) => {}
+            }
+        }
+        (writes, bytes, syncs)
+    }
+
     pub(super) fn cuts(&self) -> Cuts<'_> {
         Cuts { trace: self, durable: self.base.clone(), synced: 0 }
     }

@@ -13,7 +13,8 @@ use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase};
 
 use crate::domain::id::{AccountNo, ChatId};
-use crate::store::backend::{SCHEMA, TwoSlots};
+use crate::store::backend::{SCHEMA, UNJOURNALED};
+use crate::store::journal::Journal;
 use crate::store::meter::Metered;
 use crate::store::open::{FILE, start, unfit};
 use crate::store::rows::Named;
@@ -72,7 +73,7 @@ pub(super) fn fresh(path: &Path) -> Result<Database, OpenError> {
     let disk = FileBackend::new(file).map_err(|error| unfit(path, error))?;
     let disk = Metered::unsynced(Box::new(disk));
     let options = Options { cache_bytes: CACHE_BYTES, free_space: 0 };
-    Ok(start(path, TwoSlots::new(Box::new(disk)), &options)?.database)
+    Ok(start(path, Journal::new(Box::new(disk)), &options)?.database)
 }
 
 /// Makes a closed file durable under its name.
@@ -105,11 +106,12 @@ pub(super) fn schema(database: &Database) -> Result<(), StoreError> {
 }
 
 /// Makes the tables that were added since the database was made, which lies there as schema
-/// `schema`. A new table is no new schema, unless an earlier version would give wrong answers
-/// without it.
-pub(super) fn missing(database: &Database, schema: u32) -> Result<(), StoreError> {
+/// `schema` in a file laid out as schema `level`. A new table is no new schema, unless an earlier
+/// version would give wrong answers without it.
+pub(super) fn missing(database: &Database, schema: u32, level: u32) -> Result<(), StoreError> {
     let there = database.begin_read().map_err(failure)?.list_tables().map_err(failure)?.count();
-    if TABLES <= there && schema == SCHEMA {
+    let wanted = level.max(UNJOURNALED);
+    if TABLES <= there && schema == wanted {
         return Ok(());
     }
     let mut transaction = database.begin_write().map_err(failure)?;
@@ -120,7 +122,7 @@ pub(super) fn missing(database: &Database, schema: u32) -> Result<(), StoreError
     }
     // No record changed between the schemas there have been.
     let meta = tables.meta_mut()?;
-    meta.put("schema", rows::NUMBER_TAGS, |out| rows::put_one(u64::from(SCHEMA), out))?;
+    meta.put("schema", rows::NUMBER_TAGS, |out| rows::put_one(u64::from(wanted), out))?;
     drop(tables);
     // It stays as quick to open as it was.
     transaction.set_quick_repair(true);

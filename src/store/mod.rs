@@ -6,7 +6,7 @@
 //! **Nothing is announced before it is durable:** the value of [`Store::write`] exists only after
 //! its commit has reached the card.
 //!
-//! From the disk upwards: `backend` (two headers) → redb → `tables` → `tlv`, `rows` and `line` (records) →
+//! From the disk upwards: `backend` (two headers) → `journal` (a commit in a page or two) → redb → `tables` → `tlv`, `rows` and `line` (records) →
 //! `arrivals` and `history` (one chat out of two tables) → `look` (questions), `tx` with `account`,
 //! `secret`, `contact`, `profile`, `chat`, `days` and `floor` (changes). `window`, `marks` and `roster` are
 //! what the engine's thread remembers; `create`, `open`, `space`, `backup`, `verify` and `quarantine` are
@@ -24,6 +24,7 @@ mod create;
 mod days;
 mod floor;
 mod history;
+mod journal;
 mod line;
 mod look;
 mod marks;

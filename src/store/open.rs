@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::fs::OpenOptions;
+use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use redb::{BackendError, Database, DatabaseError, ReadableDatabase, StorageBacke
 
 use crate::store::arrivals::Arrivals;
 use crate::store::backend::{SCHEMA, TwoSlots, Unfit};
+use crate::store::journal::Journal;
 use crate::store::meter::{Memory, Meter, Metered};
 use crate::store::tables::{Shelf, Tables};
 use crate::store::{
@@ -102,8 +104,8 @@ impl Origin {
             }
             Origin::Backend(source) => {
                 if make && !source.exists() {
-                    let disk = TwoSlots::new(metered(source.open().map_err(broken)?));
-                    create::schema(&start(&path, disk, options)?.database)
+                    let disk = metered(source.open().map_err(broken)?);
+                    create::schema(&start(&path, Journal::new(disk), options)?.database)
                         .map_err(OpenError::Store)?;
                 }
                 open_slots(&path, metered(source.open().map_err(broken)?), options)
@@ -130,30 +132,48 @@ pub(super) fn open_slots(
         Ok(false) => return Err(OpenError::Busy(path.into())),
         Err(error) => return Err(OpenError::Io { path: path.into(), source: error.into() }),
     }
-    let disk = TwoSlots::load(disk).map_err(|unfit| match unfit {
+    let unfit = |unfit| match unfit {
         Unfit::Foreign(why) => OpenError::Foreign { path: path.into(), why },
         Unfit::Damaged(why) => OpenError::Damaged { path: path.into(), why },
         Unfit::Newer(found) => OpenError::Newer { found, known: SCHEMA },
         Unfit::Io(source) => OpenError::Io { path: path.into(), source },
-    })?;
-    if disk.needs_repair() {
-        log::warn!("{} was not closed: reading it once before the repair", path.display());
-        let mut told = Instant::now();
-        disk.read_ahead(&mut |done, all| {
-            if told.elapsed() >= PROGRESS_EVERY {
-                told = Instant::now();
-                log::info!("read {} of {} MiB", done >> 20, all >> 20);
-            }
-        })
-        .map_err(|source| OpenError::Io { path: path.into(), source })?;
-    }
-    let started = start(path, disk, options)?;
+    };
+    let slots = TwoSlots::load(disk).map_err(unfit)?;
+    let level = slots.schema();
+    let started = if slots.is_journaled() {
+        let journal = Journal::load(slots).map_err(unfit)?;
+        read_ahead(path, journal.needs_repair(), |progress| journal.read_ahead(progress))?;
+        start(path, journal, options)?
+    } else {
+        read_ahead(path, slots.needs_repair(), |progress| slots.read_ahead(progress))?;
+        start(path, slots, options)?
+    };
     let schema = schema_of(&started.database).map_err(OpenError::Store)?;
     if schema > SCHEMA {
         return Err(OpenError::Newer { found: schema, known: SCHEMA });
     }
-    create::missing(&started.database, schema).map_err(OpenError::Store)?;
+    create::missing(&started.database, schema, level).map_err(OpenError::Store)?;
     started.live(path)
+}
+
+/// Before a repair the file is read once, with a word now and then about how far that is.
+fn read_ahead(
+    path: &Path,
+    is_needed: bool,
+    read: impl FnOnce(&mut dyn FnMut(u64, u64)) -> io::Result<()>,
+) -> Result<(), OpenError> {
+    if !is_needed {
+        return Ok(());
+    }
+    log::warn!("{} was not closed: reading it once before the repair", path.display());
+    let mut told = Instant::now();
+    read(&mut |done, all| {
+        if told.elapsed() >= PROGRESS_EVERY {
+            told = Instant::now();
+            log::info!("read {} of {} MiB", done >> 20, all >> 20);
+        }
+    })
+    .map_err(|source| OpenError::Io { path: path.into(), source })
 }
 
 /// A database as redb opened it.

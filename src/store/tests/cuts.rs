@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::places::mark_schema;
 use super::*;
 use crate::domain::words::{Range, Take};
 use crate::store::crash::{Chance, Cuts, Disk, Trace};
@@ -176,10 +177,28 @@ fn rounds() -> u64 {
     std::env::var("MSIMD_CUT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
 }
 
+/// One from before there was a journal.
+fn made_before() -> (Disk, Told) {
+    let (disk, told) = made();
+    let trace = disk.trace();
+    let mut image = trace.cuts().image(trace.len(), &mut Chance::new(0));
+    mark_schema(&mut image, 3);
+    (Disk::holding(image), told)
+}
+
 #[test]
 fn nothing_told_is_lost_in_a_power_cut() {
+    lose_power(made);
+}
+
+#[test]
+fn nothing_told_is_lost_where_there_is_no_journal() {
+    lose_power(made_before);
+}
+
+fn lose_power(make: impl Fn() -> (Disk, Told)) {
     for round in 0..rounds() {
-        let (disk, mut told) = made();
+        let (disk, mut told) = make();
         work(&disk, &mut told, 24, &mut Chance::new(7 + round));
         let mut count = 0;
         every_cut(&disk.trace(), 1, |cuts, position| {

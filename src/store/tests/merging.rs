@@ -370,7 +370,7 @@ fn a_merge_that_fails_keeps_nobody_from_writing() {
     };
     say_on(&mut store, 9);
     assert!(store.is_ripe());
-    disk.fail_after(3);
+    disk.fail_after(0);
     assert!(matches!(store.merge(), Err(StoreError::Io(_))));
     disk.heal();
     store.reopen().unwrap();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::store::backend::SCHEMA;
+use crate::store::journal::JOURNAL_BYTES;
 use crate::store::rows;
 use crate::store::tables::{CARDS, PUBLIC, RECENT};
 
@@ -89,6 +90,13 @@ fn write_schema(bytes: &mut [u8], schema: u32) {
     }
 }
 
+/// Makes a closed file one of a schema from before there was a journal, which it needs no more.
+pub(super) fn mark_schema(bytes: &mut Vec<u8>, schema: u32) {
+    write_schema(bytes, schema);
+    let journal = 64 * 1024..64 * 1024 + JOURNAL_BYTES as usize;
+    bytes.drain(journal);
+}
+
 /// What the two headers say, the newer one first.
 fn read_schemas(bytes: &[u8]) -> [u32; 2] {
     let field = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
@@ -148,7 +156,7 @@ fn as_of(mut store: Store, home: &tempfile::TempDir, schema: u32) -> Vec<u8> {
     store.write(mark).unwrap();
     store.close().unwrap();
     let mut bytes = fs::read(file(home)).unwrap();
-    write_schema(&mut bytes, schema);
+    mark_schema(&mut bytes, schema);
     fs::write(file(home), &bytes).unwrap();
     assert_eq!(read_schemas(&bytes), [schema, schema]);
     bytes
