@@ -1,16 +1,16 @@
 //! The threads that the tasks of connections run on.
 //!
-//! **One of them, the driver, waits for the network and runs what becomes runnable.** If several
+//! **One of them, the helmsman, waits for the network and runs what becomes runnable.** If several
 //! waited they would take turns at it, and every turn costs more system calls than a message is
-//! worth. The others are hands: they stand in a row behind the driver, know nothing of the network
+//! worth. The others are hands: they stand in a row behind the helmsman, know nothing of the network
 //! and sleep. A hand works when the one in front of it has more to do than it should do alone, or
 //! has been at the same task for too long: a signature on a slow board, a read from a cold card.
 //! Then it is async-io's own thread that waits for the network, after some 10 ms.
 //!
-//! **No task waits while everybody sleeps**, whatever the hands do: the driver alone is asleep in
+//! **No task waits while everybody sleeps**, whatever the hands do: the helmsman alone is asleep in
 //! the eyes of the executor, which wakes it for every task that becomes runnable meanwhile, and it
 //! looks for tasks once more after it has said that it sleeps. Hands take tasks away, never the
-//! driver's wake-up.
+//! helmsman's wake-up.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -30,7 +30,7 @@ const STACK_BYTES: usize = 512 * 1024;
 /// Tasks that one thread runs without a pause before it calls the next one: what is told to fewer
 /// is done before another thread is awake.
 const BACKLOG: usize = 16;
-/// Tasks after which the driver looks at the network, however many are left.
+/// Tasks after which the helmsman looks at the network, however many are left.
 const ROUND: usize = 200;
 /// How often a hand looks whether the one in front of it gets on. As long as nothing happens nobody
 /// looks.
@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// The threads, running. Dropping it ends them once their task under way is done.
 #[derive(Debug)]
 pub(super) struct Carriers {
-    /// Dropping it ends the driver.
+    /// Dropping it ends the helmsman.
     running: Option<Sender<()>>,
     hands: Vec<Hand>,
     ended: mpsc::Receiver<()>,
@@ -85,7 +85,7 @@ impl Carriers {
                 .stack_size(STACK_BYTES)
                 .spawn(move || {
                     match number {
-                        0 => drive(&executor, next.as_ref(), &stopped),
+                        0 => steer(&executor, next.as_ref(), &stopped),
                         _ => lend(&executor, &own, next.as_ref()),
                     }
                     let _ = tell_end.send(());
@@ -125,8 +125,8 @@ impl Drop for Carriers {
     }
 }
 
-/// What the driver does.
-fn drive(executor: &Executor<'_>, hand: Option<&Hand>, stopped: &Receiver<()>) {
+/// What the helmsman does.
+fn steer(executor: &Executor<'_>, hand: Option<&Hand>, stopped: &Receiver<()>) {
     let rounds = async {
         loop {
             executor.tick().await;

@@ -12,6 +12,7 @@ mod guest;
 mod host;
 mod http;
 mod poll;
+mod porter;
 mod seats;
 pub mod signal;
 mod stream;
@@ -111,6 +112,7 @@ impl Net {
         let guests = Guests::new(metrics.clone(), most, limits.connections_per_address);
         let buffers = Pool::new(usize::try_from(budget.buffers).unwrap_or(usize::MAX));
         let executor = Arc::new(Executor::new());
+        exchange.ring_by(porter::hire(&executor));
         let host = Host {
             core: exchange,
             present: Present::new(house),
