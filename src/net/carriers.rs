@@ -2,8 +2,8 @@
 //!
 //! **One of them, the helmsman, waits for the network and runs what becomes runnable.** If several
 //! waited they would take turns at it, and every turn costs more system calls than a message is
-//! worth. The others are hands: they stand in a row behind the helmsman, know nothing of the network
-//! and sleep. A hand works when the one in front of it has more to do than it should do alone, or
+//! worth. The others are hands: they stand in a row behind the helmsman, know nothing of the
+//! network and sleep. A hand works when the one in front of it has more to do than it should do alone, or
 //! has been at the same task for too long: a signature on a slow board, a read from a cold card.
 //! Then it is async-io's own thread that waits for the network, after some 10 ms.
 //!
@@ -214,8 +214,8 @@ impl Post {
         false
     }
 
-    /// Lets the hand sleep, unless the one in front has begun something since `pace`: it either sees
-    /// that nobody is on duty, or is seen here.
+    /// Lets the hand sleep, unless the one in front has begun something since `pace`: it either
+    /// sees that nobody is on duty, or is seen here.
     fn leave_duty(&self, pace: usize) -> bool {
         self.on_duty.store(false, SeqCst);
         let leaves = self.pace.load(SeqCst) == pace;
