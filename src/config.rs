@@ -34,7 +34,7 @@ pub struct Config {
     pub instructions_url: String,
     /// "auto" or a size such as "64M": caches, mailboxes and buffers are sized from it.
     pub memory: String,
-    /// Threads that serve carriers; 0: one per core.
+    /// Threads that serve carriers, see [`crate::net`]; 0: one per core.
     pub threads: usize,
     /// error, warn, info, debug.
     pub log: String,

@@ -84,9 +84,7 @@ impl<T> Inbox<T> {
             state.waiting_since = Some(Instant::now());
         }
         state.queue.push(item);
-        if mem::take(&mut state.asleep) {
-            self.filled.notify_one();
-        }
+        self.rouse(state);
         Ok(())
     }
 
@@ -94,7 +92,14 @@ impl<T> Inbox<T> {
     pub(super) fn nudge(&self) {
         let mut state = self.lock();
         state.nudged = true;
-        if mem::take(&mut state.asleep) {
+        self.rouse(state);
+    }
+
+    /// Wakes the engine up if it sleeps, with the lock open: it would wake up only to wait for that.
+    fn rouse(&self, mut state: MutexGuard<'_, State<T>>) {
+        let was_asleep = mem::take(&mut state.asleep);
+        drop(state);
+        if was_asleep {
             self.filled.notify_one();
         }
     }

@@ -19,6 +19,7 @@ mod letter;
 mod life;
 mod own;
 pub mod password;
+mod peal;
 mod people;
 mod rate;
 pub mod seat;
@@ -34,6 +35,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -48,6 +50,7 @@ use crate::engine::auth::Auth;
 use crate::engine::clock::{Clock, Reckoning};
 use crate::engine::inbox::Inbox;
 use crate::engine::life::Here;
+use crate::engine::peal::Belfry;
 use crate::engine::rate::{Asker, Rates};
 use crate::engine::slot::slot;
 use crate::engine::turn::{End, Engine, Input, Told};
@@ -104,6 +107,7 @@ struct Core {
     metrics: Arc<Metrics>,
     mail: Arc<Pool>,
     here: Arc<Here>,
+    belfry: Belfry,
     /// The order of the last thing that happened.
     order: AtomicU64,
     clock: Clock,
@@ -296,6 +300,12 @@ impl Exchange {
     /// For the management socket: an operator's order, from a plain thread.
     pub fn order(&self, order: Order) -> Result<Reply, Refusal> {
         smol::block_on(self.tell(Actor::Operator, Command::Operator(order))).reply
+    }
+
+    /// From now on `ring` wakes several connections at once, which is their threads' to do. None of
+    /// them is woken otherwise, so it must, and soon.
+    pub fn ring_by(&self, ring: impl Fn(Vec<Waker>) + Send + Sync + 'static) {
+        self.core.belfry.hire(ring);
     }
 
     /// For how long the engine has been at one turn, or something has waited for it: zero for one
@@ -491,6 +501,7 @@ impl Core {
             config: RwLock::new(config),
             inbox,
             here,
+            belfry: Belfry::default(),
             seats: RwLock::new(HashMap::new()),
             rates: Rates::default(),
             long_reads: Semaphore::new(LONG_READS_MAX),

@@ -13,6 +13,7 @@ use crate::domain::words::{Actor, Event, News, Refusal, Reply};
 use crate::domain::{self, Presence, Scene};
 use crate::engine::Seat;
 use crate::engine::ask::Aside;
+use crate::engine::peal::Peal;
 use crate::engine::turn::Engine;
 use crate::engine::watch::{Full, Shift};
 use crate::store::{Look, StoreError, Tx};
@@ -52,7 +53,7 @@ impl Engine {
         match store.write(|tx| tidings.tell(tx, &scene)) {
             Ok(news) => {
                 let order = self.core.next_order();
-                self.announce(order, &news, &config);
+                self.announce(order, &news, &config, &mut Peal::new(&self.core.belfry));
                 self.flush_soon();
                 Ok(())
             }

@@ -331,7 +331,15 @@ impl Seat {
     /// everything yet: no holder waits before there is nothing left to take. Over a limit
     /// everything waiting is dropped instead (`false`): waiting for this session would cost
     /// everybody else their messages.
-    pub(crate) fn post(&self, letter: &Letter<'_>, updates_max: usize, bytes_max: usize) -> bool {
+    ///
+    /// `wake`: how.
+    pub(crate) fn post(
+        &self,
+        letter: &Letter<'_>,
+        updates_max: usize,
+        bytes_max: usize,
+        wake: impl FnOnce(Waker),
+    ) -> bool {
         let mut state = self.lock();
         if state.lost || state.ended {
             return true;
@@ -352,7 +360,7 @@ impl Seat {
         // Before the waking: whoever wakes up looks in here first.
         drop(state);
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
         is_kept
     }
@@ -480,7 +488,7 @@ mod tests {
         let times = || woken.0.load(Ordering::Relaxed);
         let who = event("bob");
         for n in 1..=3 {
-            assert!(seat.post(&Letter::new(n, &who), 3, 10_000));
+            assert!(seat.post(&Letter::new(n, &who), 3, 10_000, Waker::wake));
         }
         assert_eq!(times(), 1);
         assert_eq!(order(seat.take_until(holder, 1)), None);
@@ -490,18 +498,18 @@ mod tests {
         assert_eq!(seat.lock().bytes, 0);
         // One too many: everything is lost, which is told once.
         for n in 4..=6 {
-            assert!(seat.post(&Letter::new(n, &who), 3, 10_000));
+            assert!(seat.post(&Letter::new(n, &who), 3, 10_000, Waker::wake));
         }
         assert_eq!(times(), 2);
-        assert!(!seat.post(&Letter::new(7, &who), 3, 10_000));
+        assert!(!seat.post(&Letter::new(7, &who), 3, 10_000, Waker::wake));
         assert_eq!(order(seat.take(holder)), Some(0));
         assert_eq!(seat.lock().bytes, 0);
-        assert!(seat.post(&Letter::new(8, &who), 3, 10_000));
+        assert!(seat.post(&Letter::new(8, &who), 3, 10_000, Waker::wake));
         assert_eq!(times(), 3);
         seat.forget_until(8);
         assert_eq!((order(seat.take(holder)), seat.lock().bytes), (None, 0));
         // Too heavy from the start: there was nothing to take, so it must be woken for the loss.
-        assert!(!seat.post(&Letter::new(9, &who), 3, 1));
+        assert!(!seat.post(&Letter::new(9, &who), 3, 1, Waker::wake));
         assert_eq!(times(), 4);
     }
 

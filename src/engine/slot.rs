@@ -29,16 +29,13 @@ pub(super) fn slot<T>() -> (Answering<T>, Waiting<T>) {
 }
 
 impl<T> Answering<T> {
-    pub(super) fn answer(self, value: T) {
-        self.set(State::Full(value));
-    }
-
-    fn set(&self, new: State<T>) {
+    /// `wake`: how whoever waits is woken up.
+    pub(super) fn answer(self, value: T, wake: impl FnOnce(Waker)) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = mem::replace(&mut *state, new);
+        let old = mem::replace(&mut *state, State::Full(value));
         drop(state);
         if let State::Waiting(waker) = old {
-            waker.wake();
+            wake(waker);
         }
     }
 }
@@ -84,7 +81,7 @@ mod tests {
     #[test]
     fn an_answer_arrives_and_a_dropped_one_is_noticed() {
         let (answering, waiting) = slot();
-        answering.answer(7);
+        answering.answer(7, Waker::wake);
         assert_eq!(smol::block_on(waiting), Some(7));
         let (answering, waiting) = slot::<u8>();
         let task = smol::spawn(waiting);

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use ring::rand::SystemRandom;
@@ -19,6 +20,7 @@ use crate::engine::duties::{REMOVAL_IDLE, SWEEP, USE_NOTED};
 use crate::engine::inbox::Woken;
 use crate::engine::keeping::Keeping;
 use crate::engine::life::Typing;
+use crate::engine::peal::Peal;
 use crate::engine::seat::Letter;
 use crate::engine::slot::Answering;
 use crate::engine::watch::Shift;
@@ -198,9 +200,12 @@ impl Engine {
             let burst = inputs.len() > MERGE_CALM_COMMANDS;
             self.changed_at + Duration::from_millis(if burst { MERGE_QUIET_MILLIS } else { 0 })
         });
+        let core = self.core.clone();
+        let mut peal = Peal::new(&core.belfry);
         for (input, done) in inputs.drain(..).zip(done) {
-            self.tell(input, done);
+            self.tell(input, done, &mut peal);
         }
+        drop(peal);
         self.core.metrics.set_work(self.store.work());
         self.flush_soon();
         Ok(())
@@ -208,13 +213,13 @@ impl Engine {
 
     /// Answers one command and announces what it did: its own order for both, so that every
     /// session hears of the world in the order in which it changed.
-    fn tell(&mut self, input: Input, done: Done) {
+    fn tell(&mut self, input: Input, done: Done, peal: &mut Peal<'_>) {
         match (input, done) {
             (Input::Ask { actor, answer, .. }, Done::Outcome(outcome, aside)) => {
                 let Outcome { mut reply, news, ended } = outcome;
                 let order = self.core.next_order();
                 let config = self.core.config();
-                self.announce(order, &news, &config);
+                self.announce(order, &news, &config, peal);
                 self.close_gone(&news);
                 for key in ended {
                     self.end(key);
@@ -232,14 +237,22 @@ impl Engine {
                     }
                     _ => None,
                 };
-                answer.answer(Told { reply, seat, order });
+                let told = Told { reply, seat, order };
+                match actor {
+                    // They wait on a thread of their own, also when the carriers' do nothing.
+                    Actor::Operator => answer.answer(told, Waker::wake),
+                    Actor::Session { .. } | Actor::Nobody => {
+                        answer.answer(told, |waker| peal.add(waker));
+                    }
+                }
             }
             (Input::Join { key, answer }, Done::Join(joined)) => {
-                answer.answer(joined.map(|account| match self.core.seat_of(&key) {
+                let joined = joined.map(|account| match self.core.seat_of(&key) {
                     // Two of its packets came at once.
                     Some(seat) => seat,
                     None => self.sit(account, key, true),
-                }));
+                });
+                answer.answer(joined, |waker| peal.add(waker));
             }
             (Input::Ask { .. }, Done::Join(_)) | (Input::Join { .. }, Done::Outcome(..)) => {
                 unreachable!("outcomes are made in the order of their inputs")
@@ -248,7 +261,7 @@ impl Engine {
     }
 
     /// Puts news into the mailboxes of those whom it is for and who are in use.
-    pub(super) fn announce(&self, order: u64, news: &[News], config: &Config) {
+    pub(super) fn announce(&self, order: u64, news: &[News], config: &Config, peal: &mut Peal<'_>) {
         let limits = &config.limits;
         for news in news {
             let letter = Letter::new(order, &news.event);
@@ -260,7 +273,8 @@ impl Engine {
                     if Some(seat.key) == news.except || !(is_for_all || seat.is_fine()) {
                         continue;
                     }
-                    if !seat.post(&letter, limits.mailbox, limits.mailbox_bytes) {
+                    let wake = |waker| peal.add(waker);
+                    if !seat.post(&letter, limits.mailbox, limits.mailbox_bytes, wake) {
                         self.core.metrics.overflows.add(1);
                     }
                     posted += 1;
@@ -312,9 +326,10 @@ impl Input {
     fn refuse(self, refusal: Refusal) {
         match self {
             Input::Ask { answer, .. } => {
-                answer.answer(Told { reply: Err(refusal), seat: None, order: 0 });
+                let told = Told { reply: Err(refusal), seat: None, order: 0 };
+                answer.answer(told, Waker::wake);
             }
-            Input::Join { answer, .. } => answer.answer(Err(refusal)),
+            Input::Join { answer, .. } => answer.answer(Err(refusal), Waker::wake),
         }
     }
 }

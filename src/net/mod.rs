@@ -1,16 +1,18 @@
 //! Sockets, TLS and timers: the only place that waits for the network.
 //!
-//! One executor with a few threads serves every connection; a connection is one task. Connections
-//! wait for the engine, never the other way round.
+//! One executor with a few threads ([`carriers`]) serves every connection; a connection is one task.
+//! Connections wait for the engine, never the other way round.
 
 mod accept;
 mod alarm;
+mod carriers;
 mod certificate;
 mod converse;
 mod guest;
 mod host;
 mod http;
 mod poll;
+mod porter;
 mod seats;
 pub mod signal;
 mod stream;
@@ -26,13 +28,13 @@ mod toy;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::mpsc::{self, channel};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use async_executor::{Executor, Task};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smol::channel::{Receiver, Sender};
+use smol::channel::Receiver;
 use smol::{Async, Timer};
 
 use crate::config::Config;
@@ -42,14 +44,12 @@ use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::wire::House;
 use accept::{Door, accept, open};
+use carriers::Carriers;
 use guest::Guests;
 use host::{Host, Patience, Present};
 use poll::Polls;
 pub use tls::Tls;
 
-/// Of each thread. A TLS handshake in a debug build takes the most, some 100 KiB; pages that are
-/// never touched cost nothing.
-const STACK_BYTES: usize = 512 * 1024;
 /// Descriptors that are not connections: the database, doors, logs, epoll.
 const OTHER_FILES: u64 = 64;
 /// Longer than a crowd takes to leave, and than `memory::trim` waits between two times.
@@ -70,10 +70,7 @@ pub struct Net {
     line: Option<SocketAddr>,
     tags: Option<SocketAddr>,
     tinode: Option<SocketAddr>,
-    /// Dropping it ends the threads.
-    running: Sender<()>,
-    ended: mpsc::Receiver<()>,
-    threads: usize,
+    carriers: Carriers,
 }
 
 impl fmt::Debug for Net {
@@ -115,6 +112,7 @@ impl Net {
         let guests = Guests::new(metrics.clone(), most, limits.connections_per_address);
         let buffers = Pool::new(usize::try_from(budget.buffers).unwrap_or(usize::MAX));
         let executor = Arc::new(Executor::new());
+        exchange.ring_by(porter::hire(&executor));
         let host = Host {
             core: exchange,
             present: Present::new(house),
@@ -147,26 +145,11 @@ impl Net {
         let tinode_address = address(&tinode);
 
         let present = host.present.clone();
-        let (running, stopped) = smol::channel::bounded::<()>(1);
-        let (tell_end, ended) = channel();
         let threads = match config.threads {
             0 => thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        for number in 0..threads {
-            let (executor, stopped, tell_end) =
-                (executor.clone(), stopped.clone(), tell_end.clone());
-            thread::Builder::new()
-                .name(format!("net-{number}"))
-                .stack_size(STACK_BYTES)
-                .spawn(move || {
-                    // async_io's block_on drives the reactor in this very thread; with any other
-                    // one a thread of its own would, at half the speed.
-                    let _ = async_io::block_on(executor.run(stopped.recv()));
-                    let _ = tell_end.send(());
-                })
-                .map_err(|error| format!("a thread for connections did not start: {error}"))?;
-        }
+        let carriers = Carriers::start(&executor, threads)?;
         let doors = [
             (Door::Tcp, tcp),
             (Door::Http, http),
@@ -194,9 +177,7 @@ impl Net {
             line: line_address,
             tags: tags_address,
             tinode: tinode_address,
-            running,
-            ended,
-            threads,
+            carriers,
         })
     }
 
@@ -256,16 +237,10 @@ impl Net {
         }
         self.guests.send_away();
         let all_gone = self.guests.wait_empty(end.saturating_duration_since(Instant::now()));
-        drop(self.running);
         let end = end.max(Instant::now()) + THREADS_END;
-        let mut left = self.threads;
-        while 0 < left {
-            let patience = end.saturating_duration_since(Instant::now());
-            if self.ended.recv_timeout(patience).is_err() {
-                log::error!("a thread for connections does not end");
-                return false;
-            }
-            left -= 1;
+        if !self.carriers.end(end) {
+            log::error!("a thread for connections does not end");
+            return false;
         }
         // The last of the executor drops what is left of the conversations.
         all_gone

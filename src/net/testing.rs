@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
 use std::time::Duration;
 
 use async_executor::Executor;
@@ -163,7 +164,7 @@ pub(super) fn session_id(number: u8) -> SessionId {
 /// Puts an update named `who` into a mailbox.
 pub(super) fn post(seat: &Seat, order: u64, who: &str) {
     let event = Arc::new(Bulletin::new(Event::ContactRemoved { who: who.into() }));
-    seat.post(&Letter::new(order, &event), 4, 100_000);
+    seat.post(&Letter::new(order, &event), 4, 100_000, Waker::wake);
 }
 
 /// Makes a mailbox lose its updates.
