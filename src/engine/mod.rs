@@ -17,11 +17,13 @@ mod inbox;
 mod keeping;
 mod letter;
 mod life;
+mod moment;
 mod own;
 pub mod password;
 mod people;
 mod rate;
 pub mod seat;
+mod seating;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,6 @@ mod turn;
 pub mod vault;
 mod watch;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +50,8 @@ use crate::engine::clock::{Clock, Reckoning};
 use crate::engine::inbox::Inbox;
 use crate::engine::life::Here;
 use crate::engine::rate::{Asker, Rates};
+use crate::engine::seat::Hall;
+use crate::engine::seating::Sessions;
 use crate::engine::slot::slot;
 use crate::engine::turn::{End, Engine, Input, Told};
 use crate::engine::vault::Vault;
@@ -92,7 +95,7 @@ struct Core {
     config: RwLock<Arc<Config>>,
     inbox: Arc<Inbox<Input>>,
     /// Changed by the engine only.
-    seats: RwLock<HashMap<SessionKey, Arc<Seat>>>,
+    seats: RwLock<Sessions>,
     auth: Auth,
     rates: Rates,
     reader: Reader,
@@ -102,8 +105,8 @@ struct Core {
     /// Searches under way: they are all processor and no waiting, so they leave a core to the others.
     searches: Semaphore,
     metrics: Arc<Metrics>,
-    mail: Arc<Pool>,
     here: Arc<Here>,
+    hall: Arc<Hall>,
     /// The order of the last thing that happened.
     order: AtomicU64,
     clock: Clock,
@@ -490,14 +493,14 @@ impl Core {
             auth: Auth::new(&config, Vault::of(store.directory())),
             config: RwLock::new(config),
             inbox,
+            hall: Arc::new(Hall { mail: Pool::new(mail_bytes), here: here.clone() }),
             here,
-            seats: RwLock::new(HashMap::new()),
+            seats: RwLock::default(),
             rates: Rates::default(),
             long_reads: Semaphore::new(LONG_READS_MAX),
             searches: Semaphore::new(searches_at_once()),
             reader: store.reader(),
             metrics,
-            mail: Arc::new(Pool::new(mail_bytes)),
             order: AtomicU64::new(0),
             began: clock.steady(),
             clock,
@@ -525,11 +528,11 @@ impl Core {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn seats(&self) -> RwLockReadGuard<'_, HashMap<SessionKey, Arc<Seat>>> {
+    fn seats(&self) -> RwLockReadGuard<'_, Sessions> {
         self.seats.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn seats_mut(&self) -> RwLockWriteGuard<'_, HashMap<SessionKey, Arc<Seat>>> {
+    fn seats_mut(&self) -> RwLockWriteGuard<'_, Sessions> {
         self.seats.write().unwrap_or_else(PoisonError::into_inner)
     }
 
