@@ -313,7 +313,7 @@ const TURN_BYTES: u64 = 8 * BATCH_BYTES_MAX as u64;
 const TABLES_BYTES: u64 = 128
     * (RATES_KEPT + LOGIN_FAILURES_KEPT + TYPING_MAX + WATCHES_MAX) as u64
     + 64 * ROSTER_PARTS_MAX as u64;
-/// An idle connection with its session: 2 KiB plain, 13 KiB with TLS.
+/// An idle connection with its session: 1 KiB plain, 9 KiB with TLS.
 const CONNECTION_BYTES: u64 = 16 * 1024;
 /// One connection at its limits: a packet in, an answer out, twice for the copy being made.
 const BUFFERS_BYTES_MIN: u64 = 2 * (ANSWER_BYTES_MAX as u64);

@@ -124,11 +124,11 @@ impl Engine {
         let wall = self.core.times().now;
         let mut stale = Vec::new();
         let mut used = Vec::new();
-        for (key, seat) in self.core.seats().iter() {
+        for seat in self.core.seats().iter() {
             if now.checked_sub(ttl).is_some_and(|limit| seat.is_stale(limit)) {
-                stale.push(*key);
+                stale.push(seat.key);
             } else if seat.note_use(wall, USE_NOTED) {
-                used.push(*key);
+                used.push(seat.key);
             }
         }
         for key in stale {

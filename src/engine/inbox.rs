@@ -53,14 +53,25 @@ impl<T> Inbox<T> {
         Inbox { state: Mutex::new(state), filled: Condvar::new(), taken: Event::new() }
     }
 
-    /// Puts something in, waiting for room; gives it back when the inbox is closed.
-    pub(super) async fn push(&self, mut item: T) -> Result<(), T> {
+    /// Puts something in, at once where there is room and else as soon as there is; gives it back
+    /// when the inbox is closed.
+    pub(super) fn push(&self, item: T) -> impl Future<Output = Result<(), T>> + use<'_, T> {
+        // Whoever waits for an answer keeps room for this as long, so it is small while all goes well.
+        let late = self.try_push(item).err().map(|full| Box::pin(self.push_late(full)));
+        async move {
+            match late {
+                Some(late) => late.await,
+                None => Ok(()),
+            }
+        }
+    }
+
+    async fn push_late(&self, full: Full<T>) -> Result<(), T> {
+        let mut item = match full {
+            Full::Closed(item) => return Err(item),
+            Full::Full(item) => item,
+        };
         loop {
-            item = match self.try_push(item) {
-                Ok(()) => return Ok(()),
-                Err(Full::Closed(item)) => return Err(item),
-                Err(Full::Full(item)) => item,
-            };
             let listener = self.taken.listen();
             // Room may have come up between the attempt and the listener.
             item = match self.try_push(item) {
@@ -69,6 +80,11 @@ impl<T> Inbox<T> {
                 Err(Full::Full(item)) => item,
             };
             listener.await;
+            item = match self.try_push(item) {
+                Ok(()) => return Ok(()),
+                Err(Full::Closed(item)) => return Err(item),
+                Err(Full::Full(item)) => item,
+            };
         }
     }
 

@@ -17,12 +17,15 @@ mod inbox;
 mod keeping;
 mod letter;
 mod life;
+mod moment;
 mod own;
 pub mod password;
 mod peal;
 mod people;
 mod rate;
+mod reading;
 pub mod seat;
+mod seating;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -30,7 +33,6 @@ mod turn;
 pub mod vault;
 mod watch;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,19 +46,21 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::domain::id::{AccountNo, Login, SessionId, SessionKey, Timestamp};
-use crate::domain::words::{Actor, Command, Order, Proof, Query, Refusal, Reply, Start};
-use crate::domain::{self, Registration, Scene};
+use crate::domain::words::{Actor, Command, Order, Proof, Refusal, Reply, Start};
+use crate::domain::{self, Registration};
 use crate::engine::auth::Auth;
 use crate::engine::clock::{Clock, Reckoning};
 use crate::engine::inbox::Inbox;
 use crate::engine::life::Here;
 use crate::engine::peal::Belfry;
 use crate::engine::rate::{Asker, Rates};
+use crate::engine::seat::Hall;
+use crate::engine::seating::Sessions;
 use crate::engine::slot::slot;
 use crate::engine::turn::{End, Engine, Input, Told};
 use crate::engine::vault::Vault;
 use crate::files::Files;
-use crate::limits::{FILE_SLICES_MAX, LONG_READS_MAX, PROFILE_UPDATE_WEIGHT, SHORT_READ_COUNT};
+use crate::limits::{FILE_SLICES_MAX, LONG_READS_MAX, PROFILE_UPDATE_WEIGHT};
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::store::{Look, Reader, Store, StoreError};
@@ -95,7 +99,7 @@ struct Core {
     config: RwLock<Arc<Config>>,
     inbox: Arc<Inbox<Input>>,
     /// Changed by the engine only.
-    seats: RwLock<HashMap<SessionKey, Arc<Seat>>>,
+    seats: RwLock<Sessions>,
     auth: Auth,
     rates: Rates,
     reader: Reader,
@@ -105,8 +109,8 @@ struct Core {
     /// Searches under way: they are all processor and no waiting, so they leave a core to the others.
     searches: Semaphore,
     metrics: Arc<Metrics>,
-    mail: Arc<Pool>,
     here: Arc<Here>,
+    hall: Arc<Hall>,
     belfry: Belfry,
     /// The order of the last thing that happened.
     order: AtomicU64,
@@ -228,7 +232,10 @@ impl Exchange {
             What::Query(query) => {
                 answer.order = self.core.order.load(Ordering::Acquire) + 1;
                 answer.reply = match actor {
-                    Actor::Session { account, .. } => self.query(account, query).await,
+                    Actor::Session { account, .. } => match self.read(account, query) {
+                        Ok(reply) => reply,
+                        Err(query) => Box::pin(self.query(account, query)).await,
+                    },
                     Actor::Nobody | Actor::Operator => Err(Refusal::NoSession),
                 };
             }
@@ -248,7 +255,7 @@ impl Exchange {
                 let changed = Box::pin(self.change_login(peer, actor, password, login)).await;
                 (answer.reply, answer.order) = (changed.reply, changed.order);
             }
-            What::File(ask) => answer.reply = self.file(actor, ask).await,
+            What::File(ask) => answer.reply = Box::pin(self.file(actor, ask)).await,
             What::Stop => answer.reply = self.stop(peer, actor),
             // What is not looked at cannot show.
             What::Challenge { login: _ } => {
@@ -260,7 +267,7 @@ impl Exchange {
                 let (auth, reader) = (&self.core.auth, &self.core.reader);
                 let login = login.as_ref();
                 let proof = auth.prove_by_challenge(login, &salt, &hash, peer, &config, reader);
-                let told = self.begin_session(proof).await;
+                let told = Box::pin(self.begin_session(proof)).await;
                 answer.log_in(told, ask.layer, ask.habit);
             }
         }
@@ -331,13 +338,15 @@ impl Exchange {
         &self.core.reader
     }
 
-    async fn tell(&self, actor: Actor, command: Command) -> Told {
+    /// No `async fn`: that would keep the command for as long as its answer is waited for.
+    fn tell(&self, actor: Actor, command: Command) -> impl Future<Output = Told> + use<'_> {
         let (answer, waiting) = slot();
-        let told = match self.core.inbox.push(Input::Ask { actor, command, answer }).await {
-            Ok(()) => waiting.await,
-            Err(_) => None,
-        };
-        told.unwrap_or(Told { reply: Err(Refusal::Unavailable), seat: None, order: 0 })
+        let pushing = self.core.inbox.push(Input::Ask { actor, command, answer });
+        async move {
+            let is_in = pushing.await.is_ok();
+            let told = if is_in { waiting.await } else { None };
+            told.unwrap_or(Told { reply: Err(Refusal::Unavailable), seat: None, order: 0 })
+        }
     }
 
     async fn join(&self, key: SessionKey) -> Result<Arc<Seat>, Refusal> {
@@ -348,47 +357,9 @@ impl Exchange {
             Err(error) => return Err(unreadable(&error)),
         }
         let (answer, waiting) = slot();
-        match self.core.inbox.push(Input::Join { key, answer }).await {
-            Ok(()) => waiting.await.unwrap_or(Err(Refusal::Unavailable)),
-            Err(_) => Err(Refusal::Unavailable),
-        }
-    }
-
-    async fn query(&self, account: AccountNo, query: Query) -> Result<Reply, Refusal> {
-        if let Query::Search { text, chat, before, count } = query {
-            let reader = self.core.reader.clone();
-            let _turn = self.core.searches.acquire().await;
-            let _permit = self.core.long_reads.acquire().await;
-            let search = move || domain::search(&reader, account, &text, chat, before, count);
-            return smol::unblock(search).await.unwrap_or_else(|error| Err(unreadable(&error)));
-        }
-        let short = match &query {
-            Query::History { range, .. } => range.count <= SHORT_READ_COUNT,
-            Query::Contacts { count, .. } | Query::Rewind { count, .. } => {
-                *count <= SHORT_READ_COUNT
-            }
-            Query::Page { count, .. } | Query::Notices { count, .. } => *count <= SHORT_READ_COUNT,
-            Query::Profile { .. } | Query::Name { .. } | Query::Myself => true,
-            // They count members.
-            Query::Chat { .. } | Query::Spaces { .. } | Query::Rosters { .. } => false,
-            // Everybody is looked at, or a search goes its own way.
-            Query::People { .. } | Query::Search { .. } => false,
-        };
-        let config = self.core.config();
-        let reader = self.core.reader.clone();
-        let now = self.core.times().now;
-        let here = self.core.here.clone();
-        let work = move || {
-            let scene = Scene { now, home: &config.server_name, here: &*here };
-            reader
-                .read(|snapshot| domain::read(snapshot, &scene, account, &query))
-                .unwrap_or_else(|error| Err(unreadable(&error)))
-        };
-        if short {
-            return work();
-        }
-        let _permit = self.core.long_reads.acquire().await;
-        smol::unblock(work).await
+        let is_in = self.core.inbox.push(Input::Join { key, answer }).await.is_ok();
+        let joined = if is_in { waiting.await } else { None };
+        joined.unwrap_or(Err(Refusal::Unavailable))
     }
 
     async fn log_in(&self, peer: IpAddr, credentials: Credentials) -> Told {
@@ -500,15 +471,15 @@ impl Core {
             auth: Auth::new(&config, Vault::of(store.directory())),
             config: RwLock::new(config),
             inbox,
+            hall: Arc::new(Hall { mail: Pool::new(mail_bytes), here: here.clone() }),
             here,
             belfry: Belfry::default(),
-            seats: RwLock::new(HashMap::new()),
+            seats: RwLock::default(),
             rates: Rates::default(),
             long_reads: Semaphore::new(LONG_READS_MAX),
             searches: Semaphore::new(searches_at_once()),
             reader: store.reader(),
             metrics,
-            mail: Arc::new(Pool::new(mail_bytes)),
             order: AtomicU64::new(0),
             began: clock.steady(),
             clock,
@@ -536,11 +507,11 @@ impl Core {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn seats(&self) -> RwLockReadGuard<'_, HashMap<SessionKey, Arc<Seat>>> {
+    fn seats(&self) -> RwLockReadGuard<'_, Sessions> {
         self.seats.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn seats_mut(&self) -> RwLockWriteGuard<'_, HashMap<SessionKey, Arc<Seat>>> {
+    fn seats_mut(&self) -> RwLockWriteGuard<'_, Sessions> {
         self.seats.write().unwrap_or_else(PoisonError::into_inner)
     }
 

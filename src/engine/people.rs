@@ -74,8 +74,7 @@ impl Engine {
         }
         let grace = self.grace();
         let has = |who, is_one: &dyn Fn(&Seat) -> bool| {
-            let seats = self.by_account.get(&who);
-            seats.is_some_and(|seats| seats.iter().any(|seat| is_one(seat)))
+            self.by_account.of(who).iter().any(|seat| is_one(seat))
         };
         let is_held = |who| has(who, &Seat::is_present);
         let came = here.arrivals();
@@ -149,7 +148,7 @@ impl Engine {
 
     fn close(&mut self, chat: ChatId, who: AccountNo) {
         let mut watches = self.core.here.watches_mut();
-        for seat in self.by_account.get(&who).into_iter().flatten() {
+        for seat in self.by_account.of(who) {
             watches.end(chat, (who, seat.key), Instant::now(), &mut self.shifts);
         }
     }

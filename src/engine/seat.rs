@@ -2,7 +2,8 @@
 //! pushes go to. Lost with the process, made again from the session's row.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use crate::domain::id::{AccountNo, SessionKey, Timestamp};
 use crate::domain::words::Bulletin;
 use crate::engine::letter::weight;
 use crate::engine::life::Here;
+use crate::engine::moment::Moment;
 use crate::pool::Pool;
 use crate::wire::Habit;
 
@@ -18,23 +20,26 @@ pub(crate) use crate::engine::letter::Letter;
 
 /// A connection, or one parked fetch, as the holder of seats. Unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holder(u64);
+pub struct Holder(NonZeroU64);
 
 impl Holder {
     #[expect(clippy::new_without_default, reason = "each one is different")]
     pub fn new() -> Holder {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Holder(NEXT.fetch_add(1, Ordering::Relaxed))
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Holder(NonZeroU64::MIN.saturating_add(LAST.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
-/// See the module.
+/// See the module. There is one of every session in use, so it holds in a box of its own what most
+/// of them have none of.
 #[derive(Debug)]
 pub struct Seat {
     pub account: AccountNo,
     pub key: SessionKey,
-    /// When its use was last written to its row, milliseconds since 1970.
-    noted: AtomicU64,
+    /// When its use was last written to its row, seconds since 1970; 0 for never.
+    noted: AtomicU32,
+    /// See [`Seat::layer`].
+    layer: AtomicU32,
     /// See [`Habit`]: the last packet's. Changed with the state locked.
     hidden: AtomicBool,
     fine: AtomicBool,
@@ -42,42 +47,51 @@ pub struct Seat {
     is_named: AtomicBool,
     /// Whether it has chats open.
     watches: AtomicBool,
-    /// What all mailboxes together may hold.
-    pool: Arc<Pool>,
-    /// Who is told when somebody takes it, and when nobody has it.
-    here: Arc<Here>,
+    hall: Arc<Hall>,
     state: Mutex<State>,
 }
 
+/// What all seats share.
+#[derive(Debug)]
+pub(in crate::engine) struct Hall {
+    /// What all mailboxes together may hold.
+    pub(in crate::engine) mail: Pool,
+    /// Who is told when somebody takes a seat, and when nobody has it.
+    pub(in crate::engine) here: Arc<Here>,
+}
+
+/// What waits is taken the oldest first. An update that is taken before the next one comes, and most
+/// are, costs no memory of its own: a thousand of them at once would keep the engine and the carriers
+/// waiting for each other in malloc.
 #[derive(Debug)]
 struct State {
-    queue: Queue,
-    /// Of the queue, taken from the pool.
-    bytes: usize,
+    first: Option<Waiting>,
+    seldom: Option<Box<Seldom>>,
+    /// Of what waits, taken from the pool. No mailbox holds as much as this could count.
+    bytes: u32,
     /// Updates were lost; nothing is queued until the RESYNC is on its way.
     lost: bool,
     /// The session was ended; its holder is told once.
     ended: bool,
-    layer: u32,
-    holder: Option<(Holder, Waker)>,
-    /// Who holds it or was the last to. A hidden session shows itself to each of them anew.
-    last: Option<Holder>,
     /// Its user is here while it is held.
     shown: bool,
-    /// The client's name for itself.
-    agent: Box<str>,
+    /// Of the one who holds it.
+    waker: Option<Waker>,
+    /// Who holds it or was the last to. A hidden session shows itself to each of them anew.
+    last: Option<Holder>,
     /// When nobody held it any more.
-    let_go: Option<Instant>,
-    used: Instant,
+    let_go: Option<Moment>,
+    used: Moment,
 }
 
-/// What waits, the oldest first. An update that is taken before the next one comes, and most are,
-/// costs no memory of its own: a thousand of them at once would keep the engine and the carriers
-/// waiting for each other in malloc.
+type Waiting = (u64, Arc<Bulletin>);
+
 #[derive(Debug, Default)]
-struct Queue {
-    first: Option<(u64, Arc<Bulletin>)>,
-    rest: VecDeque<(u64, Arc<Bulletin>)>,
+struct Seldom {
+    /// What waits behind the first.
+    rest: VecDeque<Waiting>,
+    /// The client's name for itself.
+    agent: Box<str>,
 }
 
 /// What waits for a holder.
@@ -100,32 +114,30 @@ impl Seat {
         account: AccountNo,
         key: SessionKey,
         lost: bool,
-        pool: Arc<Pool>,
-        here: Arc<Here>,
+        hall: Arc<Hall>,
     ) -> Seat {
         let state = State {
-            queue: Queue::default(),
+            first: None,
+            seldom: None,
             bytes: 0,
             lost,
             ended: false,
-            layer: 0,
-            holder: None,
-            last: None,
             shown: true,
-            agent: "".into(),
+            waker: None,
+            last: None,
             let_go: None,
-            used: Instant::now(),
+            used: Moment::now(),
         };
         Seat {
             account,
             key,
-            noted: AtomicU64::new(0),
+            noted: AtomicU32::new(0),
+            layer: AtomicU32::new(0),
             hidden: AtomicBool::new(false),
             fine: AtomicBool::new(false),
             is_named: AtomicBool::new(false),
             watches: AtomicBool::new(false),
-            pool,
-            here,
+            hall,
             state: Mutex::new(state),
         }
     }
@@ -133,7 +145,8 @@ impl Seat {
     /// A seat without an engine, for tests of its holders.
     #[cfg(test)]
     pub(crate) fn alone(account: AccountNo, key: SessionKey, lost: bool) -> Seat {
-        Seat::new(account, key, lost, Arc::new(Pool::new(usize::MAX)), Arc::new(Here::new(|| {})))
+        let here = Arc::new(Here::new(|| {}));
+        Seat::new(account, key, lost, Arc::new(Hall { mail: Pool::new(usize::MAX), here }))
     }
 
     /// Moves the seat's pushes to `holder`, whose waker is woken when there is mail; a previous
@@ -145,18 +158,18 @@ impl Seat {
             // would count as here for ever.
             return;
         }
-        state.used = Instant::now();
+        state.used = Moment::now();
         let was_present = state.is_present();
-        match &mut state.holder {
-            Some((old, old_waker)) if *old == holder => old_waker.clone_from(waker),
+        let before = state.last.replace(holder);
+        let is_another = before.is_some_and(|before| before != holder);
+        match &mut state.waker {
+            Some(old) if !is_another => old.clone_from(waker),
             slot => {
-                if let Some((_, old_waker)) = slot.replace((holder, waker.clone())) {
-                    old_waker.wake();
+                if let Some(old) = slot.replace(waker.clone()) {
+                    old.wake();
                 }
             }
         }
-        let before = state.last.replace(holder);
-        let is_another = before.is_some_and(|before| before != holder);
         if is_another && self.hidden.load(Ordering::Relaxed) {
             state.shown = false;
             self.rename(&mut state, "".into());
@@ -170,13 +183,15 @@ impl Seat {
     /// Gives the seat up; nothing happens where somebody else holds it.
     pub fn release(&self, holder: Holder) {
         let mut state = self.lock();
-        if state.holder.as_ref().is_some_and(|(h, _)| *h == holder) {
+        if state.is_held_by(holder) {
             let was_present = state.is_present();
-            let now = Instant::now();
-            state.holder = None;
+            let now = Moment::now();
+            let waker = state.waker.take();
             state.let_go = Some(now);
             state.used = now;
             self.settle(state, was_present);
+            // A waker's drop may free a task; not under the lock.
+            drop(waker);
             self.open_nothing();
         }
     }
@@ -189,8 +204,9 @@ impl Seat {
     /// Whether its user was, until nobody held it, and may be back before it matters.
     pub(in crate::engine) fn lingers(&self, now: Instant, grace: Duration) -> bool {
         let state = self.lock();
-        let is_free = state.shown && state.holder.is_none();
-        is_free && state.let_go.is_some_and(|at| now.saturating_duration_since(at) < grace)
+        let is_free = state.shown && state.waker.is_none();
+        let lasts = |at: Moment| now.saturating_duration_since(at.instant()) < grace;
+        is_free && state.let_go.is_some_and(lasts)
     }
 
     /// Its client says whether its user is here. True: they were here with it and are not now.
@@ -205,8 +221,8 @@ impl Seat {
             self.rename(&mut state, agent);
         }
         let is_gone = was_present && !on;
-        if is_gone && !state.agent.is_empty() {
-            self.here.agents().leave(self.account, &state.agent);
+        if is_gone && !state.agent().is_empty() {
+            self.hall.here.agents().leave(self.account, state.agent());
         }
         if !is_gone {
             self.settle(state, was_present);
@@ -221,14 +237,17 @@ impl Seat {
             return;
         }
         let state = self.lock();
-        if state.is_present() && !state.agent.is_empty() {
-            self.here.act(self.account, self.key, &state.agent);
+        if state.is_present() && !state.agent().is_empty() {
+            self.hall.here.act(self.account, self.key, state.agent());
         }
     }
 
     fn rename(&self, state: &mut State, agent: Box<str>) {
         self.is_named.store(!agent.is_empty(), Ordering::Relaxed);
-        state.agent = agent;
+        if *state.agent() != *agent {
+            state.seldom.get_or_insert_default().agent = agent;
+            state.tidy();
+        }
     }
 
     /// Tells who has to know that its user came with it, or left.
@@ -239,18 +258,18 @@ impl Seat {
         }
         match is_present {
             // First, so that their coming tells it.
-            true if !state.agent.is_empty() => {
-                self.here.act(self.account, self.key, &state.agent);
+            true if !state.agent().is_empty() => {
+                self.hall.here.act(self.account, self.key, state.agent());
             }
-            false if !state.agent.is_empty() => {
-                self.here.agents().leave(self.account, &state.agent);
+            false if !state.agent().is_empty() => {
+                self.hall.here.agents().leave(self.account, state.agent());
             }
             true | false => {}
         }
         drop(state);
         match is_present {
-            true => self.here.came(self.account),
-            false => self.here.left(self.account),
+            true => self.hall.here.came(self.account),
+            false => self.hall.here.left(self.account),
         }
     }
 
@@ -261,7 +280,7 @@ impl Seat {
 
     fn open_nothing(&self) {
         if self.watches.swap(false, Ordering::Relaxed) {
-            self.here.let_go(self.key);
+            self.hall.here.let_go(self.key);
         }
     }
 
@@ -276,14 +295,14 @@ impl Seat {
         if state.ended {
             return Some(Mail::Ended);
         }
-        if !state.holder.as_ref().is_some_and(|(h, _)| *h == holder) {
+        if !state.is_held_by(holder) {
             return Some(Mail::Moved);
         }
         if state.lost {
             state.lost = false;
             return Some(Mail::Lost);
         }
-        let (order, event) = state.queue.pop_if(|o| o < order)?;
+        let (order, event) = state.pop_if(|o| o < order)?;
         self.lighten(&mut state, weight(&event));
         Some(Mail::Event { order, event })
     }
@@ -291,20 +310,19 @@ impl Seat {
     /// Drops mail up to and with `order`: a RESYNC covers it.
     pub fn forget_until(&self, order: u64) {
         let mut state = self.lock();
-        while let Some((_, event)) = state.queue.pop_if(|o| o <= order) {
+        while let Some((_, event)) = state.pop_if(|o| o <= order) {
             self.lighten(&mut state, weight(&event));
         }
     }
 
     /// The layer of the last packet that named the session.
     pub fn layer(&self) -> u32 {
-        self.lock().layer
+        self.layer.load(Ordering::Relaxed)
     }
 
     pub fn set_layer(&self, layer: u32) {
-        let mut state = self.lock();
-        state.layer = layer;
-        state.used = Instant::now();
+        self.layer.store(layer, Ordering::Relaxed);
+        self.lock().used = Moment::now();
     }
 
     /// What sessions of the last packet's protocol are like.
@@ -344,19 +362,24 @@ impl Seat {
         if state.lost || state.ended {
             return true;
         }
-        let is_awake = !state.queue.is_empty();
-        if state.queue.len() >= updates_max
-            || state.bytes + letter.weight > bytes_max
-            || !self.pool.take(letter.weight)
-        {
-            self.empty(&mut state);
-            state.lost = true;
-        } else {
-            state.bytes += letter.weight;
-            state.queue.push((letter.order, letter.event.clone()));
+        let is_awake = state.first.is_some();
+        let bytes = state.bytes as usize + letter.weight;
+        match u32::try_from(bytes) {
+            Ok(all)
+                if state.waiting() < updates_max
+                    && bytes <= bytes_max
+                    && self.hall.mail.take(letter.weight) =>
+            {
+                state.bytes = all;
+                state.push((letter.order, letter.event.clone()));
+            }
+            Ok(_) | Err(_) => {
+                self.empty(&mut state);
+                state.lost = true;
+            }
         }
         let is_kept = !state.lost;
-        let waker = state.holder.as_ref().filter(|_| !is_awake).map(|(_, waker)| waker.clone());
+        let waker = state.waker.as_ref().filter(|_| !is_awake).cloned();
         // Before the waking: whoever wakes up looks in here first.
         drop(state);
         if let Some(waker) = waker {
@@ -370,9 +393,9 @@ impl Seat {
         let was_present = state.is_present();
         state.ended = true;
         self.empty(&mut state);
-        let holder = state.holder.take();
+        let waker = state.waker.take();
         self.settle(state, was_present);
-        if let Some((_, waker)) = holder {
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
@@ -380,28 +403,34 @@ impl Seat {
     /// Whether nobody has used it since `limit`.
     pub(in crate::engine) fn is_stale(&self, limit: Instant) -> bool {
         let state = self.lock();
-        state.holder.is_none() && state.used < limit
+        state.waker.is_none() && state.used.instant() < limit
     }
 
     /// Whether it is `every` milliseconds since this last said so.
     pub(in crate::engine) fn note_use(&self, now: Timestamp, every: u64) -> bool {
+        let now = u32::try_from(now.0 / 1000).unwrap_or(u32::MAX);
         let noted = self.noted.load(Ordering::Relaxed);
         // A clock that was ahead has been set back.
-        if noted == 0 || now.0.abs_diff(noted) > every {
-            self.noted.store(now.0, Ordering::Relaxed);
+        if noted == 0 || u64::from(now.abs_diff(noted)) > every / 1000 {
+            self.noted.store(now, Ordering::Relaxed);
             return noted != 0;
         }
         false
     }
 
+    /// `bytes` were counted when they came.
     fn lighten(&self, state: &mut State, bytes: usize) {
-        state.bytes -= bytes;
-        self.pool.give_back(bytes);
+        state.bytes = state.bytes.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.hall.mail.give_back(bytes);
     }
 
     fn empty(&self, state: &mut State) {
-        state.queue = Queue::default();
-        self.lighten(state, state.bytes);
+        state.first = None;
+        if let Some(seldom) = &mut state.seldom {
+            seldom.rest = VecDeque::new();
+        }
+        state.tidy();
+        self.lighten(state, state.bytes as usize);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -412,132 +441,55 @@ impl Seat {
 
 impl State {
     fn is_present(&self) -> bool {
-        self.shown && self.holder.is_some()
+        self.shown && self.waker.is_some()
+    }
+
+    fn is_held_by(&self, holder: Holder) -> bool {
+        self.waker.is_some() && self.last == Some(holder)
+    }
+
+    fn agent(&self) -> &str {
+        self.seldom.as_ref().map_or("", |seldom| &seldom.agent)
+    }
+
+    fn waiting(&self) -> usize {
+        let rest = self.seldom.as_ref().map_or(0, |seldom| seldom.rest.len());
+        usize::from(self.first.is_some()) + rest
+    }
+
+    fn push(&mut self, waiting: Waiting) {
+        match &self.first {
+            None => self.first = Some(waiting),
+            Some(_) => self.seldom.get_or_insert_default().rest.push_back(waiting),
+        }
+    }
+
+    /// Takes the oldest if its order is a wanted one.
+    fn pop_if(&mut self, is_wanted: impl Fn(u64) -> bool) -> Option<Waiting> {
+        let taken = self.first.take_if(|(order, _)| is_wanted(*order))?;
+        self.first = self.seldom.as_mut().and_then(|seldom| seldom.rest.pop_front());
+        if self.first.is_none() {
+            self.tidy();
+        }
+        Some(taken)
+    }
+
+    /// An idle session holds no memory for what it once had to wait for.
+    fn tidy(&mut self) {
+        match &mut self.seldom {
+            Some(seldom) if !seldom.rest.is_empty() => {}
+            Some(seldom) if !seldom.agent.is_empty() => seldom.rest = VecDeque::new(),
+            Some(_) | None => self.seldom = None,
+        }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let bytes = self.lock().bytes;
-        self.pool.give_back(bytes);
-    }
-}
-
-impl Queue {
-    fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-
-    fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
-    }
-
-    fn push(&mut self, entry: (u64, Arc<Bulletin>)) {
-        match &self.first {
-            None => self.first = Some(entry),
-            Some(_) => self.rest.push_back(entry),
-        }
-    }
-
-    /// Takes the oldest if its order is a wanted one.
-    fn pop_if(&mut self, is_wanted: impl Fn(u64) -> bool) -> Option<(u64, Arc<Bulletin>)> {
-        let entry = self.first.take_if(|(order, _)| is_wanted(*order))?;
-        self.first = self.rest.pop_front();
-        if self.first.is_none() {
-            // An idle session holds no memory for what it once had to wait for.
-            self.rest = VecDeque::new();
-        }
-        Some(entry)
+        self.hall.mail.give_back(bytes as usize);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::words::Event;
-    use std::time::Duration;
-
-    /// Counts how often it is woken.
-    #[derive(Debug, Default)]
-    struct Woken(AtomicU64);
-
-    impl std::task::Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn event(who: &str) -> Arc<Bulletin> {
-        Arc::new(Bulletin::new(Event::ContactRemoved { who: who.into() }))
-    }
-
-    fn order(mail: Option<Mail>) -> Option<u64> {
-        match mail {
-            Some(Mail::Event { order, .. }) => Some(order),
-            Some(Mail::Lost) => Some(0),
-            Some(Mail::Moved | Mail::Ended) | None => None,
-        }
-    }
-
-    #[test]
-    fn a_holder_is_woken_once_for_all_that_waits_and_again_when_it_has_taken_it() {
-        let seat = Seat::alone(AccountNo(1), SessionKey([1; 16]), false);
-        let woken = Arc::new(Woken::default());
-        let holder = Holder::new();
-        seat.hold(holder, &Waker::from(woken.clone()));
-        let times = || woken.0.load(Ordering::Relaxed);
-        let who = event("bob");
-        for n in 1..=3 {
-            assert!(seat.post(&Letter::new(n, &who), 3, 10_000, Waker::wake));
-        }
-        assert_eq!(times(), 1);
-        assert_eq!(order(seat.take_until(holder, 1)), None);
-        assert_eq!(order(seat.take_until(holder, 2)), Some(1));
-        assert_eq!((order(seat.take(holder)), order(seat.take(holder))), (Some(2), Some(3)));
-        assert_eq!(order(seat.take(holder)), None);
-        assert_eq!(seat.lock().bytes, 0);
-        // One too many: everything is lost, which is told once.
-        for n in 4..=6 {
-            assert!(seat.post(&Letter::new(n, &who), 3, 10_000, Waker::wake));
-        }
-        assert_eq!(times(), 2);
-        assert!(!seat.post(&Letter::new(7, &who), 3, 10_000, Waker::wake));
-        assert_eq!(order(seat.take(holder)), Some(0));
-        assert_eq!(seat.lock().bytes, 0);
-        assert!(seat.post(&Letter::new(8, &who), 3, 10_000, Waker::wake));
-        assert_eq!(times(), 3);
-        seat.forget_until(8);
-        assert_eq!((order(seat.take(holder)), seat.lock().bytes), (None, 0));
-        // Too heavy from the start: there was nothing to take, so it must be woken for the loss.
-        assert!(!seat.post(&Letter::new(9, &who), 3, 1, Waker::wake));
-        assert_eq!(times(), 4);
-    }
-
-    #[test]
-    fn nobody_comes_by_a_seat_that_is_over() {
-        let here = Arc::new(Here::new(|| {}));
-        let pool = Arc::new(Pool::new(usize::MAX));
-        let seat = Seat::new(AccountNo(1), SessionKey([1; 16]), false, pool, here.clone());
-        // Between the answer that named it and the connection that holds it.
-        seat.end();
-        let holder = Holder::new();
-        seat.hold(holder, Waker::noop());
-        assert!(matches!(seat.take(holder), Some(Mail::Ended)));
-        assert!(!here.has_arrivals(), "nobody would ever tell of their going");
-    }
-
-    #[test]
-    fn only_a_seat_that_nobody_holds_grows_stale() {
-        let seat = Seat::alone(AccountNo(1), SessionKey([1; 16]), false);
-        let later = Instant::now() + Duration::from_secs(1);
-        assert!(seat.is_stale(later));
-        let holder = Holder::new();
-        seat.hold(holder, Waker::noop());
-        assert!(!seat.is_stale(later), "it is held");
-        seat.release(holder);
-        assert!(seat.is_stale(later));
-        let before = Instant::now();
-        seat.set_layer(3);
-        assert!(!seat.is_stale(before), "it was used since");
-    }
-}
+mod tests;

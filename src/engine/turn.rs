@@ -4,7 +4,6 @@
 //! commit; when the commit fails nobody was told anything and everybody in it hears "unavailable,
 //! try again".
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -22,6 +21,7 @@ use crate::engine::keeping::Keeping;
 use crate::engine::life::Typing;
 use crate::engine::peal::Peal;
 use crate::engine::seat::Letter;
+use crate::engine::seating::Accounts;
 use crate::engine::slot::Answering;
 use crate::engine::watch::Shift;
 use crate::engine::{Core, Seat};
@@ -64,7 +64,7 @@ pub(super) struct Engine {
     pub(super) core: Arc<Core>,
     pub(super) store: Store,
     pub(super) random: SystemRandom,
-    pub(super) by_account: HashMap<AccountNo, Vec<Arc<Seat>>>,
+    pub(super) by_account: Accounts,
     pub(super) typing: Typing,
     /// Who opened and closed groups, and what of them woke up: told before the next turn.
     pub(super) shifts: Vec<Shift>,
@@ -97,7 +97,7 @@ impl Engine {
             merge_at,
             rest_until: None,
             random: SystemRandom::new(),
-            by_account: HashMap::new(),
+            by_account: Accounts::default(),
             typing: Typing::default(),
             shifts: Vec::new(),
             going: Vec::new(),
@@ -268,8 +268,7 @@ impl Engine {
             let is_for_all = news.event.is_for_all();
             let mut posted = 0;
             for account in news.to.accounts() {
-                let Some(seats) = self.by_account.get(&account) else { continue };
-                for seat in seats {
+                for seat in self.by_account.of(account) {
                     if Some(seat.key) == news.except || !(is_for_all || seat.is_fine()) {
                         continue;
                     }
@@ -285,12 +284,11 @@ impl Engine {
     }
 
     fn sit(&mut self, account: AccountNo, key: SessionKey, lost: bool) -> Arc<Seat> {
-        let seat =
-            Arc::new(Seat::new(account, key, lost, self.core.mail.clone(), self.core.here.clone()));
+        let seat = Arc::new(Seat::new(account, key, lost, self.core.hall.clone()));
         // Its session was noted as in use for it.
         seat.note_use(self.core.times().now, USE_NOTED);
-        self.by_account.entry(account).or_default().push(seat.clone());
-        self.core.seats_mut().insert(key, seat.clone());
+        self.by_account.insert(seat.clone());
+        self.core.seats_mut().insert(seat.clone());
         self.core.metrics.sessions.add(1);
         seat
     }
@@ -306,12 +304,7 @@ impl Engine {
         self.core.here.company.leave(key);
         self.core.metrics.sessions.subtract(1);
         self.close_all(&seat);
-        if let Some(seats) = self.by_account.get_mut(&seat.account) {
-            seats.retain(|s| s.key != key);
-            if seats.is_empty() {
-                self.by_account.remove(&seat.account);
-            }
-        }
+        self.by_account.remove(&seat);
         Some(seat)
     }
 }

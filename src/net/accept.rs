@@ -103,19 +103,23 @@ pub(super) async fn accept<X: Core>(
             }
         };
         back_off = BACK_OFF;
-        let (carrier, host, tls) = match door {
-            Door::Tcp => (Carrier::Tcp, host.clone(), tls.clone()),
-            Door::Http => (Carrier::Http, host.clone(), tls.clone()),
-            Door::Line => (Carrier::Line, host.clone(), tls.clone()),
-            Door::Tags => (Carrier::Tags, host.clone(), tls.clone()),
+        let carrier = match door {
+            Door::Tcp => Carrier::Tcp,
+            Door::Http => Carrier::Http,
+            Door::Line => Carrier::Line,
+            Door::Tags => Carrier::Tags,
         };
         match guests.admit(peer.ip(), carrier) {
-            Ok(guest) => match door {
-                Door::Tcp => executor.spawn(serve_tcp(host, guest, socket, tls)).detach(),
-                Door::Http => executor.spawn(serve_http(host, guest, socket, tls)).detach(),
-                Door::Line => executor.spawn(serve_line(host, guest, socket, tls)).detach(),
-                Door::Tags => executor.spawn(serve_tags(host, guest, socket, tls)).detach(),
-            },
+            Ok(guest) => {
+                let (host, tls) = (host.clone(), tls.clone());
+                let arrival = Box::new(Arrival { host, guest, socket, tls });
+                match door {
+                    Door::Tcp => executor.spawn(serve_tcp(arrival)).detach(),
+                    Door::Http => executor.spawn(serve_http(arrival)).detach(),
+                    Door::Line => executor.spawn(serve_line(arrival)).detach(),
+                    Door::Tags => executor.spawn(serve_tags(arrival)).detach(),
+                }
+            }
             // Closing it is the answer: no protocol has a word before the first packet.
             Err(why) => complaint.turned_away(peer.ip(), why),
         }
@@ -126,72 +130,53 @@ pub(super) async fn accept<X: Core>(
     }
 }
 
-pub(super) async fn serve_tcp<X: Core>(
-    host: Arc<Host<X>>,
-    guest: Guest,
-    socket: Async<TcpStream>,
-    tls: Option<Arc<Tls>>,
-) {
-    guest.settle().await;
-    let Some(stream) = welcome(&host, socket, tls).await else { return };
+/// Somebody who has been let in. In a box while they are made welcome: an `async fn` keeps room for
+/// its arguments for as long as it runs.
+pub(super) struct Arrival<X> {
+    pub(super) host: Arc<Host<X>>,
+    pub(super) guest: Guest,
+    pub(super) socket: Async<TcpStream>,
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
+// How they end is noted where it happens.
+
+pub(super) async fn serve_tcp<X: Core>(arrival: Box<Arrival<X>>) {
+    let Some((host, guest, stream)) = welcome(arrival).await else { return };
     let codec = msim2::tcp::Codec::new(host.house().config.limits.max_packet_bytes);
     let dialogue = msim2::Dialogue::new(host.house(), msim2::Carrier::Tcp);
-    let end = converse(&host, &guest, stream, codec, dialogue, Opening::default()).await;
-    note(&guest, end);
+    let _ = converse(&host, guest, stream, codec, dialogue, Opening::default()).await;
 }
 
-pub(super) async fn serve_http<X: Core>(
-    host: Arc<Host<X>>,
-    mut guest: Guest,
-    socket: Async<TcpStream>,
-    tls: Option<Arc<Tls>>,
-) {
-    guest.settle().await;
-    let Some(stream) = welcome(&host, socket, tls).await else { return };
-    let end = http::serve(&host, &mut guest, stream).await;
-    note(&guest, end);
+pub(super) async fn serve_http<X: Core>(arrival: Box<Arrival<X>>) {
+    let Some((host, guest, stream)) = welcome(arrival).await else { return };
+    let _ = http::serve(&host, guest, stream).await;
 }
 
-pub(super) async fn serve_line<X: Core>(
-    host: Arc<Host<X>>,
-    guest: Guest,
-    socket: Async<TcpStream>,
-    tls: Option<Arc<Tls>>,
-) {
-    guest.settle().await;
-    let Some(stream) = welcome(&host, socket, tls).await else { return };
+pub(super) async fn serve_line<X: Core>(arrival: Box<Arrival<X>>) {
+    let Some((host, guest, stream)) = welcome(arrival).await else { return };
     let codec = line::Codec::new(host.house().config.limits.max_packet_bytes);
     let dialogue = line::Dialogue::new(host.house());
-    let end = converse(&host, &guest, stream, codec, dialogue, Opening::default()).await;
-    note(&guest, end);
+    let _ = converse(&host, guest, stream, codec, dialogue, Opening::default()).await;
 }
 
-pub(super) async fn serve_tags<X: Core>(
-    host: Arc<Host<X>>,
-    guest: Guest,
-    socket: Async<TcpStream>,
-    tls: Option<Arc<Tls>>,
-) {
-    guest.settle().await;
-    let Some(stream) = welcome(&host, socket, tls).await else { return };
+pub(super) async fn serve_tags<X: Core>(arrival: Box<Arrival<X>>) {
+    let Some((host, guest, stream)) = welcome(arrival).await else { return };
     let dialogue = tags::Dialogue::new(host.house());
-    let end =
-        converse(&host, &guest, stream, tags::Codec::new(), dialogue, Opening::default()).await;
-    note(&guest, end);
+    let codec = tags::Codec::new();
+    let _ = converse(&host, guest, stream, codec, dialogue, Opening::default()).await;
 }
 
 /// Sets a socket up, and encrypts it where that is to be.
-async fn welcome<X: Core>(
-    host: &Host<X>,
-    socket: Async<TcpStream>,
-    tls: Option<Arc<Tls>>,
-) -> Option<Stream> {
+async fn welcome<X: Core>(arrival: Box<Arrival<X>>) -> Option<(Arc<Host<X>>, Guest, Stream)> {
+    arrival.guest.settle().await;
+    let Arrival { host, guest, socket, tls } = *arrival;
     // A socket that refuses an option still works, and is mostly gone already.
     let _ = set_up(socket.get_ref());
     let plain = Plain::new(socket);
-    let Some(tls) = tls else { return Some(Stream::Plain(plain)) };
+    let Some(tls) = tls else { return Some((host, guest, Stream::Plain(plain))) };
     match Box::pin(tls.shake(plain, host.patience.unfinished)).await {
-        Ok(stream) => Some(Stream::Tls(stream)),
+        Ok(stream) => Some((host, guest, Stream::Tls(stream))),
         Err(error) => {
             log::debug!("a TLS handshake failed: {error}");
             None
@@ -208,13 +193,6 @@ fn set_up(socket: &TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepintvl(socket, KEEPALIVE_EVERY)?;
     sockopt::set_tcp_keepcnt(socket, KEEPALIVE_PROBES)?;
     Ok(())
-}
-
-/// Connections end by errors every day; only who looks for one wants to read of it.
-fn note(guest: &Guest, end: io::Result<()>) {
-    if let Err(error) = end {
-        log::debug!("a connection of {} ended: {error}", guest.peer);
-    }
 }
 
 /// Whether a failed accept says nothing about this process: the next one may go well.

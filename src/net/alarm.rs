@@ -23,6 +23,11 @@ impl Alarm {
         self.at = at;
     }
 
+    /// Whether there is neither a deadline nor a timer left of one.
+    pub(super) fn is_off(&self) -> bool {
+        self.at.is_none() && self.armed.is_none()
+    }
+
     /// Ready once the deadline has passed; it is over then.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.at else {
@@ -82,7 +87,7 @@ mod tests {
             // None: never, and no timer stays behind once it has fired.
             alarm.set(None);
             assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx))).await.is_pending());
-            assert!(alarm.armed.is_none());
+            assert!(alarm.is_off());
         });
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::poll_fn;
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -34,7 +35,7 @@ pub(super) struct Guests {
 struct Room {
     /// One place a connection, and the waker of its task.
     places: Vec<Option<Waker>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
     addresses: HashMap<IpAddr, usize>,
     /// The most that were here since the last time a crowd left.
     peak: usize,
@@ -44,7 +45,7 @@ struct Room {
 #[derive(Debug)]
 pub(super) struct Guest {
     guests: Arc<Guests>,
-    place: usize,
+    place: u32,
     pub(super) peer: IpAddr,
     carrier: Carrier,
 }
@@ -87,6 +88,7 @@ impl Guests {
         if self.most <= room.count() {
             return Err(Full::Everywhere);
         }
+        let next = u32::try_from(room.places.len()).map_err(|_| Full::Everywhere)?;
         if !peer.is_loopback() {
             let count = room.addresses.entry(household(peer)).or_default();
             if self.most_of_address <= *count {
@@ -94,8 +96,8 @@ impl Guests {
             }
             *count += 1;
         }
-        let place = room.free.pop().unwrap_or(room.places.len());
-        if place == room.places.len() {
+        let place = room.free.pop().unwrap_or(next);
+        if place == next {
             room.places.push(None);
         }
         room.peak = room.peak.max(room.count());
@@ -142,6 +144,10 @@ impl Room {
     fn count(&self) -> usize {
         self.places.len() - self.free.len()
     }
+
+    fn place(&mut self, number: u32) -> Option<&mut Option<Waker>> {
+        self.places.get_mut(usize::try_from(number).ok()?)
+    }
 }
 
 impl Guest {
@@ -149,7 +155,7 @@ impl Guest {
     /// task for its whole life, so once is enough.
     pub(super) async fn settle(&self) {
         poll_fn(|cx| {
-            if let Some(place) = self.guests.room().places.get_mut(self.place) {
+            if let Some(place) = self.guests.room().place(self.place) {
                 *place = Some(cx.waker().clone());
             }
             Poll::Ready(())
@@ -159,6 +165,13 @@ impl Guest {
 
     pub(super) fn is_leaving(&self) -> bool {
         self.guests.is_leaving()
+    }
+
+    /// Connections end by errors every day; only who looks for one wants to read of it.
+    pub(super) fn note(&self, end: &io::Result<()>) {
+        if let Err(error) = end {
+            log::debug!("a connection of {} ended: {error}", self.peer);
+        }
     }
 
     /// Lets something in that counts as one more connection of the same address.
@@ -182,7 +195,7 @@ impl Guest {
 impl Drop for Guest {
     fn drop(&mut self) {
         let mut room = self.guests.room();
-        let waker = room.places.get_mut(self.place).and_then(Option::take);
+        let waker = room.place(self.place).and_then(Option::take);
         room.free.push(self.place);
         if room.free.len() == room.places.len() {
             // Nobody is here; a crowd that was leaves no memory behind.

@@ -1,6 +1,7 @@
 //! The seats that one connection holds.
 
 use std::future::poll_fn;
+use std::mem;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -12,36 +13,85 @@ use crate::limits::SEATS_PER_CONNECTION_MAX;
 #[derive(Debug)]
 pub(super) struct Seats {
     holder: Holder,
-    held: Vec<(SessionId, Arc<Seat>)>,
+    held: Held,
+}
+
+type Session = (SessionId, Arc<Seat>);
+
+/// Nearly all connections have one, which costs no memory of its own.
+#[derive(Debug)]
+enum Held {
+    One(Option<Session>),
+    Many(Vec<Session>),
+}
+
+impl Held {
+    fn sessions(&self) -> &[Session] {
+        match self {
+            Held::One(one) => one.as_slice(),
+            Held::Many(many) => many,
+        }
+    }
+
+    fn find(&mut self, session: &SessionId) -> Option<&mut Arc<Seat>> {
+        let sessions = match self {
+            Held::One(one) => one.as_mut_slice(),
+            Held::Many(many) => many,
+        };
+        sessions.iter_mut().find(|(id, _)| id == session).map(|(_, seat)| seat)
+    }
+
+    fn push(&mut self, session: Session) {
+        match self {
+            Held::One(one @ None) => *one = Some(session),
+            Held::One(one) => *self = Held::Many(one.take().into_iter().chain([session]).collect()),
+            Held::Many(many) => many.push(session),
+        }
+    }
+
+    /// Those after it are no longer where they were.
+    fn remove(&mut self, place: usize) {
+        match self {
+            Held::One(one) => *one = None,
+            Held::Many(many) => drop(many.swap_remove(place)),
+        }
+    }
+
+    fn keep(&mut self, session: &SessionId) {
+        match self {
+            Held::One(one) => *one = one.take().filter(|(id, _)| id == session),
+            Held::Many(many) => {
+                *self = Held::One(mem::take(many).into_iter().find(|(id, _)| id == session));
+            }
+        }
+    }
 }
 
 impl Seats {
     pub(super) fn new() -> Seats {
-        Seats { holder: Holder::new(), held: Vec::new() }
+        Seats { holder: Holder::new(), held: Held::One(None) }
     }
 
     pub(super) fn is_full(&self) -> bool {
-        SEATS_PER_CONNECTION_MAX <= self.held.len()
+        SEATS_PER_CONNECTION_MAX <= self.held.sessions().len()
     }
 
     pub(super) fn has(&self, session: &SessionId) -> bool {
-        self.held.iter().any(|(id, _)| id == session)
+        self.held.sessions().iter().any(|(id, _)| id == session)
     }
 
     pub(super) fn at(&self, place: usize) -> Option<(SessionId, Arc<Seat>)> {
-        self.held.get(place).cloned()
+        self.held.sessions().get(place).cloned()
     }
 
     /// The next mail with an order below `before`, and whose it is. Seats that went to somebody
     /// else, or whose session is over, are forgotten here: nothing is said about either.
     pub(super) fn take(&mut self, before: u64) -> Option<(usize, Mail)> {
         let mut place = 0;
-        while let Some((_, seat)) = self.held.get(place) {
+        while let Some((_, seat)) = self.held.sessions().get(place) {
             match seat.take_until(self.holder, before) {
                 None => place += 1,
-                Some(Mail::Moved | Mail::Ended) => {
-                    self.held.swap_remove(place);
-                }
+                Some(Mail::Moved | Mail::Ended) => self.held.remove(place),
                 Some(mail @ (Mail::Event { .. } | Mail::Lost)) => return Some((place, mail)),
             }
         }
@@ -52,15 +102,11 @@ impl Seats {
     /// room or the session is held already.
     pub(super) async fn attach(&mut self, session: SessionId, seat: Arc<Seat>) {
         let full = self.is_full();
-        match self.held.iter_mut().find(|(id, _)| *id == session) {
-            Some((_, held)) if Arc::ptr_eq(held, &seat) => return,
-            Some((_, held)) => *held = seat.clone(),
+        match self.held.find(&session) {
+            Some(held) if Arc::ptr_eq(held, &seat) => return,
+            Some(held) => *held = seat.clone(),
             None if full => return,
-            None => {
-                // Nearly all connections have one.
-                self.held.reserve_exact(1);
-                self.held.push((session, seat.clone()));
-            }
+            None => self.held.push((session, seat.clone())),
         }
         poll_fn(|cx| {
             seat.hold(self.holder, cx.waker());
@@ -71,20 +117,16 @@ impl Seats {
 
     /// Gives up every seat but that of `session`.
     pub(super) fn leave_all_but(&mut self, session: &SessionId) {
-        let holder = self.holder;
-        self.held.retain(|(id, seat)| {
-            let stays = id == session;
-            if !stays {
-                seat.release(holder);
-            }
-            stays
-        });
+        for (_, seat) in self.held.sessions().iter().filter(|(id, _)| id != session) {
+            seat.release(self.holder);
+        }
+        self.held.keep(session);
     }
 }
 
 impl Drop for Seats {
     fn drop(&mut self) {
-        for (_, seat) in &self.held {
+        for (_, seat) in self.held.sessions() {
             seat.release(self.holder);
         }
     }

@@ -17,7 +17,6 @@ use crate::limits::LINGER_BYTES_MAX;
 use crate::net::host::SMALL_BYTES;
 use crate::net::poll::pipe::Inner;
 use crate::pool::Share;
-use crate::wire::Buffer;
 
 /// What is read at once. It lies on the stack of whoever polls, never in a connection's memory;
 /// ordinary packets are a quarter of it.
@@ -170,11 +169,11 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Appends what has arrived to `input`. `Ok(0)` is the end of the stream.
+/// Hands what has arrived to `take`, once. `Ok(0)` is the end of the stream.
 pub(super) fn poll_fill(
     stream: &mut Stream,
     cx: &mut Context<'_>,
-    input: &mut Buffer,
+    take: impl FnOnce(&[u8]),
 ) -> Poll<io::Result<usize>> {
     if let Stream::Plain(plain) = stream {
         // Before the scratch is cleared: mostly it was something else that woke us up.
@@ -182,56 +181,64 @@ pub(super) fn poll_fill(
     }
     let mut scratch = [0; SCRATCH_BYTES];
     let n = ready!(Pin::new(stream).poll_read(cx, &mut scratch))?;
-    input.extend(&scratch[..n]);
+    if 0 < n {
+        take(&scratch[..n]);
+    }
     Poll::Ready(Ok(n))
+}
+
+/// How far something has been sent.
+#[derive(Debug, Default)]
+pub(super) struct Sending {
+    sent: usize,
+    /// When the peer is given up. In a box, because nearly always there is none.
+    timer: Option<Box<Timer>>,
 }
 
 /// Writes all of `out` and leaves it empty, without memory. Fails when the peer takes nothing for
 /// `stuck`, or does not keep up while `share` has no room for what waits for it.
-pub(super) async fn send(
+pub(super) fn poll_send(
     stream: &mut Stream,
+    cx: &mut Context<'_>,
     out: &mut Vec<u8>,
+    sending: &mut Sending,
     stuck: Duration,
     share: &mut Share<'_>,
-) -> io::Result<()> {
-    let mut sent = 0;
-    let mut timer: Option<Box<Timer>> = None;
-    poll_fn(|cx| -> Poll<io::Result<()>> {
-        // Before the write: the kernel may take a little by then although the peer took nothing,
-        // which would start its time anew.
-        if let Some(timer) = &mut timer
-            && Pin::new(timer).poll(cx).is_ready()
-        {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        let mut stream = Pin::new(&mut *stream);
-        loop {
-            let rest = &out[sent..];
-            let step = match rest.is_empty() {
-                false => stream.as_mut().poll_write(cx, rest)?,
-                true => stream.as_mut().poll_flush(cx)?.map(|()| 0),
-            };
-            match step {
-                Poll::Ready(0) if rest.is_empty() => return Poll::Ready(Ok(())),
-                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                // No stream takes more than it was given.
-                Poll::Ready(n) => (sent, timer) = (out.len().min(sent + n), None),
-                Poll::Pending => {
-                    // Only a peer that does not keep up costs a timer, and counts.
-                    if timer.is_none() && SMALL_BYTES < out.len() && !share.resize(out.capacity()) {
-                        return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
-                    }
-                    // Boxed, because all others are smaller for it.
-                    let timer = timer.get_or_insert_with(|| Box::new(Timer::after(stuck)));
-                    ready!(Pin::new(timer).poll(cx));
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+) -> Poll<io::Result<()>> {
+    let Sending { sent, timer } = sending;
+    // Before the write: the kernel may take a little by then although the peer took nothing,
+    // which would start its time anew.
+    if let Some(timer) = timer
+        && Pin::new(timer).poll(cx).is_ready()
+    {
+        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+    }
+    let mut stream = Pin::new(stream);
+    loop {
+        let rest = out.get(*sent..).unwrap_or_default();
+        let step = match rest.is_empty() {
+            false => stream.as_mut().poll_write(cx, rest)?,
+            true => stream.as_mut().poll_flush(cx)?.map(|()| 0),
+        };
+        match step {
+            Poll::Ready(0) if rest.is_empty() => {
+                (*out, *sending) = (Vec::new(), Sending::default());
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            // No stream takes more than it was given.
+            Poll::Ready(n) => (*sent, *timer) = (out.len().min(*sent + n), None),
+            Poll::Pending => {
+                // Only a peer that does not keep up costs a timer, and counts.
+                if timer.is_none() && SMALL_BYTES < out.len() && !share.resize(out.capacity()) {
+                    return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
                 }
+                let timer = timer.get_or_insert_with(|| Box::new(Timer::after(stuck)));
+                ready!(Pin::new(timer).poll(cx));
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
         }
-    })
-    .await?;
-    *out = Vec::new();
-    Ok(())
+    }
 }
 
 /// Ends the stream so that what was written last arrives: bytes that nobody has read would make the

@@ -8,8 +8,11 @@
 //! answer** to the packet that attached it (mSIM 2, decision 6).
 //!
 //! **An idle connection has no buffers and no timer.** What is read goes through a scratch on the
-//! stack, what is written is freed once it is sent; questions and farewells live in boxes while they
-//! last.
+//! stack, what is written is freed once it is sent; both, deadlines, questions and farewells live in
+//! boxes while they last. A connection's task is as large as what it waits with at its largest, so
+//! nothing is kept across a wait that does not have to be.
+
+mod deadlines;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -21,13 +24,13 @@ use smol::future::{poll_once, yield_now};
 use crate::domain::id::SessionId;
 use crate::domain::words::{Refusal, Reply};
 use crate::engine::Mail;
-use crate::net::alarm::Alarm;
 use crate::net::guest::Guest;
 use crate::net::host::{Core, Host, SMALL_BYTES};
 use crate::net::seats::Seats;
-use crate::net::stream::{Stream, part, poll_fill, send};
-use crate::pool::Share;
+use crate::net::stream::{Sending, Stream, part, poll_fill, poll_send};
+use crate::pool::{Pool, Share};
 use crate::wire::{Ask, Broken, Buffer, Codec, Dialogue, Farewell, Next, Told, What};
+use deadlines::Deadlines;
 
 /// Past this, what waits to be written is written before more is said. With one answer on top of it
 /// that is all a connection ever holds.
@@ -44,13 +47,13 @@ pub(super) struct Opening {
     pub(super) session: Option<(SessionId, u32)>,
 }
 
-/// Talks until either side ends it. An error is the connection's, of interest to nobody but a log.
+/// Talks until either side ends it. An error is the connection's, and noted already.
 ///
 /// No `async fn`: that would keep its arguments beside what is made of them, for as long as the
 /// connection lives.
 pub(super) fn converse<'a, X, C, D>(
     host: &'a Host<X>,
-    guest: &'a Guest,
+    guest: Guest,
     stream: Stream,
     codec: C,
     dialogue: D,
@@ -62,63 +65,68 @@ where
     D: Dialogue<Packet = C::Packet>,
 {
     let now = Instant::now();
+    let beat = codec.beat_secs().map(|secs| now + Duration::from_secs(secs));
+    let held = Held {
+        input: opening.input,
+        session: opening.session.map(Box::new),
+        ..Held::none(&host.buffers)
+    };
     let mut talk = Talk {
         host,
-        guest,
         stream,
-        beat: codec.beat_secs().map(|secs| now + Duration::from_secs(secs)),
         codec,
         dialogue,
-        input: opening.input,
-        out: Vec::new(),
-        said: Vec::new(),
+        held: Some(Box::new(held)),
         seats: Seats::new(),
-        share: Share::none(&host.buffers),
-        nameless: Some(now + host.patience.nameless),
-        unfinished: None,
-        alarm: Alarm::default(),
+        deadlines: Deadlines::new(now + host.patience.nameless, beat),
+        guest,
     };
-    let session = opening.session.map(Box::new);
     async move {
-        talk.dialogue.on_open(&mut talk.said);
-        talk.encode();
-        if let Some(session) = session {
-            Box::pin(talk.sit_down(*session)).await;
-        }
-        let end = match talk.run().await {
-            Ok(End::Gone) => Ok(()),
-            Ok(End::Broken(broken)) => Box::pin(talk.break_off(broken)).await,
-            Ok(End::Farewell(why)) => Box::pin(talk.leave(why)).await,
-            Err(error) => Err(error),
-        };
-        while let Some(ask) = talk.dialogue.last_words() {
-            Box::pin(host.core.ask(guest.peer, ask)).await;
-        }
-        end
+        talk.open();
+        Box::pin(talk.sit_down()).await;
+        let end = talk.run().await;
+        Box::pin(talk.finish(end)).await
     }
 }
 
-struct Talk<'a, X, C, D: Dialogue> {
+struct Talk<'a, X, C, D> {
     host: &'a Host<X>,
-    guest: &'a Guest,
     stream: Stream,
     codec: C,
     dialogue: D,
+    held: Option<Box<Held<'a>>>,
+    seats: Seats,
+    deadlines: Deadlines,
+    /// The last, because it says that all the others are gone.
+    guest: Guest,
+}
+
+/// What has not gone on yet; there is one only while there is something.
+struct Held<'a> {
     input: Buffer,
+    /// The opening's.
+    session: Option<Box<(SessionId, u32)>>,
     /// Encoded and not sent.
     out: Vec<u8>,
-    /// Said and not encoded.
-    said: Vec<D::Packet>,
-    seats: Seats,
+    sending: Sending,
     /// Of the memory for all connections.
     share: Share<'a>,
-    /// By then a session must have been named; `None` once it was.
-    nameless: Option<Instant>,
-    /// By then the packet that has begun must have ended.
-    unfinished: Option<Instant>,
-    /// The next heartbeat.
-    beat: Option<Instant>,
-    alarm: Alarm,
+}
+
+impl<'a> Held<'a> {
+    fn none(buffers: &'a Pool) -> Held<'a> {
+        Held {
+            input: Buffer::default(),
+            session: None,
+            out: Vec::new(),
+            sending: Sending::default(),
+            share: Share::none(buffers),
+        }
+    }
+
+    fn at<'h>(place: &'h mut Option<Box<Held<'a>>>, buffers: &'a Pool) -> &'h mut Held<'a> {
+        place.get_or_insert_with(|| Box::new(Held::none(buffers)))
+    }
 }
 
 /// How a conversation ends.
@@ -152,14 +160,26 @@ impl<P> Step<P> {
 enum Wake {
     Bytes,
     Closed,
-    Mail(usize, Mail),
+    Told,
+    /// The session at this place has lost its mail.
+    Lost(usize),
     /// Nothing else is to do, and the dialogue has something to do by itself.
     Idle,
     Alarm,
     Leaving,
 }
 
-impl<X, C, D> Talk<'_, X, C, D>
+/// Why no more mail is told for now.
+enum Pause {
+    /// All has been told.
+    Told,
+    /// What waits to be written is to be written first.
+    Full,
+    /// The session at this place has lost its mail.
+    Lost(usize),
+}
+
+impl<'a, X, C, D> Talk<'a, X, C, D>
 where
     X: Core,
     C: Codec,
@@ -169,28 +189,38 @@ where
         let mut turns = 0_u32;
         loop {
             loop {
-                match self.step() {
+                let ask = match self.step() {
                     Step::Idle => break,
-                    Step::Said => {}
-                    Step::Ask(ask) => {
-                        if let Some(why) = Box::pin(self.ask(ask)).await? {
-                            return Ok(End::Farewell(why));
-                        }
-                    }
+                    Step::Said => None,
+                    Step::Ask(ask) => Some(ask),
                     Step::End(end) => return Ok(end),
+                };
+                if let Some(ask) = ask
+                    && let Some(why) = Box::pin(self.ask(ask)).await?
+                {
+                    return Ok(End::Farewell(why));
                 }
                 if self.guest.is_leaving() {
                     break;
                 }
-                if OUT_BYTES <= self.out.len() {
+                if self.is_full() {
                     self.send().await?;
                 }
             }
             self.note_unfinished();
-            if !self.drain(u64::MAX).await? {
-                return Ok(End::Farewell(Farewell::GivenUp));
+            loop {
+                // As in `drain`, which would be the largest part of what waits here.
+                match self.tell_until(u64::MAX) {
+                    Pause::Told => break,
+                    Pause::Full => self.send().await?,
+                    Pause::Lost(place) => {
+                        if !Box::pin(self.resync(place)).await {
+                            return Ok(End::Farewell(Farewell::GivenUp));
+                        }
+                    }
+                }
             }
-            if !self.out.is_empty() {
+            if self.has_to_send() {
                 self.send().await?;
             }
             turns = turns.wrapping_add(1);
@@ -200,70 +230,95 @@ where
             if !self.hold() {
                 return Ok(End::Farewell(Farewell::GivenUp));
             }
-            self.alarm.set([self.nameless, self.unfinished, self.beat].into_iter().flatten().min());
-            match poll_fn(|cx| self.poll_wake(cx)).await? {
-                Wake::Bytes | Wake::Idle => {}
+            let lost = match poll_fn(|cx| self.poll_wake(cx)).await? {
+                Wake::Bytes | Wake::Told | Wake::Idle => None,
                 Wake::Closed => return Ok(End::Gone),
-                Wake::Mail(place, mail) => {
-                    if !self.tell(place, mail).await? {
-                        return Ok(End::Farewell(Farewell::GivenUp));
-                    }
-                }
+                Wake::Lost(place) => Some(place),
                 Wake::Alarm => {
                     if let Some(end) = self.on_alarm(Instant::now()) {
                         return Ok(end);
                     }
+                    None
                 }
                 Wake::Leaving => return Ok(End::Farewell(Farewell::GoingAway)),
+            };
+            if let Some(place) = lost
+                && !Box::pin(self.resync(place)).await
+            {
+                return Ok(End::Farewell(Farewell::GivenUp));
             }
         }
+    }
+
+    fn open(&mut self) {
+        let mut said = Vec::new();
+        self.dialogue.on_open(&mut said);
+        self.encode(&said);
     }
 
     /// Takes the next packet. Apart from [`Self::run`], so that no packet is part of its future.
     fn step(&mut self) -> Step<C::Packet> {
-        let packet = self.codec.decode(&mut self.input);
-        self.codec.chatter(&mut self.out);
-        let packet = match packet {
-            Ok(Some(packet)) => packet,
-            Ok(None) if self.dialogue.is_idle() || !self.out.is_empty() => return Step::Idle,
-            Ok(None) => {
-                let next = self.dialogue.on_idle(&mut self.said);
-                self.encode();
-                return Step::of(next);
+        let held = Held::at(&mut self.held, &self.host.buffers);
+        let packet = self.codec.decode(&mut held.input);
+        self.codec.chatter(&mut held.out);
+        let mut said = Vec::new();
+        let next = match packet {
+            Ok(Some(packet)) => {
+                self.deadlines.finish();
+                self.dialogue.on_packet(packet, &mut said)
             }
+            Ok(None) if self.dialogue.is_idle() || !held.out.is_empty() => return Step::Idle,
+            Ok(None) => self.dialogue.on_idle(&mut said),
             Err(broken) => return Step::End(End::Broken(Box::new(broken))),
         };
-        self.unfinished = None;
-        let next = self.dialogue.on_packet(packet, &mut self.said);
-        self.encode();
+        self.encode(&said);
         Step::of(next)
     }
 
-    fn encode(&mut self) {
-        for packet in &self.said {
-            if self.out.capacity() == 0 {
-                // Room for an ordinary packet, instead of growing to it by doublings.
-                self.out = Vec::with_capacity(512);
-            }
-            self.codec.encode(packet, &mut self.out);
+    fn encode(&mut self, said: &[C::Packet]) {
+        if said.is_empty() {
+            return;
         }
-        // Usually one packet; its memory goes with it.
-        self.said = Vec::new();
+        let held = Held::at(&mut self.held, &self.host.buffers);
+        if held.out.capacity() == 0 {
+            // Room for an ordinary packet, instead of growing to it by doublings.
+            held.out = Vec::with_capacity(512);
+        }
+        for packet in said {
+            self.codec.encode(packet, &mut held.out);
+        }
     }
 
-    async fn send(&mut self) -> io::Result<()> {
-        if self.stream.is_socket() {
-            self.host.metrics.bytes_out.add(self.out.len() as u64);
+    fn has_to_send(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| !held.out.is_empty())
+    }
+
+    fn is_full(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| OUT_BYTES <= held.out.len())
+    }
+
+    fn send(&mut self) -> impl Future<Output = io::Result<()>> {
+        if let Some(held) = &self.held
+            && self.stream.is_socket()
+        {
+            self.host.metrics.bytes_out.add(held.out.len() as u64);
         }
-        let stuck = self.host.patience.stuck;
-        send(&mut self.stream, &mut self.out, stuck, &mut self.share).await
+        poll_fn(|cx| self.poll_send(cx))
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Held { out, sending, share, .. } = Held::at(&mut self.held, &self.host.buffers);
+        poll_send(&mut self.stream, cx, out, sending, self.host.patience.stuck, share)
     }
 
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Wake>> {
         if self.guest.is_leaving() {
             return Poll::Ready(Ok(Wake::Leaving));
         }
-        match poll_fill(&mut self.stream, cx, &mut self.input)? {
+        let filled = poll_fill(&mut self.stream, cx, |bytes| {
+            Held::at(&mut self.held, &self.host.buffers).input.extend(bytes);
+        });
+        match filled? {
             Poll::Ready(0) => return Poll::Ready(Ok(Wake::Closed)),
             Poll::Ready(n) => {
                 if self.stream.is_socket() {
@@ -275,9 +330,12 @@ where
         }
         // After the reading: a peer that is known to be gone takes nothing with it.
         if let Some((place, mail)) = self.seats.take(u64::MAX) {
-            return Poll::Ready(Ok(Wake::Mail(place, mail)));
+            return Poll::Ready(Ok(match self.tell(place, mail) {
+                true => Wake::Told,
+                false => Wake::Lost(place),
+            }));
         }
-        if self.alarm.poll(cx).is_ready() {
+        if self.deadlines.poll(cx).is_ready() {
             return Poll::Ready(Ok(Wake::Alarm));
         }
         // The last: what it does by itself keeps nothing else waiting.
@@ -288,31 +346,37 @@ where
     }
 
     fn note_unfinished(&mut self) {
-        if self.input.is_empty() {
-            self.unfinished = None;
-        } else if self.unfinished.is_none() {
-            self.unfinished = Some(Instant::now() + self.host.patience.unfinished);
+        if self.held.as_ref().is_none_or(|held| held.input.is_empty()) {
+            self.deadlines.finish();
+        } else {
+            self.deadlines.begin(|| Instant::now() + self.host.patience.unfinished);
         }
     }
 
-    /// Counts what is half read. False: there is no room for it, and ending this connection is what
-    /// keeps the others'.
+    /// Counts what is half read, or lets go of what held it. False: there is no room for it, and
+    /// ending this connection is what keeps the others'.
     fn hold(&mut self) -> bool {
-        let held = self.input.len();
+        let Some(held) = &mut self.held else { return true };
+        let bytes = held.input.len();
+        if bytes == 0 {
+            self.held = None;
+            return true;
+        }
         // A vector that grows has up to twice the room it needs.
-        self.share.resize(if held <= SMALL_BYTES { 0 } else { 2 * held })
+        held.share.resize(if bytes <= SMALL_BYTES { 0 } else { 2 * bytes })
     }
 
     fn on_alarm(&mut self, now: Instant) -> Option<End<C::Packet>> {
-        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if passed(self.nameless) || passed(self.unfinished) {
+        if self.deadlines.is_late(now) {
             return Some(End::Farewell(Farewell::GivenUp));
         }
-        if passed(self.beat) {
-            if !self.codec.on_beat(&mut self.out) {
+        if self.deadlines.is_beat_due(now) {
+            let held = Held::at(&mut self.held, &self.host.buffers);
+            if !self.codec.on_beat(&mut held.out) {
                 return Some(End::Gone);
             }
-            self.beat = self.codec.beat_secs().map(|secs| now + Duration::from_secs(secs));
+            let next = self.codec.beat_secs().map(|secs| now + Duration::from_secs(secs));
+            self.deadlines.set_beat(next);
         }
         None
     }
@@ -320,30 +384,28 @@ where
     /// Asks all that one packet has to ask. Whether the dialogue hangs up after it, and why.
     async fn ask(&mut self, mut ask: Box<Ask>) -> io::Result<Option<Farewell>> {
         loop {
-            match self.ask_one(*ask).await? {
+            match self.ask_one(ask).await? {
                 Next::Listen => return Ok(None),
                 Next::HangUp(why) => return Ok(Some(why)),
-                Next::Ask(next) => *ask = next,
+                Next::Ask(next) => ask = Box::new(next),
             }
-            if OUT_BYTES <= self.out.len() {
+            if self.is_full() {
                 self.send().await?;
             }
         }
     }
 
-    async fn ask_one(&mut self, ask: Ask) -> io::Result<Next> {
+    async fn ask_one(&mut self, ask: Box<Ask>) -> io::Result<Next> {
         if self.is_one_too_many(&ask).await? {
-            let next = self.dialogue.on_reply(Err(Refusal::TooManySessions), &mut self.said);
-            self.encode();
-            return Ok(next);
+            return Ok(self.reply(Err(Refusal::TooManySessions)));
         }
         let host = self.host;
-        let mut asking = std::pin::pin!(host.core.ask(self.guest.peer, ask));
+        let mut asking = std::pin::pin!(host.core.ask(self.guest.peer, *ask));
         let answer = match poll_once(asking.as_mut()).await {
             Some(answer) => answer,
             None => {
                 // Earlier answers do not wait for this one's commit.
-                if !self.out.is_empty() {
+                if self.has_to_send() {
                     self.send().await?;
                 }
                 asking.await
@@ -357,13 +419,19 @@ where
         {
             self.seats.leave_all_but(session);
         }
-        let next = self.dialogue.on_reply(answer.reply, &mut self.said);
-        self.encode();
+        let next = self.reply(answer.reply);
         if let Some((session, seat)) = answer.seat {
-            self.nameless = None;
+            self.deadlines.note_named();
             self.seats.attach(session, seat).await;
         }
         Ok(next)
+    }
+
+    fn reply(&mut self, reply: Result<Reply, Refusal>) -> Next {
+        let mut said = Vec::new();
+        let next = self.dialogue.on_reply(reply, &mut said);
+        self.encode(&said);
+        next
     }
 
     /// mSIM 2, decision 16: with 64 sessions here, one more is refused before anything is done for
@@ -386,64 +454,89 @@ where
     /// Tells everything with an order below `before`. False: the end of what was lost is not to be
     /// had.
     async fn drain(&mut self, before: u64) -> io::Result<bool> {
-        while let Some((place, mail)) = self.seats.take(before) {
-            if !self.tell(place, mail).await? {
-                return Ok(false);
-            }
-            if OUT_BYTES <= self.out.len() {
-                self.send().await?;
+        loop {
+            match self.tell_until(before) {
+                Pause::Told => return Ok(true),
+                Pause::Full => self.send().await?,
+                Pause::Lost(place) => {
+                    if !Box::pin(self.resync(place)).await {
+                        return Ok(false);
+                    }
+                }
             }
         }
-        Ok(true)
     }
 
-    async fn tell(&mut self, place: usize, mail: Mail) -> io::Result<bool> {
-        match mail {
-            Mail::Event { event, order: _ } => {
-                self.say(place, &Told::Event(&event));
-                Ok(true)
+    fn tell_until(&mut self, before: u64) -> Pause {
+        while let Some((place, mail)) = self.seats.take(before) {
+            if !self.tell(place, mail) {
+                return Pause::Lost(place);
             }
-            Mail::Lost => Box::pin(self.resync(place)).await,
-            Mail::Moved | Mail::Ended => Ok(true),
+            if self.is_full() {
+                return Pause::Full;
+            }
         }
+        Pause::Told
+    }
+
+    /// False: mail was lost, which is still to be told.
+    fn tell(&mut self, place: usize, mail: Mail) -> bool {
+        match mail {
+            Mail::Event { event, order: _ } => self.say(place, &Told::Event(&event)),
+            Mail::Lost => return false,
+            Mail::Moved | Mail::Ended => {}
+        }
+        true
     }
 
     fn say(&mut self, place: usize, told: &Told<'_>) {
         if let Some((session, seat)) = self.seats.at(place) {
-            self.dialogue.on_told(&session, seat.layer(), told, &mut self.said);
-            self.encode();
+            let mut said = Vec::new();
+            self.dialogue.on_told(&session, seat.layer(), told, &mut said);
+            self.encode(&said);
         }
     }
 
-    /// Without the end of the gap there is no RESYNC. Ending the connection instead tells the
-    /// client the same: after that it asks for what it has missed (mSIM 2, decision 6).
-    async fn resync(&mut self, place: usize) -> io::Result<bool> {
-        let Some((_, seat)) = self.seats.at(place) else { return Ok(true) };
+    /// Without the end of the gap there is no RESYNC, which is false. Ending the connection instead
+    /// tells the client the same: after that it asks for what it has missed (mSIM 2, decision 6).
+    async fn resync(&mut self, place: usize) -> bool {
+        let Some((_, seat)) = self.seats.at(place) else { return true };
         let answer = self.host.core.newest(&seat).await;
-        let Ok(Reply::Newest(last)) = answer.reply else { return Ok(false) };
+        let Ok(Reply::Newest(last)) = answer.reply else { return false };
         self.say(place, &Told::Resync { last });
         seat.forget_until(answer.order);
-        Ok(true)
+        true
     }
 
     /// The session of the connection as a whole; one that nobody knows is refused when it is used.
-    async fn sit_down(&mut self, (session, layer): (SessionId, u32)) {
+    async fn sit_down(&mut self) {
+        let session = self.held.as_mut().and_then(|held| held.session.take());
+        let Some((session, layer)) = session.map(|session| *session) else { return };
         if let Ok(seat) = self.host.core.seat(session, layer).await {
-            self.nameless = None;
+            self.deadlines.note_named();
             self.seats.attach(session, seat).await;
         }
     }
 
-    async fn break_off(&mut self, broken: Box<Broken<C::Packet>>) -> io::Result<()> {
-        self.said.extend(broken.last);
-        self.encode();
-        self.leave(broken.why).await
+    async fn finish(&mut self, end: io::Result<End<C::Packet>>) -> io::Result<()> {
+        let end = match end {
+            Ok(End::Gone) => Ok(()),
+            Ok(End::Broken(broken)) => {
+                self.encode(broken.last.as_slice());
+                self.leave(broken.why).await
+            }
+            Ok(End::Farewell(why)) => self.leave(why).await,
+            Err(error) => Err(error),
+        };
+        self.guest.note(&end);
+        while let Some(ask) = self.dialogue.last_words() {
+            self.host.core.ask(self.guest.peer, ask).await;
+        }
+        end
     }
 
     async fn leave(&mut self, why: Farewell) -> io::Result<()> {
-        self.dialogue.on_close(why, &mut self.said);
-        self.encode();
-        self.codec.farewell(why, &mut self.out);
+        self.bid_farewell(why);
         self.send().await?;
         let linger = match why {
             // Nothing of this peer is unread, as far as anybody knows; stopping does not wait.
@@ -454,6 +547,14 @@ where
         };
         part(&mut self.stream, linger).await;
         Ok(())
+    }
+
+    fn bid_farewell(&mut self, why: Farewell) {
+        let mut said = Vec::new();
+        self.dialogue.on_close(why, &mut said);
+        self.encode(&said);
+        let held = Held::at(&mut self.held, &self.host.buffers);
+        self.codec.farewell(why, &mut held.out);
     }
 }
 

@@ -21,7 +21,7 @@ use crate::net::alarm::Alarm;
 use crate::net::converse::{Opening, converse};
 use crate::net::guest::Guest;
 use crate::net::host::{Core, Host, SMALL_BYTES};
-use crate::net::stream::{Stream, part, poll_fill, send};
+use crate::net::stream::{Sending, Stream, part, poll_fill, poll_send};
 use crate::pool::Share;
 use crate::wire::http::{CONTINUE, Codec, Manner, Method, Request};
 use crate::wire::msim2::http::{self as msim2_http, Door, NO_SUCH_PATH, Voice};
@@ -36,49 +36,58 @@ const PAGE: &str = include_str!("page.html");
 /// going away is noticed only when that is over.
 const PARKED_INPUT_BYTES: usize = SMALL_BYTES;
 
-/// Serves requests until either side ends the connection, or it is a WebSocket and that ends.
+/// Serves requests until either side ends the connection, or it is a WebSocket and that ends. An
+/// error is noted already.
 pub(super) async fn serve<X: Core>(
     host: &Arc<Host<X>>,
-    guest: &mut Guest,
+    guest: Guest,
     stream: Stream,
 ) -> io::Result<()> {
-    let house = host.house();
-    let mut visit = Visit {
-        host,
-        guest,
-        stream,
-        codec: Codec::new(house.config.limits.max_packet_bytes),
-        house,
-        input: Buffer::default(),
-        out: Vec::new(),
-        share: Share::none(&host.buffers),
-        deadline: None,
-        alarm: Alarm::default(),
-    };
-    match visit.run().await? {
-        End::Gone => Ok(()),
-        End::Over => {
-            // Stopping does not wait for the client to see the end.
-            let leaving = visit.guest.is_leaving();
-            let linger = if leaving { Duration::ZERO } else { host.patience.linger };
-            part(&mut visit.stream, linger).await;
-            Ok(())
-        }
-        End::Upgraded(upgrade) => {
-            let (stream, input) = visit.leave();
-            go_on(host, guest, stream, input, upgrade).await
+    // In a box, so that a WebSocket keeps no room for it.
+    match Box::pin(visit(host, guest, stream)).await? {
+        Some(upgraded) => go_on(host, *upgraded).await,
+        None => Ok(()),
+    }
+}
+
+/// Lasts until either side ends it or a WebSocket is to go on.
+fn visit<X: Core>(
+    host: &Arc<Host<X>>,
+    guest: Guest,
+    stream: Stream,
+) -> impl Future<Output = io::Result<Option<Box<Upgraded>>>> + use<'_, X> {
+    let mut visit = Visit::new(host, guest, stream);
+    async move {
+        let end = visit.run().await;
+        match end {
+            Ok(End::Gone) => Ok(None),
+            Ok(End::Over) => {
+                // Stopping does not wait for the client to see the end.
+                let leaving = visit.guest.is_leaving();
+                let linger = if leaving { Duration::ZERO } else { host.patience.linger };
+                Box::pin(part(&mut visit.stream, linger)).await;
+                Ok(None)
+            }
+            Ok(End::Upgraded(upgrade)) => {
+                Ok(Some(Box::new((visit.guest, visit.stream, visit.input, *upgrade))))
+            }
+            Err(error) => {
+                let end = Err(error);
+                visit.guest.note(&end);
+                end.map(|()| None)
+            }
         }
     }
 }
 
+/// What a WebSocket goes on with.
+type Upgraded = (Guest, Stream, Buffer, Upgrade);
+
 /// One future of either kind, boxed: side by side in one they would take the room of both.
-fn go_on<'a, X: Core>(
-    host: &'a Host<X>,
-    guest: &'a mut Guest,
-    stream: Stream,
-    input: Buffer,
-    upgrade: Upgrade,
-) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
+fn go_on<X: Core>(
+    host: &Host<X>,
+    (mut guest, stream, input, upgrade): Upgraded,
+) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + '_>> {
     match upgrade {
         Upgrade::Msim2 { layer, session } => {
             guest.becomes(Carrier::WebSocket);
@@ -91,14 +100,15 @@ fn go_on<'a, X: Core>(
     }
 }
 
-async fn talk<X: Core>(
+/// No `async fn`: that would keep its arguments beside what is made of them.
+fn talk<X: Core>(
     host: &Host<X>,
-    guest: &Guest,
+    guest: Guest,
     stream: Stream,
     input: Buffer,
     layer: u32,
     session: Option<SessionId>,
-) -> io::Result<()> {
+) -> impl Future<Output = io::Result<()>> + use<'_, X> {
     let codec = msim2::ws::Codec::new(layer, host.house().config.limits.max_packet_bytes);
     let house = host.house();
     let dialogue = match session {
@@ -106,23 +116,25 @@ async fn talk<X: Core>(
         None => Dialogue::new(house, msim2::Carrier::WebSocket),
     };
     let session = session.map(|session| (session, in_force(layer)));
-    converse(host, guest, stream, codec, dialogue, Opening { input, session }).await
+    converse(host, guest, stream, codec, dialogue, Opening { input, session })
 }
 
 struct Visit<'a, X> {
     host: &'a Arc<Host<X>>,
-    guest: &'a Guest,
     stream: Stream,
     codec: Codec,
     house: Arc<House>,
     input: Buffer,
     /// Responses that are not sent.
     out: Vec<u8>,
+    sending: Sending,
     /// Of the memory for all connections.
     share: Share<'a>,
     /// When the request that has begun must have ended, or the next one begun.
     deadline: Option<Deadline>,
     alarm: Alarm,
+    /// The last, because it says that all the others are gone.
+    guest: Guest,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -136,7 +148,16 @@ enum End {
     Gone,
     /// The last response is sent.
     Over,
-    Upgraded(Upgrade),
+    Upgraded(Box<Upgrade>),
+}
+
+/// What comes of the bytes that are here.
+enum Turn {
+    /// They are no whole request.
+    Idle,
+    /// They are none at all, which has been said.
+    Bad,
+    Do(Task, Asked),
 }
 
 /// What a WebSocket speaks.
@@ -150,12 +171,9 @@ enum Task {
     /// Nothing: its response is written.
     Said,
     Ask(Box<Packet>),
-    Fetch {
-        layer: u32,
-        session: Option<SessionId>,
-    },
+    Fetch(Box<(u32, Option<SessionId>)>),
     Errand(Box<Errand>),
-    Upgrade(Upgrade),
+    Upgrade(Box<Upgrade>),
 }
 
 /// What of a request its response needs.
@@ -186,38 +204,49 @@ impl Drop for Parked {
     }
 }
 
-impl<X: Core> Visit<'_, X> {
+impl<'a, X: Core> Visit<'a, X> {
+    fn new(host: &'a Arc<Host<X>>, guest: Guest, stream: Stream) -> Visit<'a, X> {
+        let house = host.house();
+        Visit {
+            host,
+            stream,
+            codec: Codec::new(house.config.limits.max_packet_bytes),
+            house,
+            input: Buffer::default(),
+            out: Vec::new(),
+            sending: Sending::default(),
+            share: Share::none(&host.buffers),
+            deadline: None,
+            alarm: Alarm::default(),
+            guest,
+        }
+    }
+
     async fn run(&mut self) -> io::Result<End> {
         loop {
-            let request = match self.codec.decode(&mut self.input) {
-                Ok(Some(request)) => request,
-                Ok(None) => {
-                    if self.codec.takes_continue() {
-                        self.out.extend_from_slice(CONTINUE);
+            let (task, asked) = match self.turn() {
+                Turn::Do(task, asked) => (task, asked),
+                turn @ (Turn::Idle | Turn::Bad) => {
+                    let is_bad = matches!(turn, Turn::Bad);
+                    if !self.out.is_empty() {
                         self.send().await?;
+                    }
+                    if is_bad {
+                        return Ok(End::Over);
                     }
                     if !self.more().await? {
                         return Ok(End::Gone);
                     }
                     continue;
                 }
-                Err(bad) => {
-                    Voice { manner: Manner::LAST, origin: None, out: &mut self.out }.bad(bad);
-                    self.send().await?;
-                    return Ok(End::Over);
-                }
             };
-            self.deadline = None;
-            let (task, asked) = self.take(request);
             let keep_alive = match task {
                 Task::Said => asked.manner.keep_alive,
-                Task::Ask(packet) => Box::pin(self.ask(*packet, asked)).await?,
-                Task::Fetch { layer, session } => {
-                    match Box::pin(self.fetch(layer, session, asked)).await? {
-                        Some(keep_alive) => keep_alive,
-                        None => return Ok(End::Gone),
-                    }
-                }
+                Task::Ask(packet) => Box::pin(self.ask(packet, asked)).await?,
+                Task::Fetch(fetch) => match Box::pin(self.fetch(fetch, asked)).await? {
+                    Some(keep_alive) => keep_alive,
+                    None => return Ok(End::Gone),
+                },
                 Task::Errand(errand) => match Box::pin(self.run_errand(*errand, asked)).await? {
                     Some(keep_alive) => keep_alive,
                     None => return Ok(End::Gone),
@@ -234,21 +263,35 @@ impl<X: Core> Visit<'_, X> {
         }
     }
 
-    /// Apart from [`Self::run`], so that no request is part of its future.
-    fn take(&mut self, request: Request) -> (Task, Asked) {
-        let asked = Asked { manner: request.manner, origin: self.origin(&request) };
-        (self.sort(request, asked), asked)
+    /// Takes the next request. Apart from [`Self::run`], so that none is part of its future.
+    fn turn(&mut self) -> Turn {
+        match self.codec.decode(&mut self.input) {
+            Ok(Some(request)) => {
+                self.deadline = None;
+                let asked = Asked { manner: request.manner, origin: self.origin(&request) };
+                Turn::Do(self.sort(request, asked), asked)
+            }
+            Ok(None) => {
+                if self.codec.takes_continue() {
+                    self.out.extend_from_slice(CONTINUE);
+                }
+                Turn::Idle
+            }
+            Err(bad) => {
+                Voice { manner: Manner::LAST, origin: None, out: &mut self.out }.bad(bad);
+                Turn::Bad
+            }
+        }
     }
 
-    /// What of it a WebSocket goes on with.
-    fn leave(self) -> (Stream, Buffer) {
-        (self.stream, self.input)
-    }
-
-    async fn send(&mut self) -> io::Result<()> {
+    fn send(&mut self) -> impl Future<Output = io::Result<()>> {
         self.host.metrics.bytes_out.add(self.out.len() as u64);
-        let stuck = self.host.patience.stuck;
-        send(&mut self.stream, &mut self.out, stuck, &mut self.share).await
+        poll_fn(|cx| self.poll_send(cx))
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Visit { stream, out, sending, share, .. } = self;
+        poll_send(stream, cx, out, sending, self.host.patience.stuck, share)
     }
 
     /// Waits for more bytes; false when none are to be waited for any longer.
@@ -285,7 +328,7 @@ impl<X: Core> Visit<'_, X> {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let filled = poll_fill(&mut self.stream, cx, &mut self.input);
+        let filled = poll_fill(&mut self.stream, cx, |bytes| self.input.extend(bytes));
         if let Poll::Ready(Ok(n)) = filled {
             self.host.metrics.bytes_in.add(n as u64);
         }
@@ -349,11 +392,11 @@ impl<X: Core> Visit<'_, X> {
                     body: body.into(),
                 }))
             }
-            Door::Fetch { layer } => Task::Fetch { layer: in_force(layer), session },
+            Door::Fetch { layer } => Task::Fetch(Box::new((in_force(layer), session))),
             Door::Socket { layer } => match msim2_http::accept(&request) {
                 Ok(accept) => {
                     self.voice(asked).upgraded(&accept);
-                    Task::Upgrade(Upgrade::Msim2 { layer, session })
+                    Task::Upgrade(Box::new(Upgrade::Msim2 { layer, session }))
                 }
                 Err(wrong) => {
                     self.voice(asked).no_upgrade(&wrong);
@@ -364,11 +407,11 @@ impl<X: Core> Visit<'_, X> {
     }
 
     /// One packet, one answer; a dialogue of its own. True: the connection is kept.
-    async fn ask(&mut self, packet: Packet, asked: Asked) -> io::Result<bool> {
+    async fn ask(&mut self, packet: Box<Packet>, asked: Asked) -> io::Result<bool> {
         let mut dialogue = Dialogue::new(self.house.clone(), msim2::Carrier::Http);
         let mut said = Vec::new();
         let mut refused = None;
-        let mut next = dialogue.on_packet(packet, &mut said);
+        let mut next = dialogue.on_packet(*packet, &mut said);
         while let Next::Ask(ask) = next {
             let answer = self.host.core.ask(self.guest.peer, ask).await;
             refused = answer.reply.as_ref().err().copied();
@@ -386,19 +429,20 @@ impl<X: Core> Visit<'_, X> {
     /// The next update of a session. `None`: its client has gone.
     async fn fetch(
         &mut self,
-        layer: u32,
-        session: Option<SessionId>,
+        fetch: Box<(u32, Option<SessionId>)>,
         asked: Asked,
     ) -> io::Result<Option<bool>> {
+        let (layer, session) = *fetch;
         let seat = match session {
-            Some(session) => self.host.core.seat(session, layer).await.map(|seat| (session, seat)),
+            // In a box, which is gone before anything is parked.
+            Some(session) => Box::pin(self.host.core.seat(session, layer)).await,
             None => Err(Refusal::NoSession),
         };
-        let (session, seat) = match seat {
-            Ok(found) => found,
-            Err(refusal) => return Ok(Some(self.refuse(refusal, asked))),
+        let (session, parked) = match (session, seat) {
+            (Some(session), Ok(seat)) => (session, Parked { seat, holder: Holder::new() }),
+            (None, Ok(_)) => return Ok(Some(self.refuse(Refusal::NoSession, asked))),
+            (_, Err(refusal)) => return Ok(Some(self.refuse(refusal, asked))),
         };
-        let parked = Parked { seat, holder: Holder::new() };
         poll_fn(|cx| {
             parked.seat.hold(parked.holder, cx.waker());
             Poll::Ready(())

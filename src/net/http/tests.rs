@@ -10,12 +10,10 @@ fn visit(stage: &Stage, script: impl AsyncFnOnce(Client)) -> io::Result<()> {
     let mut result = Ok(());
     play(async {
         let (server, client) = pair();
-        let mut guest = stage.guest();
+        let guest = stage.guest();
         let serving = async {
             guest.settle().await;
-            let end = serve(&stage.host, &mut guest, server).await;
-            drop(guest);
-            end
+            serve(&stage.host, guest, server).await
         };
         result = zip(serving, script(client)).await.0;
     });
@@ -185,8 +183,7 @@ fn a_fetch_whose_client_has_gone_takes_nothing() {
         // All is there before anything is read: the request, the end, and the update.
         drop(client);
         post(&seat, 1, "kept");
-        let mut guest = stage.guest();
-        serve(&stage.host, &mut guest, server).await.unwrap();
+        serve(&stage.host, stage.guest(), server).await.unwrap();
     });
     let next = Holder::new();
     seat.hold(next, std::task::Waker::noop());
@@ -316,26 +313,13 @@ fn an_upgrade_becomes_a_web_socket_for_the_named_session() {
 fn a_connection_and_its_parked_fetch_are_small() {
     let stage = Stage::new(PATIENT);
     let (server, _client) = pair();
-    let mut guest = stage.guest();
-    let size = std::mem::size_of_val(&serve(&stage.host, &mut guest, server));
-    assert!(size <= 736, "{size} bytes");
+    let size = std::mem::size_of_val(&super::visit(&stage.host, stage.guest(), server));
+    assert!(size <= 368, "{size} bytes");
     let (stream, _client) = pair();
-    let guest = stage.guest();
-    let mut visit = Visit {
-        host: &stage.host,
-        guest: &guest,
-        stream,
-        codec: Codec::new(1),
-        house: stage.host.house(),
-        input: Buffer::default(),
-        out: Vec::new(),
-        share: Share::none(&stage.host.buffers),
-        deadline: None,
-        alarm: Alarm::default(),
-    };
+    let mut visit = Visit::new(&stage.host, stage.guest(), stream);
     let asked = Asked { manner: Manner::LAST, origin: None };
-    let size = std::mem::size_of_val(&visit.fetch(3, Some(session_id(1)), asked));
-    assert!(size <= 736, "{size} bytes");
+    let size = std::mem::size_of_val(&visit.fetch(Box::new((3, None)), asked));
+    assert!(size <= 192, "{size} bytes");
 }
 
 #[test]

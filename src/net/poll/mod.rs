@@ -105,15 +105,13 @@ pub(super) fn open<X: Core>(
 
 async fn serve<X: Core>(place: Place<X>, guest: Guest, inner: Box<Inner>, opening: Box<Opening>) {
     guest.settle().await;
-    if let Err(error) = talk(&place.host, &guest, inner, *opening).await {
-        log::debug!("a long-poll session of {} ended: {error}", guest.peer);
-    }
+    let _ = talk(&place.host, guest, inner, *opening).await;
 }
 
 /// No `async fn`: that would keep its arguments beside what is made of them.
 fn talk<'a, X: Core>(
     host: &'a Host<X>,
-    guest: &'a Guest,
+    guest: Guest,
     inner: Box<Inner>,
     opening: Opening,
 ) -> impl Future<Output = io::Result<()>> + use<'a, X> {

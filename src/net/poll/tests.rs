@@ -164,7 +164,7 @@ fn a_session_is_small() {
     let Ends { inner, .. } = ends(LONG);
     let place = Place { host: stage.host.clone(), secret: Secret::default() };
     let size = size_of_val(&serve(place, guest, inner, Box::default()));
-    // With the pipe, its inner end, the seat and a timer: some one and a half kilobytes.
+    // With the pipe, its inner end, the seat and a timer: some one kilobyte.
     let pipe = size_of::<Pipe>() + size_of::<Inner>();
-    assert!(size <= 900 && pipe <= 400, "{size}, {pipe} bytes");
+    assert!(size <= 480 && pipe <= 400, "{size}, {pipe} bytes");
 }

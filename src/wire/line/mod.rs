@@ -57,7 +57,8 @@ pub struct Dialogue {
     house: Arc<House>,
     face: Face,
     own: Own,
-    draft: draft::State,
+    /// In a box: whoever says HELLO first has none.
+    draft: Option<Box<draft::State>>,
     /// In a box: an idle connection has none.
     pending: Option<Box<Pending>>,
 }
@@ -97,8 +98,7 @@ enum Pending {
 
 impl Dialogue {
     pub fn new(house: Arc<House>) -> Dialogue {
-        let draft = draft::State::default();
-        Dialogue { house, face: Face::Draft, own: Own::Nobody, draft, pending: None }
+        Dialogue { house, face: Face::Draft, own: Own::Nobody, draft: None, pending: None }
     }
 
     fn ask(&mut self, pending: Pending, ask: Ask) -> Next {
@@ -122,7 +122,8 @@ impl wire::Dialogue for Dialogue {
             Face::Msim2 { layer } => layer,
             Face::Draft if line.kind == "HELLO" => LAYER_MAX,
             Face::Draft => {
-                return match self.draft.understand(line, &self.house, out) {
+                let draft = self.draft.get_or_insert_default();
+                return match draft.understand(line, &self.house, out) {
                     Some((question, what)) => {
                         let session_required = question.needs_session();
                         let who = self.own.session().filter(|_| session_required);
@@ -145,7 +146,8 @@ impl wire::Dialogue for Dialogue {
         let Some(pending) = self.pending.take() else { return Next::Listen };
         match *pending {
             Pending::Draft(question) => {
-                out.extend(self.draft.on_reply(question, reply));
+                let draft = self.draft.get_or_insert_default();
+                out.extend(draft.on_reply(question, reply));
             }
             Pending::Msim2(question) => {
                 if let Some(layer) = question.greets().filter(|_| reply.is_ok()) {
@@ -159,7 +161,10 @@ impl wire::Dialogue for Dialogue {
 
     fn on_told(&mut self, session: &SessionId, layer: u32, told: &Told<'_>, out: &mut Vec<Packet>) {
         match self.face {
-            Face::Draft => out.extend(self.draft.on_told(told, &self.house)),
+            Face::Draft => {
+                let draft = self.draft.get_or_insert_default();
+                out.extend(draft.on_told(told, &self.house));
+            }
             Face::Msim2 { .. } => out.extend(msim2::push(session, layer, told)),
         }
     }
@@ -174,7 +179,7 @@ impl wire::Dialogue for Dialogue {
         };
         let new = if is_drafts { Own::Draft(*session) } else { Own::Kept(*session) };
         if let Own::Draft(old) = mem::replace(&mut self.own, new) {
-            self.draft.left(old);
+            self.draft.get_or_insert_default().left(old);
         }
         true
     }
@@ -187,7 +192,7 @@ impl wire::Dialogue for Dialogue {
             }
             Own::Kept(_) | Own::Nobody => None,
         };
-        let session = own.or_else(|| self.draft.take_left())?;
+        let session = own.or_else(|| self.draft.as_mut()?.take_left())?;
         let what = Ok(What::Command(Command::LogOut));
         let (who, habit) = (Some(session), Habit::default());
         Some(Ask { who, session_required: true, layer: LAYER_MAX, habit, what })

@@ -76,9 +76,10 @@ pub enum Carrier {
 pub struct Dialogue {
     house: Arc<House>,
     carrier: Carrier,
-    /// WebSocket: whose packets are those that name nobody.
-    own: Own,
-    pending: Option<Pending>,
+    /// WebSocket: whose packets are those that name nobody. In a box: elsewhere there is none.
+    own: Option<Box<Own>>,
+    /// In a box: an idle connection has none.
+    pending: Option<Box<Pending>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +87,6 @@ enum Own {
     /// X-Session named it: it stays.
     Given(SessionId),
     LoggedIn(SessionId),
-    Nobody,
 }
 
 /// What of a request its answer needs.
@@ -115,12 +115,12 @@ type Understood = Result<(What, Keep), Fault>;
 
 impl Dialogue {
     pub fn new(house: Arc<House>, carrier: Carrier) -> Dialogue {
-        Dialogue { house, carrier, own: Own::Nobody, pending: None }
+        Dialogue { house, carrier, own: None, pending: None }
     }
 
     /// For a WebSocket whose upgrade named a session in `X-Session`.
     pub fn with_session(house: Arc<House>, carrier: Carrier, session: SessionId) -> Dialogue {
-        Dialogue { own: Own::Given(session), ..Dialogue::new(house, carrier) }
+        Dialogue { own: Some(Box::new(Own::Given(session))), ..Dialogue::new(house, carrier) }
     }
 
     /// A request whose body was read already: the packet's own is not looked at.
@@ -160,14 +160,15 @@ impl Dialogue {
         };
         let session_required = request.needs_session();
         let (session, seq) = (packet.session, packet.seq);
-        self.pending = Some(Pending { request, layer, session, seq, fault, keep });
+        let pending = Pending { request, layer, session, seq, fault, keep };
+        self.pending = Some(Box::new(pending));
         Next::Ask(Ask { who, session_required, layer, habit: Habit::default(), what })
     }
 
     fn own_session(&self) -> Option<SessionId> {
-        match (self.carrier, self.own) {
-            (Carrier::WebSocket, Own::Given(session) | Own::LoggedIn(session)) => Some(session),
-            (Carrier::WebSocket, Own::Nobody) | (Carrier::Tcp | Carrier::Http, _) => None,
+        match (self.carrier, self.own.as_deref()?) {
+            (Carrier::WebSocket, Own::Given(session) | Own::LoggedIn(session)) => Some(*session),
+            (Carrier::Tcp | Carrier::Http, _) => None,
         }
     }
 
@@ -266,8 +267,9 @@ impl wire::Dialogue for Dialogue {
         let Some(mut pending) = self.pending.take() else { return Next::Listen };
         if let Ok(Reply::LoggedIn { session, .. }) = &reply {
             pending.session = Some(*session);
-            if !matches!(self.own, Own::Given(_)) {
-                self.own = Own::LoggedIn(*session);
+            let is_socket = self.carrier == Carrier::WebSocket;
+            if is_socket && !matches!(self.own.as_deref(), Some(Own::Given(_))) {
+                self.own = Some(Box::new(Own::LoggedIn(*session)));
             }
         }
         let (status, body) = match reply {

@@ -76,7 +76,8 @@ impl<X: Core> Visit<'_, X> {
             Channel::Socket => match accept(&request) {
                 Ok(accept) => {
                     self.say(asked).upgraded(&accept);
-                    return Task::Upgrade(Upgrade::Tinode { id: field(&request, "id") });
+                    let id = field(&request, "id");
+                    return Task::Upgrade(Box::new(Upgrade::Tinode { id }));
                 }
                 Err(_) => self.say(asked).no_upgrade(),
             },
@@ -110,7 +111,7 @@ impl<X: Core> Visit<'_, X> {
         asked: Asked,
     ) -> io::Result<Option<bool>> {
         let end = match errand {
-            Errand::Open { id } => match poll::open(self.host, self.guest, id) {
+            Errand::Open { id } => match poll::open(self.host, &self.guest, id) {
                 Ok(pipe) => match self.hear(&pipe, self.host.patience.unfinished).await? {
                     Here::Gone => return Ok(None),
                     Here::Done(Some(packet)) => {
@@ -188,7 +189,7 @@ impl<X: Core> Visit<'_, X> {
 /// After the upgrade.
 pub(super) async fn talk<X: Core>(
     host: &Host<X>,
-    guest: &Guest,
+    guest: Guest,
     stream: Stream,
     input: Buffer,
     id: Option<Box<str>>,

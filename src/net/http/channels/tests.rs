@@ -26,10 +26,10 @@ fn live(stage: &Stage, script: impl AsyncFnOnce()) {
 /// One more connection, served.
 fn connect(stage: &Stage) -> Client {
     let (server, client) = pair();
-    let (host, mut guest) = (stage.host.clone(), stage.guest());
+    let (host, guest) = (stage.host.clone(), stage.guest());
     let serving = async move {
         guest.settle().await;
-        let _ = serve(&host, &mut guest, server).await;
+        let _ = serve(&host, guest, server).await;
     };
     stage.executor.spawn(serving).detach();
     client
@@ -335,8 +335,7 @@ fn a_poll_whose_client_has_gone_takes_nothing() {
         send(&mut gone, "GET", &session, "\r\n").await;
         // All is there before anything is read: the request, the end, and the packet.
         drop(gone);
-        let mut guest = stage.guest();
-        serve(&stage.host, &mut guest, server).await.unwrap();
+        serve(&stage.host, stage.guest(), server).await.unwrap();
         assert_eq!(get(&mut client, &session).await, packet("kept"));
     });
 }
@@ -451,9 +450,9 @@ fn sessions_count_as_connections_of_their_address() {
         drop(others);
         let guests = Arc::new(crate::net::guest::Guests::new(Arc::default(), 100, 2));
         let (server, mut client) = pair();
-        let (host, mut guest) = (stage.host.clone(), guests.admit(far, Carrier::Http).unwrap());
+        let (host, guest) = (stage.host.clone(), guests.admit(far, Carrier::Http).unwrap());
         let serving = async move {
-            let _ = serve(&host, &mut guest, server).await;
+            let _ = serve(&host, guest, server).await;
         };
         stage.executor.spawn(serving).detach();
         open(&mut client).await;
