@@ -90,7 +90,7 @@ pub(crate) fn run(stage: &mut Stage<'_>, lanes: &[Lane], until: Until) -> Result
         progress[index].stamp = write(yard, lane, index)?;
     }
     let warm_up = match until {
-        Until::Time(_) => WARM_UP,
+        Until::Time(time) => WARM_UP.min(time),
         Until::Count(..) => Duration::ZERO,
     };
     let starts = yard.clock.now() + nanos(warm_up);
