@@ -261,7 +261,7 @@ impl Plan {
         let plan = Plan::full();
         Plan {
             rows: rows.to_vec(),
-            slow_rows: vec![Row::Size, Row::Send, Row::Lost],
+            slow_rows: vec![Row::Size, Row::Send],
             variant_rows: vec![Row::Send],
             row_max: Duration::from_secs(120),
             time: Duration::from_millis(200),

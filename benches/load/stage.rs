@@ -115,6 +115,7 @@ impl<'a> Stage<'a> {
             return Ok(restart);
         }
         self.clear()?;
+        self.server.come_to_rest();
         self.server.restart(false)
     }
 }
