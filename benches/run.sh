@@ -2,7 +2,7 @@
 # Measures msimd beside every other server that is installed: see benches/README.md.
 #
 #     benches/run.sh                    everything, about an hour with all of them
-#     benches/run.sh --quick            less than a minute: that all of it works
+#     benches/run.sh --quick            less than a minute: that it still works
 #     benches/run.sh --peer mosquitto --peer msimd --only send
 #     benches/run.sh --publish docs/performance.md
 #

@@ -94,7 +94,7 @@ fn disk(mount: &Mount) -> String {
         return options;
     }
     let model = of("device/model").map(|model| format!(", {model}")).unwrap_or_default();
-    let cache = of("queue/write_cache").map(|cache| format!(", {cache}")).unwrap_or_default();
+    let cache = of("queue/write_cache").map(|cache| format!(", {cache} cache")).unwrap_or_default();
     format!("{options} on {}{model}{cache}", mount.source)
 }
 

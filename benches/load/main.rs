@@ -26,7 +26,7 @@ mod yard;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::peer::Peer;
 use self::plan::{Options, Plan, Row, Sub};
@@ -58,7 +58,11 @@ fn run(options: &Options) -> Result<bool, String> {
     machine::set_file_limit();
     let mut sheet = Sheet::new(plan.left_out.is_some());
     machine::describe(&mut sheet, &plan);
-    let clock = Clock::new();
+    // Not after an hour.
+    if let Some(place) = &options.publish {
+        sheet.publish(&page(place)?)?;
+    }
+    let (clock, began) = (Clock::new(), Instant::now());
     for peer in &plan.peers {
         if let Err(why) = peer.program(&plan.own) {
             eprintln!("load: {} is skipped: {why}", peer.name);
@@ -88,15 +92,22 @@ fn run(options: &Options) -> Result<bool, String> {
             save(options, &sheet)?;
         }
     }
+    sheet.note("all of it took", minutes(began.elapsed()));
     save(options, &sheet)?;
     print!("{}", sheet.markdown());
     if let Some(place) = &options.publish {
-        let page = fs::read_to_string(place)
-            .map_err(|e| format!("cannot read {}: {e}", place.display()))?;
-        fs::write(place, sheet.publish(&page)?)
+        fs::write(place, sheet.publish(&page(place)?)?)
             .map_err(|e| format!("cannot write {}: {e}", place.display()))?;
     }
     Ok(sheet.gaps() == 0)
+}
+
+fn page(place: &Path) -> Result<String, String> {
+    fs::read_to_string(place).map_err(|e| format!("cannot read {}: {e}", place.display()))
+}
+
+fn minutes(time: Duration) -> String {
+    format!("{:.1} minutes", time.as_secs_f64() / 60.0)
 }
 
 fn column(peer: &Peer, own: &Path, commit: Option<&str>) -> Column {

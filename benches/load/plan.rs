@@ -13,7 +13,7 @@ use crate::rows::{fanout, history, send};
 /// Measure msimd beside other servers.
 #[derive(Clone, Debug, FromArgs)]
 pub(crate) struct Options {
-    /// everything small, in less than a minute: proves that all of it works, judges no times
+    /// little of each kind, in less than a minute: proves that it works, judges no figure
     #[argh(switch)]
     quick: bool,
     /// a row to measure; may be given several times
@@ -162,6 +162,9 @@ impl Row {
 impl Plan {
     pub(crate) fn from(options: &Options) -> Result<Plan, String> {
         let mut plan = if options.quick { Plan::quick() } else { Plan::full() };
+        if options.quick && options.publish.is_some() {
+            return Err("the figures of --quick mean nothing and are not published".into());
+        }
         if !options.only.is_empty() {
             let rows: Result<Vec<Row>, String> =
                 options.only.iter().map(|name| Row::named(name)).collect();
@@ -314,6 +317,7 @@ mod tests {
     #[test]
     fn wrong_options_are_explained() {
         assert!(plan("--only nothing").unwrap_err().contains("there are size, idle"));
+        assert!(plan("--quick --publish page.md").unwrap_err().contains("not published"));
         assert!(plan("--peer nobody").unwrap_err().contains("there are msimd, "));
     }
 }
