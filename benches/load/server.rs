@@ -36,8 +36,9 @@ const PORTS: Range<u16> = 10_000..32_000;
 /// Between two attempts to reach a door that is not open yet.
 const KNOCK: Duration = Duration::from_micros(500);
 const WATCH: Duration = Duration::from_millis(5);
-/// A door that opened may not answer yet.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
+/// A door that opened may not answer yet, and who knocked too early may never be answered.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
+const KNOCK_PATIENCE: Duration = Duration::from_secs(15);
 /// What is said of a server that does not wait to be stopped.
 const ENDED: &str = "it ended with ";
 /// Who knocks.
@@ -164,7 +165,7 @@ impl<'a> Server<'a> {
     fn knock(&self, is_new: bool) -> Result<(), String> {
         let mut yard = Yard::new(self.ground.clock)?;
         yard.connect(&self.door, Guest { is_new, ..Guest::named(KNOCKER) })?;
-        yard.count(1, ANSWER_DEADLINE, |heard| *heard == Heard::Ready)
+        yard.count(1, KNOCK_PATIENCE, |heard| *heard == Heard::Ready)
     }
 
     fn spawn(&self) -> Result<Child, String> {
