@@ -90,7 +90,7 @@ pub(crate) fn run(stage: &mut Stage<'_>, lanes: &[Lane], until: Until) -> Result
         progress[index].stamp = write(yard, lane, index)?;
     }
     let warm_up = match until {
-        Until::Time(_) => WARM_UP,
+        Until::Time(time) => WARM_UP.min(time),
         Until::Count(..) => Duration::ZERO,
     };
     let starts = yard.clock.now() + nanos(warm_up);
@@ -149,10 +149,12 @@ pub(crate) fn run(stage: &mut Stage<'_>, lanes: &[Lane], until: Until) -> Result
     Ok(ran)
 }
 
-/// A count that is not reached in time ends the run, but not before every lane had its turn.
+/// No time is so short that nothing comes through: on a machine that has other work the first
+/// message may take all of it. A count that is not reached in time ends the run, but not before
+/// every lane had its turn.
 fn is_over(until: Until, ran: &Ran, lanes: usize, ran_for: u64) -> bool {
     match until {
-        Until::Time(time) => ran_for >= nanos(time),
+        Until::Time(time) => ran_for >= nanos(time) && ran.messages > 0,
         Until::Count(count, time) => {
             ran.messages >= count || (ran_for >= nanos(time) && ran.messages >= lanes as u64)
         }

@@ -10,7 +10,9 @@ use rustls_pki_types::ServerName;
 
 use crate::talk::{Heard, Talk};
 
-/// A handshake on the loopback.
+/// On the loopback. A connection waits when too many knock at once; the kernel's own patience are
+/// minutes.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl Link {
         talk: Box<dyn Talk>,
     ) -> Result<Link, String> {
         let failed = |e: std::io::Error| format!("cannot connect to {door}: {e}");
-        let mut socket = TcpStream::connect(door).map_err(failed)?;
+        let mut socket = TcpStream::connect_timeout(&door, CONNECT_DEADLINE).map_err(failed)?;
         socket.set_nodelay(true).map_err(failed)?;
         let stream = match tls {
             None => Stream::Plain(socket),

@@ -7,11 +7,13 @@
 //! - Not a part of msimd's binary, which has no use for the others' protocols.
 
 mod bare;
+mod goals;
 mod lanes;
 mod link;
 mod machine;
 mod peer;
 mod plan;
+mod report;
 mod rows;
 mod server;
 mod sheet;
@@ -24,14 +26,14 @@ mod yard;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::peer::Peer;
 use self::plan::{Options, Plan, Row, Sub};
+use self::report::Report;
 use self::rows::{fanout, history, idle, lost, rate, send, size};
-use self::server::Way;
 use self::sheet::{Column, Sheet};
-use self::stage::{Ground, Stage};
+use self::stage::Ground;
 use self::text::Clock;
 
 fn main() -> ExitCode {
@@ -53,49 +55,69 @@ fn main() -> ExitCode {
 /// False when a row could not be measured.
 fn run(options: &Options) -> Result<bool, String> {
     let plan = Plan::from(options)?;
-    machine::raise_file_limit();
-    let mut sheet = Sheet::default();
+    machine::set_file_limit();
+    let mut sheet = Sheet::new(plan.left_out.is_some());
     machine::describe(&mut sheet, &plan);
-    let clock = Clock::new();
+    // Not after an hour.
+    if let Some(place) = &options.publish {
+        sheet.publish(&page(place)?)?;
+    }
+    let (clock, began) = (Clock::new(), Instant::now());
     for peer in &plan.peers {
         if let Err(why) = peer.program(&plan.own) {
             eprintln!("load: {} is skipped: {why}", peer.name);
             sheet.note(&peer.title, format!("skipped, {why}"));
             continue;
         }
-        sheet.column(column(peer, &plan.own));
+        sheet.column(column(peer, &plan.own, options.commit.as_deref()));
         let (own, parent, looks) = (plan.own.as_path(), plan.dir.as_path(), plan.looks);
-        let ground = Ground { peer, own, parent, clock: &clock, looks };
-        // One that does not start would not start for any row.
-        if let Err(why) = Stage::new(ground, Way::Plain) {
-            sheet.gap(format!("{}: {why}", peer.title));
-            continue;
-        }
-        for row in if peer.variant { &plan.variant_rows } else { &plan.rows } {
+        let report = Report::default();
+        let ground = Ground { peer, own, parent, clock: &clock, report: &report, looks };
+        for row in plan.rows(peer) {
             let began = Instant::now();
-            if let Err(why) = measure(*row, ground, &plan, &mut sheet) {
-                sheet.gap(format!("{} of {}: {why}", row.name(), peer.title));
+            clock.allow(plan.row_max);
+            let measured = measure(*row, ground, &plan, &mut sheet);
+            for what in report.take() {
+                sheet.remark(format!("{}, {}: {what}", peer.title, row.name()));
             }
             let took = began.elapsed().as_secs_f64();
             eprintln!("load: {} {} took {took:.1} s", peer.name, row.name());
+            if let Err(why) = measured {
+                sheet.gap(format!("{} of {}: {why}", row.name(), peer.title));
+                // One that did not start for this row would not start for the next.
+                if !report.was_ever_up() {
+                    break;
+                }
+            }
             save(options, &sheet)?;
         }
     }
+    sheet.note("all of it took", minutes(began.elapsed()));
+    save(options, &sheet)?;
     print!("{}", sheet.markdown());
     if let Some(place) = &options.publish {
-        let page = fs::read_to_string(place)
-            .map_err(|e| format!("cannot read {}: {e}", place.display()))?;
-        fs::write(place, sheet.publish(&page)?)
+        fs::write(place, sheet.publish(&page(place)?)?)
             .map_err(|e| format!("cannot write {}: {e}", place.display()))?;
     }
     Ok(sheet.gaps() == 0)
 }
 
-fn column(peer: &Peer, own: &Path) -> Column {
+fn page(place: &Path) -> Result<String, String> {
+    fs::read_to_string(place).map_err(|e| format!("cannot read {}: {e}", place.display()))
+}
+
+fn minutes(time: Duration) -> String {
+    format!("{:.1} minutes", time.as_secs_f64() / 60.0)
+}
+
+fn column(peer: &Peer, own: &Path, commit: Option<&str>) -> Column {
     let version = match &peer.package {
         Some(package) => size::version(package),
         None if peer.is_bare() => None,
-        None => machine::version(own),
+        None => machine::version(own).map(|version| match commit {
+            Some(commit) => format!("{version}, commit {commit}"),
+            None => version,
+        }),
     };
     Column {
         name: peer.name.clone(),

@@ -39,6 +39,9 @@ pub(crate) struct Peer {
     /// starts and passes messages on.
     #[serde(default)]
     pub(crate) variant: bool,
+    /// Takes seconds to start: `--quick` has few rows of it.
+    #[serde(default)]
+    pub(crate) slow: bool,
     /// Further packages that this configuration needs.
     #[serde(default)]
     pub(crate) also: Vec<String>,

@@ -8,12 +8,12 @@ use argh::FromArgs;
 use crate::bare::Bare;
 use crate::peer::Peer;
 use crate::rows::history::Amount;
-use crate::rows::{fanout, send};
+use crate::rows::{fanout, history, send};
 
 /// Measure msimd beside other servers.
 #[derive(Clone, Debug, FromArgs)]
 pub(crate) struct Options {
-    /// everything small, in less than a minute: proves that all of it works, judges no times
+    /// little of each kind, in less than a minute: proves that it works, judges no figure
     #[argh(switch)]
     quick: bool,
     /// a row to measure; may be given several times
@@ -40,6 +40,9 @@ pub(crate) struct Options {
     /// seconds after which filling a history ends, however little there is (120)
     #[argh(option)]
     filling: Option<u64>,
+    /// the commit that msimd was built from, for the table
+    #[argh(option)]
+    pub(crate) commit: Option<String>,
     /// the msimd binary
     #[argh(option, default = "PathBuf::from(\"target/release/msimd\")")]
     msimd: PathBuf,
@@ -90,8 +93,14 @@ pub(crate) enum Row {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) rows: Vec<Row>,
-    /// Those that `rows` comes down to for a variant.
-    pub(crate) variant_rows: Vec<Row>,
+    /// What `rows` comes down to for a server that takes seconds to start.
+    slow_rows: Vec<Row>,
+    /// The same for a variant.
+    variant_rows: Vec<Row>,
+    /// What of a full run is not measured, in words for the head of the table.
+    pub(crate) left_out: Option<String>,
+    /// The most that a row of one server may take, whatever it does.
+    pub(crate) row_max: Duration,
     pub(crate) peers: Vec<Peer>,
     pub(crate) own: PathBuf,
     pub(crate) dir: PathBuf,
@@ -153,10 +162,14 @@ impl Row {
 impl Plan {
     pub(crate) fn from(options: &Options) -> Result<Plan, String> {
         let mut plan = if options.quick { Plan::quick() } else { Plan::full() };
+        if options.quick && options.publish.is_some() {
+            return Err("the figures of --quick mean nothing and are not published".into());
+        }
         if !options.only.is_empty() {
             let rows: Result<Vec<Row>, String> =
                 options.only.iter().map(|name| Row::named(name)).collect();
             plan.rows = rows?;
+            plan.slow_rows.clone_from(&plan.rows);
             plan.variant_rows.clone_from(&plan.rows);
         }
         plan.peers = Peer::all(&options.peers)?;
@@ -190,13 +203,42 @@ impl Plan {
         if let Some(dir) = &options.dir {
             plan.dir.clone_from(dir);
         }
+        plan.left_out = options.quick.then(|| plan.leaves_out());
         Ok(plan)
+    }
+
+    pub(crate) fn rows(&self, peer: &Peer) -> &[Row] {
+        match (peer.variant, peer.slow) {
+            (true, _) => &self.variant_rows,
+            (false, true) => &self.slow_rows,
+            (false, false) => &self.rows,
+        }
+    }
+
+    /// What a full run has and this one has not.
+    fn leaves_out(&self) -> String {
+        let others = |rows: &[Row]| -> String {
+            let left = Row::ALL.into_iter().filter(|row| !rows.contains(row));
+            left.map(Row::name).collect::<Vec<_>>().join(", ")
+        };
+        let mut text = format!("a trial, no figure means anything; without {}", others(&self.rows));
+        for peer in &self.peers {
+            let rows = self.rows(peer);
+            if rows != self.rows {
+                let names: Vec<&str> = rows.iter().map(|row| row.name()).collect();
+                text.push_str(&format!("; of {} only {}", peer.title, names.join(", ")));
+            }
+        }
+        text
     }
 
     fn full() -> Plan {
         Plan {
             rows: Row::ALL.to_vec(),
+            slow_rows: Row::ALL.to_vec(),
             variant_rows: Row::ALL.to_vec(),
+            left_out: None,
+            row_max: Duration::from_secs(900),
             peers: Vec::new(),
             own: PathBuf::new(),
             dir: std::env::temp_dir(),
@@ -206,7 +248,7 @@ impl Plan {
             pairs: send::PAIRS.to_vec(),
             members: fanout::MEMBERS.to_vec(),
             amount: Amount {
-                messages: 1_000_000,
+                messages: history::MESSAGES,
                 filling: Duration::from_secs(120),
                 behind: 10_000,
                 chats: 64,
@@ -222,7 +264,9 @@ impl Plan {
         let plan = Plan::full();
         Plan {
             rows: rows.to_vec(),
+            slow_rows: vec![Row::Size, Row::Send],
             variant_rows: vec![Row::Send],
+            row_max: Duration::from_secs(120),
             time: Duration::from_millis(200),
             idling: Duration::from_millis(300),
             connections: 10,
@@ -258,11 +302,22 @@ mod tests {
         let some = plan("--quick --only lost --only held --peer ngircd --seconds 2").unwrap();
         assert_eq!(some.rows, [Row::Lost, Row::Held]);
         assert_eq!((some.peers.len(), some.time), (1, Duration::from_secs(2)));
+        assert_eq!(all.left_out, None);
+    }
+
+    #[test]
+    fn a_quick_run_says_what_it_leaves_out() {
+        let quick = plan("--quick --peer msimd --peer ejabberd").unwrap();
+        let text = quick.left_out.as_deref().unwrap();
+        assert!(text.contains("without idle, wakes, start"), "{text}");
+        assert!(text.contains("of ejabberd, Mnesia only size, send"), "{text}");
+        assert!(quick.rows(&quick.peers[1]).len() < quick.rows(&quick.peers[0]).len());
     }
 
     #[test]
     fn wrong_options_are_explained() {
         assert!(plan("--only nothing").unwrap_err().contains("there are size, idle"));
+        assert!(plan("--quick --publish page.md").unwrap_err().contains("not published"));
         assert!(plan("--peer nobody").unwrap_err().contains("there are msimd, "));
     }
 }

@@ -10,3 +10,5 @@ pub(crate) mod size;
 
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
+/// Instead of how long a start takes after a stop.
+const NEVER_STOPPED: &str = "never stopped";

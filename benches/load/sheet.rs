@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use crate::goals;
+
 /// Between these two lines a page holds a run's table, and nothing else.
 const BEGIN: &str = "<!-- the last run -->";
 const END: &str = "<!-- the end of the last run -->";
@@ -44,9 +46,17 @@ pub(crate) struct Sheet {
     lines: Vec<Line>,
     /// What could not be measured, and why.
     gaps: Vec<String>,
+    /// What a reader of the figures has to know of how they came about.
+    remarks: Vec<String>,
+    /// Whether the figures are good for nothing but to show that there are some.
+    is_trial: bool,
 }
 
 impl Sheet {
+    pub(crate) fn new(is_trial: bool) -> Sheet {
+        Sheet { is_trial, ..Sheet::default() }
+    }
+
     pub(crate) fn note(&mut self, name: &str, value: impl Into<String>) {
         self.circumstances.push((name.to_owned(), value.into()));
     }
@@ -60,6 +70,24 @@ impl Sheet {
     pub(crate) fn gap(&mut self, why: String) {
         eprintln!("load: {why}");
         self.gaps.push(why);
+    }
+
+    pub(crate) fn remark(&mut self, what: String) {
+        eprintln!("load: {what}");
+        self.remarks.push(what);
+    }
+
+    /// A figure of a line whose name begins so, and its unit.
+    pub(crate) fn figure(&self, peer: &str, row: &str, what: &str) -> Option<(f64, &'static str)> {
+        let line = self.lines.iter().find(|line| line.row == row && line.what.starts_with(what))?;
+        line.cells.iter().find_map(|(name, cell)| match cell {
+            Cell::Figure(figure) if name == peer => Some((*figure, line.unit)),
+            Cell::Figure(_) | Cell::Words(_) => None,
+        })
+    }
+
+    fn goals(&self) -> Vec<goals::Goal> {
+        if self.is_trial { Vec::new() } else { goals::of(self) }
     }
 
     pub(crate) fn gaps(&self) -> usize {
@@ -117,6 +145,17 @@ impl Sheet {
             let Line { row, what, unit, .. } = line;
             let _ = writeln!(text, "| {row} | {what} | {unit} | {} |", cells.join(" | "));
         }
+        let goals = self.goals();
+        if !goals.is_empty() {
+            text.push_str("\n| goal | wanted | this run | |\n|---|---|---|---|\n");
+        }
+        for goal in goals {
+            let goals::Goal { what, wanted, found, .. } = &goal;
+            let _ = writeln!(text, "| {what} | {wanted} | {found} | {} |", goal.verdict());
+        }
+        for what in &self.remarks {
+            let _ = writeln!(text, "\nNote: {what}.");
+        }
         for why in &self.gaps {
             let _ = writeln!(text, "\nNot measured: {why}.");
         }
@@ -161,10 +200,20 @@ impl Sheet {
                 (name.clone(), about)
             })
             .collect();
+        let goals: Vec<Value> = self
+            .goals()
+            .iter()
+            .map(|goal| {
+                let goals::Goal { what, wanted, found, passes } = goal;
+                json!({ "goal": what, "wanted": wanted, "this_run": found, "passes": passes })
+            })
+            .collect();
         let all = json!({
             "circumstances": circumstances,
             "peers": columns,
             "figures": lines,
+            "goals": goals,
+            "notes": self.remarks,
             "not_measured": self.gaps,
         });
         format!("{all:#}\n")
@@ -233,6 +282,22 @@ mod tests {
         assert!(text.contains("Not measured: prosody: the package"), "{text}");
         let value: Value = serde_json::from_str(&sheet.json()).unwrap();
         assert_eq!(value["figures"][1]["peers"]["ngircd"], 4.96);
+    }
+
+    #[test]
+    fn goals_stand_below_the_figures_unless_it_was_a_trial() {
+        let mut sheet = Sheet::default();
+        sheet.add("msimd", "wakes", "wake-ups with 100 idle sessions", 0.25, "/s");
+        sheet.remark("ngIRCd, start: did not stop".into());
+        let text = sheet.markdown();
+        let table = "| goal | wanted | this run | |\n|---|---|---|---|\n\
+            | wake-ups with 100 idle sessions | < 1 /s | 0.25 /s | passes |\n";
+        assert!(text.contains(table), "{text}");
+        assert!(text.ends_with("\nNote: ngIRCd, start: did not stop.\n"), "{text}");
+        let value: Value = serde_json::from_str(&sheet.json()).unwrap();
+        assert_eq!(value["goals"][0]["passes"], true);
+        sheet.is_trial = true;
+        assert!(!sheet.markdown().contains("goal"));
     }
 
     #[test]

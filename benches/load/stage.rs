@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::peer::Peer;
-use crate::server::{Server, Way};
+use crate::report::Report;
+use crate::server::{Restart, Server, Way};
 use crate::talk::{Guest, Heard};
 use crate::text::Clock;
 use crate::yard::Yard;
@@ -30,6 +31,7 @@ pub(crate) struct Ground<'a> {
     /// Where servers keep their data.
     pub(crate) parent: &'a Path,
     pub(crate) clock: &'a Clock,
+    pub(crate) report: &'a Report,
     /// How often in a row memory must read the same to be at rest.
     pub(crate) looks: usize,
 }
@@ -106,13 +108,14 @@ impl<'a> Stage<'a> {
 
     /// Ends the server, in order or not, and starts it again on what it left. Nobody is connected
     /// after that.
-    pub(crate) fn restart(&mut self, kill: bool) -> Result<Duration, String> {
+    pub(crate) fn restart(&mut self, kill: bool) -> Result<Restart, String> {
         if kill {
-            let took = self.server.restart(true)?;
+            let restart = self.server.restart(true)?;
             self.clear()?;
-            return Ok(took);
+            return Ok(restart);
         }
         self.clear()?;
+        self.server.come_to_rest();
         self.server.restart(false)
     }
 }

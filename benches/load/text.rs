@@ -37,20 +37,30 @@ impl Text {
     }
 }
 
-/// The run's clock: nanoseconds since it began.
+/// The run's clock: nanoseconds since it began. It also knows when a row has to be over.
 #[derive(Debug)]
 pub(crate) struct Clock {
     began: Instant,
     last: Cell<u64>,
+    ends: Cell<u64>,
 }
 
 impl Clock {
     pub(crate) fn new() -> Clock {
-        Clock { began: Instant::now(), last: Cell::new(0) }
+        Clock { began: Instant::now(), last: Cell::new(0), ends: Cell::new(u64::MAX) }
     }
 
     pub(crate) fn now(&self) -> u64 {
         nanos(self.began.elapsed())
+    }
+
+    /// A row begins that may take so long. Whoever waits asks `is_over`.
+    pub(crate) fn allow(&self, time: Duration) {
+        self.ends.set(self.now().saturating_add(nanos(time)));
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.now() > self.ends.get()
     }
 
     /// Now, but later than every stamp before.
@@ -77,6 +87,18 @@ mod tests {
         assert_eq!(Text::read(written.as_bytes()), Some(text));
         assert_eq!(Text::read(&written.as_bytes()[..19]), None);
         assert_eq!(Text::read(b"not a stamp, not a lane"), None);
+    }
+
+    #[test]
+    fn a_row_is_over_when_its_time_is() {
+        let clock = Clock::new();
+        assert!(!clock.is_over(), "nothing was said of an end");
+        clock.allow(Duration::from_secs(3600));
+        assert!(!clock.is_over());
+        clock.allow(Duration::ZERO);
+        while !clock.is_over() {
+            std::hint::spin_loop();
+        }
     }
 
     #[test]

@@ -33,8 +33,11 @@ fn parent(pid: u32) -> Option<u32> {
 
 pub(crate) fn usage(pids: &[u32]) -> Result<Usage, String> {
     let mut sum = Usage::default();
-    for pid in pids {
-        let one = Usage::of(*pid)?;
+    for (pid, one) in pids.iter().map(|pid| (*pid, Usage::of(*pid))) {
+        let one = match one {
+            Err(_) if has_ended(pid) => continue,
+            one => one?,
+        };
         sum.cpu += one.cpu;
         sum.asked += one.asked;
         sum.stored += one.stored;
@@ -42,14 +45,45 @@ pub(crate) fn usage(pids: &[u32]) -> Result<Usage, String> {
     Ok(sum)
 }
 
+/// A helper of a server may end between being found and being looked at.
+fn has_ended(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, fields)| fields.starts_with(" Z"))
+}
+
+/// Of all of them; no proportional share where one of them does not let itself be looked into, as
+/// a server that has changed its user may not.
 pub(crate) fn memory(pids: &[u32]) -> Result<Memory, String> {
     let mut sum = Memory::default();
+    let mut is_open = true;
     for pid in pids {
-        let one = Memory::of(*pid)?;
-        sum.resident += one.resident;
-        sum.proportional += one.proportional;
+        match Memory::of(*pid) {
+            Ok(one) => {
+                sum.resident += one.resident;
+                sum.proportional += one.proportional;
+            }
+            Err(why) => match resident(*pid) {
+                Some(bytes) => {
+                    sum.resident += bytes;
+                    is_open = false;
+                }
+                None if has_ended(*pid) => {}
+                None => return Err(why),
+            },
+        }
+    }
+    if !is_open {
+        sum.proportional = 0;
     }
     Ok(sum)
+}
+
+/// What everybody may know of a process.
+fn resident(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// How often their threads went to sleep of their own will, which is as often as they were woken.
@@ -78,9 +112,14 @@ mod tests {
         assert_eq!(tree[0], me);
         assert!(tree.contains(&child.id()));
         assert!(memory(&[me]).unwrap().resident > 0);
+        assert!(resident(me).unwrap() > 0);
         assert!(usage(&[me]).is_ok());
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!pids(me).contains(&child.id()));
+        // One that has ended is nothing, and no reason to give the others up.
+        let both = [me, child.id()];
+        assert!(usage(&both).is_ok());
+        assert!(memory(&both).unwrap().resident > 0);
     }
 }

@@ -123,12 +123,16 @@ impl<'a> Yard<'a> {
     }
 
     /// Waits for the network at most so long; `words` are what was heard. False when nothing moved.
+    /// Every loop of a row comes by here, so none outlives the row's time.
     pub(crate) fn turn(
         &mut self,
         patience: Duration,
         words: &mut Vec<Word>,
     ) -> Result<bool, String> {
         words.clear();
+        if self.clock.is_over() {
+            return Err("the row has had its time and is not done".into());
+        }
         let patience = Timespec::try_from(patience).map_err(|e| format!("no time: {e}"))?;
         self.events.clear();
         match epoll::wait(

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use msimd::bench::usage::Memory;
 
-use super::{KIB, MIB};
+use super::{KIB, MIB, NEVER_STOPPED};
 use crate::peer::Tls;
 use crate::server::Way;
 use crate::sheet::Sheet;
@@ -34,7 +34,9 @@ pub(crate) fn measure(ground: Ground<'_>, sheet: &mut Sheet) -> Result<(), Strin
     let memory = rest(&mut stage, ground.looks)?;
     let peer = &ground.peer.name;
     sheet.add(peer, "idle", "RSS", memory.resident as f64 / MIB, "MiB");
-    sheet.add(peer, "idle", "PSS", memory.proportional as f64 / MIB, "MiB");
+    if memory.proportional > 0 {
+        sheet.add(peer, "idle", "PSS", memory.proportional as f64 / MIB, "MiB");
+    }
     Ok(())
 }
 
@@ -46,11 +48,20 @@ pub(crate) fn start(ground: Ground<'_>, sheet: &mut Sheet) -> Result<(), String>
     ] {
         let mut times = Vec::with_capacity(STARTS);
         for _ in 0..STARTS {
-            times.push(stage.restart(kill)?);
+            let restart = stage.restart(kill)?;
+            // One that had to be killed is none that was stopped.
+            if kill || restart.in_order {
+                times.push(restart.took);
+            }
         }
         times.sort_unstable();
-        let millis = times[STARTS / 2].as_secs_f64() * 1e3;
-        sheet.add(&ground.peer.name, "start", what, millis, "ms");
+        match times.get(times.len() / 2) {
+            Some(time) => {
+                let millis = time.as_secs_f64() * 1e3;
+                sheet.add(&ground.peer.name, "start", what, millis, "ms");
+            }
+            None => sheet.say(&ground.peer.name, "start", what, NEVER_STOPPED),
+        }
     }
     Ok(())
 }

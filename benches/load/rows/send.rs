@@ -83,7 +83,8 @@ pub(crate) fn count_syncs(
 
 /// Whether there is a tracer, and whether it may trace: in some containers it may not.
 fn can_trace() -> Result<(), &'static str> {
-    match Command::new("strace").args(["-f", "-qq", "-e", "trace=none", "true"]).output() {
+    let try_it = ["-f", "-qq", "--seccomp-bpf", "-e", "trace=fsync", "true"];
+    match Command::new("strace").args(try_it).output() {
         Ok(out) if out.status.success() => Ok(()),
         Ok(_) => Err("strace may not trace here"),
         Err(_) => Err("no strace"),

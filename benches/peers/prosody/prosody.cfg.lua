@@ -31,7 +31,7 @@ c2s_timeout = 600
 
 default_archive_policy = true
 archive_expires_after = "never"
-archive_store_limit = 100000000
+storage_archive_item_limit = 100000000
 max_archive_query_results = 250
 
 VirtualHost "localhost"
