@@ -29,7 +29,7 @@ use smol::future::{or, yield_now};
 const STACK_BYTES: usize = 512 * 1024;
 /// Tasks that one thread runs without a pause before it calls the next one: what is told to fewer
 /// is done before another thread is awake.
-const BACKLOG: usize = 16;
+const BACKLOG: usize = 4;
 /// Tasks after which the helmsman looks at the network, however many are left.
 const ROUND: usize = 200;
 /// How often a hand looks whether the one in front of it gets on. As long as nothing happens nobody
