@@ -97,6 +97,26 @@ struct Pen {
     buffer: Vec<u8>,
 }
 
+impl Pen {
+    /// At the beginning of an epoch.
+    fn new(epoch: u64, durable: [u8; HEADER_BYTES]) -> Pen {
+        Pen {
+            epoch,
+            number: 1,
+            tail: 1,
+            proven: 1,
+            half: 0,
+            at: 0,
+            last: [0; 2],
+            durable,
+            inherited: false,
+            touched: false,
+            failed: false,
+            buffer: Vec::new(),
+        }
+    }
+}
+
 impl Journal {
     /// For an empty file.
     pub(super) fn new(disk: Box<dyn StorageBackend>) -> Journal {
@@ -121,20 +141,7 @@ impl Journal {
     }
 
     fn of(slots: TwoSlots, header: [u8; HEADER_BYTES], kept: Pages) -> Journal {
-        let pen = Pen {
-            epoch: slots.counter(),
-            number: 1,
-            tail: 1,
-            proven: 1,
-            half: 0,
-            at: 0,
-            last: [0; 2],
-            durable: header,
-            inherited: false,
-            touched: false,
-            failed: false,
-            buffer: Vec::new(),
-        };
+        let pen = Pen::new(slots.counter(), header);
         let sight = Sight { header, fresh: Pages::new(), kept };
         Journal { slots, sight: RwLock::new(sight), pen: Mutex::new(pen) }
     }
@@ -299,18 +306,8 @@ impl Journal {
         self.slots.write(0, &pen.durable)?;
         self.slots.sync_data()?;
         self.sight_mut().kept.clear();
-        *pen = Pen {
-            epoch: self.slots.counter(),
-            number: 1,
-            tail: 1,
-            proven: 1,
-            half: 0,
-            at: 0,
-            last: [0; 2],
-            inherited: false,
-            buffer: mem::take(&mut pen.buffer),
-            ..*pen
-        };
+        let buffer = mem::take(&mut pen.buffer);
+        *pen = Pen { touched: true, buffer, ..Pen::new(self.slots.counter(), pen.durable) };
         Ok(())
     }
 

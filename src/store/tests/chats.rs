@@ -366,9 +366,9 @@ fn a_lone_send_is_one_sync_and_few_bytes() {
     assert!((100..102).contains(&(alone.syncs - before.syncs)), "{alone:?}");
     assert!((100..105).contains(&(together.syncs - alone.syncs)), "{together:?}");
     let bytes = (alone.bytes_written - before.bytes_written) / 100;
-    assert!(bytes <= 30 * 1024, "{bytes} bytes alone");
+    assert!(bytes <= 12 * 1024, "{bytes} bytes alone");
     let bytes = (together.bytes_written - alone.bytes_written) / 6400;
-    assert!(bytes <= 4 * 1024, "{bytes} bytes of 64");
+    assert!(bytes <= 2 * 1024, "{bytes} bytes of 64");
 
     store.write(|tx| tx.head(chat())).unwrap();
     store.reader().read(|here| here.head(chat())).unwrap();
