@@ -37,6 +37,8 @@ const PAGES_AT: usize = HEADER_AT + HEADER_BYTES;
 const WORD: usize = 8;
 /// So many equal bytes end a run: to skip them costs four.
 const GAP_WORDS: usize = 2;
+/// What is compared at once.
+const STRIDE_WORDS: usize = 32;
 const FROM_ZEROS: u8 = 0;
 const FROM_KEPT: u8 = 1;
 
@@ -91,11 +93,11 @@ fn put_runs(out: &mut Vec<u8>, base: &[u8; PAGE], page: &[u8; PAGE]) {
     out.extend_from_slice(&[0; 2]);
     let mut count = 0u16;
     let mut end = 0;
-    let mut words = base.as_chunks::<WORD>().0.iter().zip(page.as_chunks::<WORD>().0).enumerate();
-    while let Some((first, _)) = words.by_ref().find(|(_, (old, new))| old != new) {
+    let (old, new) = (base.as_chunks().0, page.as_chunks().0);
+    while let Some(first) = first_news(old, new, end / WORD) {
         let (start, mut last) = (first * WORD, first);
-        for (word, (old, new)) in words.by_ref() {
-            if old != new {
+        for word in first + 1..old.len() {
+            if old[word] != new[word] {
                 last = word;
             } else if word - last >= GAP_WORDS {
                 break;
@@ -109,6 +111,18 @@ fn put_runs(out: &mut Vec<u8>, base: &[u8; PAGE], page: &[u8; PAGE]) {
         count += 1;
     }
     out[count_at..count_at + 2].copy_from_slice(&count.to_le_bytes());
+}
+
+/// The first word from `from` on that is not the same in both. Most of a page is, and goes by in
+/// strides.
+fn first_news(old: &[[u8; WORD]], new: &[[u8; WORD]], from: usize) -> Option<usize> {
+    let differs = |at: &usize| old[*at] != new[*at];
+    let begin = from.next_multiple_of(STRIDE_WORDS).min(old.len());
+    (from..begin).find(differs).or_else(|| {
+        let strides = old[begin..].chunks(STRIDE_WORDS).zip(new[begin..].chunks(STRIDE_WORDS));
+        let (stride, _) = strides.enumerate().find(|(_, (old, new))| old != new)?;
+        (begin + stride * STRIDE_WORDS..old.len()).find(differs)
+    })
 }
 
 /// A record that has been read and checks.
