@@ -221,6 +221,16 @@ pub const MERGE_BYTES_MAX: usize = 4 << 20;
 pub const ID_BLOCK: u64 = 65_536;
 /// The same for the numbers of salts, so that a challenge costs no write.
 pub const SALT_BLOCK: u64 = 65_536;
+
+/// Rows that the engine remembers of accounts, of names, of sessions, of contacts and of members:
+/// each kind for a few hundred people who talk at once, together some 600 KiB at most.
+pub const KNOWN_ROWS_MAX: usize = 512;
+
+/// A thread of the network does a turn of the engine's itself while turns take less than this. It
+/// cannot read what comes in meanwhile: less than a hand takes to notice, and longer than the sync of
+/// anything but a card.
+pub const STAND_IN_MILLIS: u64 = 2;
+
 /// Sixteen digits, a hyphen, and the largest number there could be.
 pub const SALT_BYTES_MAX: usize = 16 + 1 + 20;
 /// Ids are JSON numbers: beyond this a double is no longer exact.

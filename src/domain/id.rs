@@ -181,12 +181,12 @@ impl Login {
         if text.is_empty() || text.len() > 4 * crate::limits::LOGIN_BYTES_MAX {
             return Err(BadName);
         }
+        // What the preparation leaves as it is, and nothing of which is forbidden.
         let simple = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let mapped = if simple {
-            text.into()
-        } else {
-            UsernameCaseMapped::new().enforce(text).map_err(|_| BadName)?
-        };
+        if simple && text.len() <= crate::limits::LOGIN_BYTES_MAX {
+            return Ok(Login(text.into()));
+        }
+        let mapped = UsernameCaseMapped::new().enforce(text).map_err(|_| BadName)?;
         let forbidden = |c: char| c.is_whitespace() || c.is_control() || "@&/:\"'=,".contains(c);
         if mapped.is_empty()
             || mapped.len() > crate::limits::LOGIN_BYTES_MAX
@@ -259,7 +259,10 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.login, self.host)?;
+        // Piece by piece: this is done for both sides of every message.
+        f.write_str(&self.login.0)?;
+        f.write_str("@")?;
+        f.write_str(&self.host)?;
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }

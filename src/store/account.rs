@@ -30,6 +30,7 @@ impl Tx<'_> {
     /// Writes an account; the first time its address, too.
     pub fn put_account(&mut self, account: &Account) -> Result<(), StoreError> {
         self.begin()?;
+        self.state.known.accounts.forget(&account.no);
         let table = self.tables.accounts_mut()?;
         table.put(account.no.0, rows::ACCOUNT_TAGS, |out| rows::put_account(account, out))?;
         self.put_public(account.public_id, Named::Account(account.no))?;
@@ -60,11 +61,13 @@ impl Tx<'_> {
         if table.row(address, rows::name)? == Some(named) {
             return Ok(());
         }
+        self.state.known.names.clear();
         table.put(address, rows::NAME_TAGS, |out| rows::put_name(named, out))
     }
 
     pub fn put_session(&mut self, key: SessionKey, session: &Session) -> Result<(), StoreError> {
         self.begin()?;
+        self.state.known.sessions.forget(&key);
         let table = self.tables.sessions_mut()?;
         table.put(&key.0, rows::SESSION_TAGS, |out| rows::put_session(session, out))?;
         let index = (session.account.0, &key.0);
@@ -80,6 +83,7 @@ impl Tx<'_> {
             return Ok(());
         };
         self.begin()?;
+        self.state.known.sessions.forget(&key);
         self.tables.sessions_mut()?.remove(&key.0)?;
         self.tables.sessions_by_account_mut()?.remove((session.account.0, &key.0))
     }

@@ -76,6 +76,7 @@ impl Tx<'_> {
         self.begin()?;
         let mut member = *member;
         self.state.marks.settle(account, chat, &mut member);
+        self.state.known.parts.forget(&(account, chat));
         let table = self.tables.members_mut()?;
         let key = (account.0, chat.0);
         table.put(key, rows::MEMBER_TAGS, |out| rows::put_member(&member, out))?;
@@ -89,6 +90,7 @@ impl Tx<'_> {
     pub fn remove_member(&mut self, account: AccountNo, chat: ChatId) -> Result<(), StoreError> {
         self.begin()?;
         self.state.marks.forget(account, chat);
+        self.state.known.parts.forget(&(account, chat));
         self.tables.members_mut()?.remove((account.0, chat.0))?;
         self.strike(account, chat)
     }

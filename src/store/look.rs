@@ -1,5 +1,6 @@
 //! Reading: the questions of [`Look`], answered once for a turn and for a snapshot.
 
+use std::hash::Hash;
 use std::ops::{Bound, RangeInclusive};
 
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, SessionKey, Timestamp};
@@ -9,6 +10,7 @@ use crate::domain::nouns::{
 use crate::domain::words::{KeyId, Kind, Range, Take};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::store::history::{Entry, History};
+use crate::store::known::{Kept, Known};
 use crate::store::line::{self, Line};
 use crate::store::quarantine::{self, Quarantine};
 use crate::store::rows::{self, Named};
@@ -27,29 +29,33 @@ pub(super) trait Books {
     fn known_head(&self, chat: ChatId) -> Option<Head>;
     /// A last-seen time that is not on the disk yet.
     fn known_seen(&self, account: AccountNo) -> Option<Timestamp>;
+    /// Rows that were read before and have not changed since.
+    fn known(&self) -> Option<&Known>;
 }
 
 impl<B: Books> Look for B {
     fn account(&self, no: AccountNo) -> Result<Option<Account>, StoreError> {
-        match self.tables().accounts()?.row(no.0, |fields| rows::account(no, fields)) {
-            Err(StoreError::Damaged(what)) => {
-                let known = quarantine::nameless(self.tables(), no)?;
-                self.quarantine().name(what.clone());
-                known.map(Some).ok_or(StoreError::Damaged(what))
+        recall(self.known().map(|known| &known.accounts), &no, || {
+            match self.tables().accounts()?.row(no.0, |fields| rows::account(no, fields)) {
+                Err(StoreError::Damaged(what)) => {
+                    let known = quarantine::nameless(self.tables(), no)?;
+                    self.quarantine().name(what.clone());
+                    known.map(Some).ok_or(StoreError::Damaged(what))
+                }
+                row => row,
             }
-            row => row,
-        }
+        })
     }
 
     fn account_by_address(&self, address: &Address) -> Result<Option<AccountNo>, StoreError> {
-        Ok(match named(self.tables(), address)? {
+        Ok(match named(self, address)? {
             Some(Named::Account(no)) => Some(no),
             Some(Named::Chat(_)) | None => None,
         })
     }
 
     fn chat_by_address(&self, address: &Address) -> Result<Option<ChatId>, StoreError> {
-        Ok(match named(self.tables(), address)? {
+        Ok(match named(self, address)? {
             Some(Named::Chat(chat)) => Some(chat),
             Some(Named::Account(_)) | None => None,
         })
@@ -74,7 +80,9 @@ impl<B: Books> Look for B {
     }
 
     fn session(&self, key: SessionKey) -> Result<Option<Session>, StoreError> {
-        self.tables().sessions()?.row(&key.0, rows::session)
+        recall(self.known().map(|known| &known.sessions), &key, || {
+            self.tables().sessions()?.row(&key.0, rows::session)
+        })
     }
 
     fn sessions_of(&self, account: AccountNo) -> Result<Vec<SessionKey>, StoreError> {
@@ -87,8 +95,14 @@ impl<B: Books> Look for B {
     }
 
     fn contact(&self, owner: AccountNo, who: &Address) -> Result<Option<Contact>, StoreError> {
-        let table = self.tables().contacts()?;
-        table.row((owner.0, &who.to_string()), |fields| rows::contact(who.clone(), fields))
+        let read = || {
+            let table = self.tables().contacts()?;
+            table.row((owner.0, &who.to_string()), |fields| rows::contact(who.clone(), fields))
+        };
+        match self.known() {
+            Some(known) => known.contacts.recall_one(owner, who, read),
+            None => read(),
+        }
     }
 
     fn contacts(
@@ -140,8 +154,10 @@ impl<B: Books> Look for B {
     }
 
     fn part(&self, account: AccountNo, chat: ChatId) -> Result<Option<Member>, StoreError> {
-        let row = self.tables().members()?.row((account.0, chat.0), rows::member)?;
-        Ok(row.filter(|member| !member.left))
+        recall(self.known().map(|known| &known.parts), &(account, chat), || {
+            let row = self.tables().members()?.row((account.0, chat.0), rows::member)?;
+            Ok(row.filter(|member| !member.left))
+        })
     }
 
     fn left(&self, account: AccountNo, chat: ChatId) -> Result<Option<Member>, StoreError> {
@@ -476,8 +492,22 @@ fn first_from<T>(
     Ok(None)
 }
 
-fn named(tables: &impl Shelf, address: &Address) -> Result<Option<Named>, StoreError> {
-    tables.addresses()?.row(&address.to_string(), rows::name)
+fn named(books: &impl Books, address: &Address) -> Result<Option<Named>, StoreError> {
+    recall(books.known().map(|known| &known.names), address, || {
+        books.tables().addresses()?.row(&address.to_string(), rows::name)
+    })
+}
+
+/// What is known, or else what `read` finds.
+fn recall<K: Clone + Eq + Hash, T: Clone>(
+    kept: Option<&Kept<K, T>>,
+    key: &K,
+    read: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    match kept {
+        Some(kept) => kept.recall(key, read),
+        None => read(),
+    }
 }
 
 /// Behind everything of an account in a table with a text as the second half of its key.

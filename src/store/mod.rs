@@ -25,6 +25,7 @@ mod days;
 mod floor;
 mod history;
 mod journal;
+mod known;
 mod line;
 mod look;
 mod marks;
@@ -65,6 +66,7 @@ use crate::limits::{
     MERGE_CHATS_MAX, MERGE_RETRY_SECS, RECENT_FULL, RECENT_REST, RECENT_RIPE, RECENT_STUCK,
 };
 use crate::store::arrivals::{Arrivals, Sight};
+use crate::store::known::Known;
 use crate::store::look::Books;
 use crate::store::meter::Meter;
 use crate::store::open::{Fresh, Origin};
@@ -456,6 +458,10 @@ impl Books for Snapshot {
     }
 
     fn known_seen(&self, _account: AccountNo) -> Option<Timestamp> {
+        None
+    }
+
+    fn known(&self) -> Option<&Known> {
         None
     }
 }

@@ -9,6 +9,7 @@ use redb::{Database, WriteTransaction};
 use crate::domain::id::{AccountNo, ChatId, Timestamp};
 use crate::domain::nouns::Head;
 use crate::store::arrivals::{Arrivals, Place};
+use crate::store::known::Known;
 use crate::store::look::Books;
 use crate::store::marks::Marks;
 use crate::store::quarantine::Quarantine;
@@ -28,6 +29,7 @@ pub(super) struct State {
     /// The largest account number handed out since the start.
     pub(super) account: AccountNo,
     pub(super) chats: Chats,
+    pub(super) known: Known,
     pub(super) marks: Marks,
     pub(super) rosters: Rosters,
     /// No record is left that lies below its chat's floor.
@@ -90,6 +92,7 @@ impl<'a> Tx<'a> {
     /// Writes the waiting marks with this transaction.
     pub(super) fn write_marks(&mut self) -> Result<(), StoreError> {
         self.begin()?;
+        self.state.known.parts.clear();
         self.state.marks.write(&mut self.tables)
     }
 }
@@ -115,6 +118,10 @@ impl<'a> Books for Tx<'a> {
 
     fn known_seen(&self, account: AccountNo) -> Option<Timestamp> {
         self.state.marks.seen(account)
+    }
+
+    fn known(&self) -> Option<&Known> {
+        Some(&self.state.known)
     }
 }
 
