@@ -2,7 +2,9 @@
 //! that a busy server pays one lock a turn and not one a command.
 
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Instant;
 
 use event_listener::Event;
@@ -16,6 +18,8 @@ pub(super) struct Inbox<T> {
     filled: Condvar,
     /// Carriers wait on it when the engine is behind.
     taken: Event,
+    /// The attentive thread has put something in and woken nobody. Only that thread looks at it.
+    held_back: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -29,6 +33,8 @@ struct State<T> {
     nudged: bool,
     /// Since when something waits.
     waiting_since: Option<Instant>,
+    /// Looks after what it puts in by itself, see [`Inbox::attend`].
+    attentive: Option<ThreadId>,
 }
 
 /// What the engine woke up for.
@@ -49,8 +55,14 @@ impl<T> Inbox<T> {
             asleep: false,
             nudged: false,
             waiting_since: None,
+            attentive: None,
         };
-        Inbox { state: Mutex::new(state), filled: Condvar::new(), taken: Event::new() }
+        Inbox {
+            state: Mutex::new(state),
+            filled: Condvar::new(),
+            taken: Event::new(),
+            held_back: AtomicBool::new(false),
+        }
     }
 
     /// Puts something in, at once where there is room and else as soon as there is; gives it back
@@ -100,8 +112,47 @@ impl<T> Inbox<T> {
             state.waiting_since = Some(Instant::now());
         }
         state.queue.push(item);
-        self.rouse(state);
+        if state.asleep && state.attentive == Some(thread::current().id()) {
+            self.held_back.store(true, Ordering::Relaxed);
+        } else {
+            self.rouse(state);
+        }
         Ok(())
+    }
+
+    /// What this thread puts in wakes the engine no more: this thread promises to ask
+    /// [`Inbox::holds_back`] before it sleeps or does something long, and then to take it or to
+    /// call. There is one such thread at most, the last one that said so.
+    pub(super) fn attend(&self) {
+        self.lock().attentive = Some(thread::current().id());
+    }
+
+    /// Whether the attentive thread, which must be this one, has put something in of which the
+    /// engine has not been told.
+    pub(super) fn holds_back(&self) -> bool {
+        self.held_back.load(Ordering::Relaxed)
+    }
+
+    /// Takes it all, without the engine's thread.
+    pub(super) fn take_held_back(&self, batch: &mut Vec<T>) {
+        debug_assert!(batch.is_empty());
+        self.held_back.store(false, Ordering::Relaxed);
+        self.swap(self.lock(), batch);
+    }
+
+    /// Tells the engine after all.
+    pub(super) fn call(&self) {
+        if self.holds_back() {
+            self.held_back.store(false, Ordering::Relaxed);
+            self.rouse(self.lock());
+        }
+    }
+
+    fn swap(&self, mut state: MutexGuard<'_, State<T>>, batch: &mut Vec<T>) {
+        mem::swap(&mut state.queue, batch);
+        state.waiting_since = None;
+        drop(state);
+        self.taken.notify(usize::MAX);
     }
 
     /// Wakes the engine up though nothing is put in.
@@ -126,10 +177,7 @@ impl<T> Inbox<T> {
         let mut state = self.lock();
         loop {
             if !state.queue.is_empty() {
-                mem::swap(&mut state.queue, batch);
-                state.waiting_since = None;
-                drop(state);
-                self.taken.notify(usize::MAX);
+                self.swap(state, batch);
                 return Woken::Filled;
             }
             if state.closed {
@@ -170,6 +218,11 @@ impl<T> Inbox<T> {
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
         self.lock().queue.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_nudged(&self) -> bool {
+        self.lock().nudged
     }
 
     /// Since when something waits to be taken, and how much.
@@ -234,5 +287,62 @@ mod tests {
         inbox.close();
         assert_eq!(smol::block_on(inbox.push(7)), Err(7));
         assert!(matches!(inbox.take(&mut batch, None), Woken::Closed));
+    }
+
+    #[test]
+    fn what_the_attentive_thread_puts_in_wakes_nobody_until_it_calls() {
+        let inbox = Arc::new(Inbox::new());
+        inbox.attend();
+        let engine = std::thread::spawn({
+            let inbox = inbox.clone();
+            move || {
+                let mut batch = Vec::new();
+                assert!(matches!(inbox.take(&mut batch, None), Woken::Filled));
+                batch
+            }
+        });
+        while !inbox.lock().asleep {
+            std::thread::yield_now();
+        }
+        assert!(!inbox.holds_back());
+        smol::block_on(inbox.push(1)).unwrap();
+        assert!(inbox.holds_back());
+        assert!(inbox.lock().asleep);
+        // It takes that itself, and the engine never hears of it.
+        let mut own = Vec::new();
+        inbox.take_held_back(&mut own);
+        assert_eq!(own, [1]);
+        assert!(!inbox.holds_back() && inbox.is_empty());
+        inbox.call();
+        assert!(inbox.lock().asleep);
+        smol::block_on(inbox.push(2)).unwrap();
+        inbox.call();
+        assert_eq!(engine.join().unwrap(), [2]);
+        assert!(!inbox.holds_back());
+    }
+
+    #[test]
+    fn other_threads_wake_the_engine_also_for_what_was_held_back() {
+        let inbox = Arc::new(Inbox::new());
+        inbox.attend();
+        let engine = std::thread::spawn({
+            let inbox = inbox.clone();
+            move || {
+                let mut batch = Vec::new();
+                assert!(matches!(inbox.take(&mut batch, None), Woken::Filled));
+                batch
+            }
+        });
+        while !inbox.lock().asleep {
+            std::thread::yield_now();
+        }
+        smol::block_on(inbox.push(1)).unwrap();
+        let other = inbox.clone();
+        std::thread::spawn(move || smol::block_on(other.push(2)).unwrap()).join().unwrap();
+        assert_eq!(engine.join().unwrap(), [1, 2]);
+        // It was taken away meanwhile.
+        let mut own = Vec::new();
+        inbox.take_held_back(&mut own);
+        assert!(own.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The one thread that changes anything, and the ways in and out of it.
+//! The engine, the only one that changes anything, its thread, and the ways in and out of it.
 //!
 //! A turn takes the commands that wait, applies them in one transaction, commits once, and only
 //! then answers and announces. Carriers wait for the engine, the engine waits for the disk, nobody
@@ -27,6 +27,7 @@ mod reading;
 pub mod seat;
 mod seating;
 mod slot;
+mod standin;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -57,6 +58,7 @@ use crate::engine::rate::{Asker, Rates};
 use crate::engine::seat::Hall;
 use crate::engine::seating::Sessions;
 use crate::engine::slot::slot;
+use crate::engine::standin::Desk;
 use crate::engine::turn::{End, Engine, Input, Told};
 use crate::engine::vault::Vault;
 use crate::files::Files;
@@ -67,6 +69,7 @@ use crate::store::{Look, Reader, Store, StoreError};
 use crate::wire::{Ask, Credentials, Habit, What};
 
 pub use seat::{Holder, Mail, Seat};
+pub use standin::StandIn;
 
 /// The way in: what carriers and the management socket hold of the engine. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -98,6 +101,7 @@ pub struct Running {
 struct Core {
     config: RwLock<Arc<Config>>,
     inbox: Arc<Inbox<Input>>,
+    desk: Desk,
     /// Changed by the engine only.
     seats: RwLock<Sessions>,
     auth: Auth,
@@ -144,7 +148,8 @@ pub fn start(
         move || {
             // Whatever ends the thread, nobody waits for it afterwards.
             let _closing = Closing(core.clone(), tell_end);
-            Engine::new(core, store).run()
+            core.desk.put(Engine::new(core.clone(), store));
+            standin::run(&core)
         }
     })?;
     Ok((Exchange { core: core.clone() }, Running { core, thread, ended }))
@@ -158,6 +163,7 @@ struct Closing(
 impl Drop for Closing {
     fn drop(&mut self) {
         self.0.inbox.close();
+        drop(self.0.desk.clear());
         // Those that came too late for the last turn: dropping them answers them.
         self.0.inbox.take(&mut Vec::new(), None);
     }
@@ -471,6 +477,7 @@ impl Core {
             auth: Auth::new(&config, Vault::of(store.directory())),
             config: RwLock::new(config),
             inbox,
+            desk: Desk::default(),
             hall: Arc::new(Hall { mail: Pool::new(mail_bytes), here: here.clone() }),
             here,
             belfry: Belfry::default(),

@@ -4,6 +4,7 @@ mod challenges;
 mod keeping;
 mod people;
 mod stage;
+mod standing_in;
 mod watching;
 
 use std::net::{IpAddr, Ipv4Addr};

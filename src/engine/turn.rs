@@ -16,7 +16,6 @@ use crate::domain::id::{AccountNo, SessionKey};
 use crate::domain::words::{Actor, Command, News, Outcome, Refusal, Reply};
 use crate::engine::ask::{Aside, Turn, chance, join, weight};
 use crate::engine::duties::{REMOVAL_IDLE, SWEEP, USE_NOTED};
-use crate::engine::inbox::Woken;
 use crate::engine::keeping::Keeping;
 use crate::engine::life::Typing;
 use crate::engine::peal::Peal;
@@ -25,7 +24,9 @@ use crate::engine::seating::Accounts;
 use crate::engine::slot::Answering;
 use crate::engine::watch::Shift;
 use crate::engine::{Core, Seat};
-use crate::limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, MERGE_CALM_COMMANDS, MERGE_QUIET_MILLIS};
+use crate::limits::{
+    BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, MERGE_CALM_COMMANDS, MERGE_QUIET_MILLIS, STAND_IN_MILLIS,
+};
 use crate::store::Store;
 
 /// What the engine takes from its inbox.
@@ -84,6 +85,14 @@ pub(super) struct Engine {
     pub(super) sweep_at: Instant,
     pub(super) failures: u32,
     pub(super) keeping: Keeping,
+    /// Whether the last turn took less than `patience`.
+    quick: bool,
+    /// See [`STAND_IN_MILLIS`].
+    pub(super) patience: Duration,
+    /// When the engine's thread wakes up by itself.
+    sleeps_until: Option<Instant>,
+    /// What ended the engine in a turn of the stand-in's.
+    failed: Option<String>,
 }
 
 impl Engine {
@@ -108,25 +117,54 @@ impl Engine {
             sweep_at: now + SWEEP,
             failures: 0,
             keeping,
+            quick: false,
+            patience: Duration::from_millis(STAND_IN_MILLIS),
+            sleeps_until: None,
+            failed: None,
         }
     }
 
-    /// Runs until the inbox is closed and empty, then closes the database.
-    pub(super) fn run(mut self) -> End {
-        let mut inputs = Vec::new();
-        while !matches!(self.core.inbox.take(&mut inputs, self.next_duty()), Woken::Closed) {
-            // Whoever asks for something was here before that, and what they ask may be the first
-            // that others hear of them.
-            let met = self.look_after_people(Instant::now());
-            let result = met.and_then(|()| self.work_off(&mut inputs));
-            if let Err(why) = result.and_then(|()| self.do_duties()) {
-                return End::Failed(why);
-            }
+    /// When the engine's thread wakes up by itself, if ever.
+    pub(super) fn plan(&mut self) -> Option<Instant> {
+        self.sleeps_until = self.next_duty();
+        self.sleeps_until
+    }
+
+    /// What the engine's thread does when it wakes up. An error ends it.
+    pub(super) fn wake_up(&mut self, inputs: &mut Vec<Input>) -> Result<(), String> {
+        match self.failed.take() {
+            Some(why) => Err(why),
+            None => self.see_to(inputs).and_then(|()| self.do_duties()),
         }
+    }
+
+    /// What another thread does in its place: the duties stay its own.
+    pub(super) fn stand_in(&mut self, inputs: &mut Vec<Input>) {
+        self.failed = self.see_to(inputs).err();
+        let due = self.next_duty();
+        let is_early = due.is_some_and(|due| self.sleeps_until.is_none_or(|until| due < until));
+        if is_early || self.failed.is_some() {
+            self.core.inbox.nudge();
+        }
+    }
+
+    /// Whether a turn is done sooner than another thread would notice that this one is busy.
+    pub(super) fn is_quick(&self) -> bool {
+        self.quick && self.failed.is_none()
+    }
+
+    pub(super) fn finish(self) -> End {
         match self.store.close() {
             Ok(()) => End::Stopped,
             Err(error) => End::Failed(error.to_string()),
         }
+    }
+
+    fn see_to(&mut self, inputs: &mut Vec<Input>) -> Result<(), String> {
+        // Whoever asks for something was here before that, and what they ask may be the first
+        // that others hear of them.
+        self.look_after_people(Instant::now())?;
+        self.work_off(inputs)
     }
 
     /// Everything that was taken, in turns that one commit can carry.
@@ -195,6 +233,7 @@ impl Engine {
             }
         };
         self.changed_at = Instant::now();
+        self.quick = self.changed_at - started < self.patience;
         self.merge_at = self.store.is_ripe().then(|| {
             // In a burst the next turns come, and the more are merged at once the less each costs.
             let burst = inputs.len() > MERGE_CALM_COMMANDS;

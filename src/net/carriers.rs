@@ -7,6 +7,10 @@
 //! has been at the same task for too long: a signature on a slow board, a read from a cold card.
 //! Then it is async-io's own thread that waits for the network, after some 10 ms.
 //!
+//! With nothing left to run, the helmsman also does what its tasks have asked of the engine, where
+//! that is short (see [`StandIn`]): a message alone then passes through one thread and wakes no other.
+//! Where there is more to run, or no hand to look after the helmsman, the engine is called.
+//!
 //! **No task waits while everybody sleeps**, whatever the hands do: the helmsman alone is asleep in
 //! the eyes of the executor, which wakes it for every task that becomes runnable meanwhile, and it
 //! looks for tasks once more after it has said that it sleeps. Hands take tasks away, never the
@@ -23,6 +27,8 @@ use std::time::{Duration, Instant};
 use async_executor::Executor;
 use smol::channel::{Receiver, Sender};
 use smol::future::{or, yield_now};
+
+use crate::engine::StandIn;
 
 /// Of each thread. A TLS handshake in a debug build takes the most, some 100 KiB; pages that are
 /// never touched cost nothing.
@@ -69,7 +75,10 @@ impl Carriers {
     pub(super) fn start(
         executor: &Arc<Executor<'static>>,
         threads: usize,
+        stand_in: Option<StandIn>,
     ) -> Result<Carriers, String> {
+        // Without a hand nobody would look at the network while the disk has a slow moment.
+        let mut stand_in = stand_in.filter(|_| threads > 1);
         let (running, stopped) = smol::channel::bounded(1);
         let (tell_end, ended) = channel();
         let mut carriers = Carriers { running: Some(running), hands: Vec::new(), ended, count: 0 };
@@ -80,12 +89,13 @@ impl Carriers {
             let (stopped, next) = (stopped.clone(), behind.take());
             let post = Arc::new(Post::default());
             let own = post.clone();
+            let stand_in = if number == 0 { stand_in.take() } else { None };
             let thread = thread::Builder::new()
                 .name(format!("net-{number}"))
                 .stack_size(STACK_BYTES)
                 .spawn(move || {
                     match number {
-                        0 => steer(&executor, next.as_ref(), &stopped),
+                        0 => steer(&executor, next.as_ref(), stand_in.as_ref(), &stopped),
                         _ => lend(&executor, &own, next.as_ref()),
                     }
                     let _ = tell_end.send(());
@@ -126,16 +136,33 @@ impl Drop for Carriers {
 }
 
 /// What the helmsman does.
-fn steer(executor: &Executor<'_>, hand: Option<&Hand>, stopped: &Receiver<()>) {
+fn steer(
+    executor: &Executor<'_>,
+    hand: Option<&Hand>,
+    stand_in: Option<&StandIn>,
+    stopped: &Receiver<()>,
+) {
+    if let Some(stand_in) = stand_in {
+        stand_in.begin();
+    }
     let rounds = async {
         loop {
-            executor.tick().await;
-            let mut row = 1;
-            while row < ROUND && executor.try_tick() {
-                row += 1;
-                call_now_and_then(hand, row);
+            let mut row = 0;
+            while row < ROUND {
+                if executor.try_tick() {
+                    row += 1;
+                    if call_now_and_then(hand, row)
+                        && let Some(stand_in) = stand_in
+                    {
+                        stand_in.call();
+                    }
+                } else if !stand_in.is_some_and(StandIn::work) {
+                    break;
+                }
             }
-            if row == ROUND {
+            if row < ROUND {
+                executor.tick().await;
+            } else {
                 yield_now().await;
             }
         }
@@ -147,6 +174,9 @@ fn steer(executor: &Executor<'_>, hand: Option<&Hand>, stopped: &Receiver<()>) {
     // async_io's block_on drives the reactor in this very thread; with any other one a thread of
     // its own would, at half the speed.
     async_io::block_on(poll_fn(|cx| at_work(hand, || work.as_mut().poll(cx))));
+    if let Some(stand_in) = stand_in {
+        stand_in.call();
+    }
 }
 
 /// What a hand does.
@@ -193,13 +223,16 @@ fn at_work<T>(hand: Option<&Hand>, work: impl FnOnce() -> T) -> T {
     done
 }
 
-fn call_now_and_then(hand: Option<&Hand>, row: usize) {
-    if let Some(hand) = hand
-        && row.is_multiple_of(BACKLOG)
+/// Whether this is a time for help.
+fn call_now_and_then(hand: Option<&Hand>, row: usize) -> bool {
+    let is_time = row.is_multiple_of(BACKLOG);
+    if is_time
+        && let Some(hand) = hand
         && !hand.post.called.swap(true, SeqCst)
     {
         hand.thread.unpark();
     }
+    is_time
 }
 
 impl Post {
@@ -242,7 +275,7 @@ mod tests {
 
     fn carriers(threads: usize) -> (Arc<Executor<'static>>, Carriers) {
         let executor = Arc::new(Executor::new());
-        let carriers = Carriers::start(&executor, threads).unwrap();
+        let carriers = Carriers::start(&executor, threads, None).unwrap();
         (executor, carriers)
     }
 

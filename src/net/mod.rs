@@ -38,7 +38,7 @@ use smol::channel::Receiver;
 use smol::{Async, Timer};
 
 use crate::config::Config;
-use crate::engine::Exchange;
+use crate::engine::{Exchange, StandIn};
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
@@ -113,6 +113,7 @@ impl Net {
         let buffers = Pool::new(usize::try_from(budget.buffers).unwrap_or(usize::MAX));
         let executor = Arc::new(Executor::new());
         exchange.ring_by(porter::hire(&executor));
+        let stand_in = exchange.stand_in();
         let host = Host {
             core: exchange,
             present: Present::new(house),
@@ -121,7 +122,8 @@ impl Net {
             buffers: Arc::new(buffers),
             polls: Polls::new(&executor),
         };
-        Net::open(&config, Arc::new(host), Arc::new(guests), tls.map(Arc::new), executor)
+        let (host, guests, tls) = (Arc::new(host), Arc::new(guests), tls.map(Arc::new));
+        Net::open(&config, host, guests, tls, executor, Some(stand_in))
     }
 
     fn open<X: host::Core>(
@@ -130,6 +132,7 @@ impl Net {
         guests: Arc<Guests>,
         tls: Option<Arc<Tls>>,
         executor: Arc<Executor<'static>>,
+        stand_in: Option<StandIn>,
     ) -> Result<Net, String> {
         let door = |key, address: &String| match address.as_str() {
             "" => Ok(None),
@@ -149,7 +152,7 @@ impl Net {
             0 => thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        let carriers = Carriers::start(&executor, threads)?;
+        let carriers = Carriers::start(&executor, threads, stand_in)?;
         let doors = [
             (Door::Tcp, tcp),
             (Door::Http, http),

@@ -124,7 +124,7 @@ fn start_with(patience: Patience, change: impl FnOnce(&mut Config, &Path)) -> Ru
     let tls = Tls::start(&config).unwrap().map(Arc::new);
     let Stage { host, executor, .. } = stage;
     let guests = Guests::new(host.metrics.clone(), 1000, 1000);
-    let net = Net::open(&config, host, Arc::new(guests), tls, executor).unwrap();
+    let net = Net::open(&config, host, Arc::new(guests), tls, executor, None).unwrap();
     Running { net, config, _directory: directory }
 }
 
