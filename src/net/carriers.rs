@@ -33,9 +33,11 @@ use crate::engine::StandIn;
 /// Of each thread. A TLS handshake in a debug build takes the most, some 100 KiB; pages that are
 /// never touched cost nothing.
 const STACK_BYTES: usize = 512 * 1024;
-/// Tasks that one thread runs without a pause before it calls the next one: what is told to fewer
-/// is done before another thread is awake.
-const BACKLOG: usize = 4;
+/// For how long one thread runs tasks before it calls the others: what is done sooner costs less on
+/// one thread than on two, which wake each other and wait for each other's memory.
+const STINT: Duration = Duration::from_micros(500);
+/// Tasks between two looks at the clock.
+const GLANCE: usize = 4;
 /// Tasks after which the helmsman looks at the network, however many are left.
 const ROUND: usize = 200;
 /// How often a hand looks whether the one in front of it gets on. As long as nothing happens nobody
@@ -147,16 +149,18 @@ fn steer(
     }
     let rounds = async {
         loop {
-            let mut row = 0;
+            let (mut row, mut stint) = (0, Stint::begin());
             while row < ROUND {
                 if executor.try_tick() {
                     row += 1;
-                    if call_now_and_then(hand, row)
+                    if stint.is_long(hand)
                         && let Some(stand_in) = stand_in
                     {
                         stand_in.call();
                     }
-                } else if !stand_in.is_some_and(StandIn::work) {
+                } else if stand_in.is_some_and(StandIn::work) {
+                    stint = Stint::begin();
+                } else {
                     break;
                 }
             }
@@ -195,10 +199,9 @@ fn lend(executor: &Executor<'_>, post: &Post, hand: Option<&Hand>) {
             seen = pace;
             if called || stands && works {
                 at_work(hand, || {
-                    let mut row = 0;
+                    let mut stint = Stint::begin();
                     while executor.try_tick() {
-                        row += 1;
-                        call_now_and_then(hand, row);
+                        stint.is_long(hand);
                     }
                 });
             } else if stands && post.leave_duty(pace) {
@@ -223,16 +226,32 @@ fn at_work<T>(hand: Option<&Hand>, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Whether this is a time for help.
-fn call_now_and_then(hand: Option<&Hand>, row: usize) -> bool {
-    let is_time = row.is_multiple_of(BACKLOG);
-    if is_time
-        && let Some(hand) = hand
-        && !hand.post.called.swap(true, SeqCst)
-    {
-        hand.thread.unpark();
+/// What a thread does without a pause.
+struct Stint {
+    began: Instant,
+    row: usize,
+}
+
+impl Stint {
+    fn begin() -> Stint {
+        Stint { began: Instant::now(), row: 0 }
     }
-    is_time
+
+    /// After each task: whether it is time for help. The hand behind is called then, and it is time
+    /// again after as long.
+    fn is_long(&mut self, hand: Option<&Hand>) -> bool {
+        self.row += 1;
+        if !self.row.is_multiple_of(GLANCE) || self.began.elapsed() < STINT {
+            return false;
+        }
+        self.began = Instant::now();
+        if let Some(hand) = hand
+            && !hand.post.called.swap(true, SeqCst)
+        {
+            hand.thread.unpark();
+        }
+        true
+    }
 }
 
 impl Post {
@@ -270,6 +289,8 @@ mod tests {
 
     use super::*;
 
+    /// Words under way at once, in a third of the rounds.
+    const ROWS: usize = 4;
     /// Long enough for whatever goes well.
     const LONG: Duration = Duration::from_secs(20);
 
@@ -302,7 +323,7 @@ mod tests {
             for round in 0..60 {
                 // A word goes through a row of tasks, in several rows at once.
                 let (tell, told) = channel();
-                for _ in 0..=round % 3 * BACKLOG {
+                for _ in 0..=round % 3 * ROWS {
                     let (first, mut last) = bounded(1);
                     for _ in 0..5 {
                         let (next, end) = bounded(1);
@@ -318,7 +339,7 @@ mod tests {
                     smol::block_on(first.send(round)).unwrap();
                 }
                 drop(tell);
-                for _ in 0..=round % 3 * BACKLOG {
+                for _ in 0..=round % 3 * ROWS {
                     assert_eq!(told.recv_timeout(LONG), Ok(round), "{threads} threads");
                 }
                 if round % 20 == 0 {
