@@ -292,6 +292,11 @@ mod tests {
     use smol::io::AsyncReadExt;
 
     use super::*;
+    use crate::config::Config;
+    use crate::engine;
+    use crate::engine::clock::Clock;
+    use crate::store::{Options, Place, Store};
+    use crate::wire::{Ask, Habit, What};
 
     /// Words under way at once, in a third of the rounds.
     const ROWS: usize = 4;
@@ -380,6 +385,39 @@ mod tests {
         client.write_all(b"x").unwrap();
         assert_eq!(hears.recv_timeout(LONG), Ok(Ok(())));
         assert!(carriers.end(by_now()));
+    }
+
+    #[test]
+    fn what_is_asked_of_the_engine_is_done_though_there_is_no_end_of_tasks() {
+        let options = Options { cache_bytes: 1 << 20, free_space: 0 };
+        let store = Store::open(Place::Memory, options).unwrap();
+        let config = Arc::new(Config::for_tests());
+        let (exchange, running) =
+            engine::start(store, config, Arc::default(), 1 << 20, Clock::system()).unwrap();
+        let executor = Arc::new(Executor::new());
+        let carriers = Carriers::start(&executor, 2, Some(exchange.stand_in())).unwrap();
+        let endless = || async {
+            loop {
+                yield_now().await;
+            }
+        };
+        let endless: Vec<_> = (0..3).map(|_| executor.spawn(endless())).collect();
+        let (tell, told) = channel();
+        for _ in 0..100 {
+            let (exchange, tell) = (exchange.clone(), tell.clone());
+            let what = Ok(What::Challenge { login: None });
+            let habit = Habit::default();
+            let ask = Ask { who: None, session_required: false, layer: 1, habit, what };
+            let asking = async move {
+                let answer = exchange.ask(Ipv4Addr::LOCALHOST.into(), ask).await;
+                tell.send(answer.reply.is_ok()).unwrap();
+            };
+            executor.spawn(asking).detach();
+            assert_eq!(told.recv_timeout(LONG), Ok(true));
+        }
+        drop(endless);
+        assert!(carriers.end(by_now()));
+        running.stop().unwrap();
     }
 
     #[test]
