@@ -401,7 +401,7 @@ mod tests {
                 yield_now().await;
             }
         };
-        let endless: Vec<_> = (0..3).map(|_| executor.spawn(endless())).collect();
+        let endless: Vec<_> = (0..50).map(|_| executor.spawn(endless())).collect();
         let (tell, told) = channel();
         for _ in 0..100 {
             let (exchange, tell) = (exchange.clone(), tell.clone());
@@ -413,7 +413,8 @@ mod tests {
                 tell.send(answer.reply.is_ok()).unwrap();
             };
             executor.spawn(asking).detach();
-            assert_eq!(told.recv_timeout(LONG), Ok(true));
+            // Before a duty wakes the engine up by chance.
+            assert_eq!(told.recv_timeout(LONG / 5), Ok(true));
         }
         drop(endless);
         assert!(carriers.end(by_now()));
