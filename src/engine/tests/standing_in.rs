@@ -156,35 +156,30 @@ fn with_a_slow_disk_the_engine_has_a_thread_of_its_own() {
     house.running.stop().expect("the engine stops in order");
 }
 
-#[test]
-fn a_disk_that_breaks_here_ends_the_engine_and_not_this_thread() {
+/// What the engine ends with when a turn here meets this trouble.
+fn ending(trouble: impl FnOnce(&Trouble)) -> String {
     let disk = Disk::default();
     let house = house(Place::Backend(Arc::new(disk.clone())));
     let alice = house.log_in("alice");
     let stand_in = house.exchange.stand_in();
     stand_in.begin();
     say_here(&stand_in, &alice).expect("it is sent");
-    disk.0.fails.store(true, Ordering::SeqCst);
+    trouble(&disk.0);
     assert_eq!(say(&stand_in, &alice, "lost").0.err(), Some(Refusal::Unavailable));
     assert!(smol::block_on(house.running.ended().recv()).is_err());
     assert_eq!(say(&stand_in, &alice, "late").0.err(), Some(Refusal::Unavailable));
-    let why = house.running.stop().expect_err("it has failed");
+    house.running.stop().expect_err("it has ended by itself")
+}
+
+#[test]
+fn a_disk_that_breaks_here_ends_the_engine_and_not_this_thread() {
+    let why = ending(|disk| disk.fails.store(true, Ordering::SeqCst));
     assert!(why.contains("failed"), "{why}");
 }
 
 #[test]
 fn a_panic_here_ends_the_engine_and_not_this_thread() {
-    let disk = Disk::default();
-    let house = house(Place::Backend(Arc::new(disk.clone())));
-    let alice = house.log_in("alice");
-    let stand_in = house.exchange.stand_in();
-    stand_in.begin();
-    say_here(&stand_in, &alice).expect("it is sent");
-    disk.0.panics.store(true, Ordering::SeqCst);
-    assert_eq!(say(&stand_in, &alice, "lost").0.err(), Some(Refusal::Unavailable));
-    assert!(smol::block_on(house.running.ended().recv()).is_err());
-    assert_eq!(say(&stand_in, &alice, "late").0.err(), Some(Refusal::Unavailable));
-    let why = house.running.stop().expect_err("it panicked");
+    let why = ending(|disk| disk.panics.store(true, Ordering::SeqCst));
     assert!(why.contains("panicked"), "{why}");
 }
 
