@@ -289,11 +289,11 @@ mod tests {
         assert!(matches!(inbox.take(&mut batch, None), Woken::Closed));
     }
 
-    #[test]
-    fn what_the_attentive_thread_puts_in_wakes_nobody_until_it_calls() {
+    /// This thread is attentive, and the engine asleep until it is told of something.
+    fn attended() -> (Arc<Inbox<u8>>, thread::JoinHandle<Vec<u8>>) {
         let inbox = Arc::new(Inbox::new());
         inbox.attend();
-        let engine = std::thread::spawn({
+        let engine = thread::spawn({
             let inbox = inbox.clone();
             move || {
                 let mut batch = Vec::new();
@@ -302,8 +302,14 @@ mod tests {
             }
         });
         while !inbox.lock().asleep {
-            std::thread::yield_now();
+            thread::yield_now();
         }
+        (inbox, engine)
+    }
+
+    #[test]
+    fn what_the_attentive_thread_puts_in_wakes_nobody_until_it_calls() {
+        let (inbox, engine) = attended();
         assert!(!inbox.holds_back());
         smol::block_on(inbox.push(1)).unwrap();
         assert!(inbox.holds_back());
@@ -323,19 +329,7 @@ mod tests {
 
     #[test]
     fn other_threads_wake_the_engine_also_for_what_was_held_back() {
-        let inbox = Arc::new(Inbox::new());
-        inbox.attend();
-        let engine = std::thread::spawn({
-            let inbox = inbox.clone();
-            move || {
-                let mut batch = Vec::new();
-                assert!(matches!(inbox.take(&mut batch, None), Woken::Filled));
-                batch
-            }
-        });
-        while !inbox.lock().asleep {
-            std::thread::yield_now();
-        }
+        let (inbox, engine) = attended();
         smol::block_on(inbox.push(1)).unwrap();
         let other = inbox.clone();
         std::thread::spawn(move || smol::block_on(other.push(2)).unwrap()).join().unwrap();
