@@ -112,6 +112,8 @@ fn a_full_disk_refuses_what_must_be_stored_and_serves_on_when_there_is_room() {
         let answer = alice.ask("MESSAGE-SEND", &body).expect("an answer");
         if answer.status == 200 {
             stored.push(n);
+            // Bob keeps up with what he is pushed.
+            bob.ask("HELLO", &json!({})).expect("an answer");
             continue;
         }
         assert_honest(&answer);

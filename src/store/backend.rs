@@ -10,6 +10,7 @@
 //! 0        slot 0: magic, schema, counter, header, CRC-32
 //! 32 KiB   slot 1: the same
 //! 64 KiB   the journal, see `journal`; up to schema 3 there is none
+//! 320 KiB  the daybook, see `daybook`; in schema 4 the journal takes its room, too
 //! 576 KiB  redb's second page and all that follow (offset + 572 KiB; up to schema 3 + 60 KiB)
 //! ```
 //!
@@ -23,10 +24,12 @@
 use std::fmt;
 use std::io;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
+use crate::store::daybook::{DAYBOOK_BYTES, Region};
 use crate::store::journal::JOURNAL_BYTES;
 
 /// What this version makes; a larger one is refused.
@@ -36,19 +39,26 @@ use crate::store::journal::JOURNAL_BYTES;
 /// - 3: accounts and groups are found by their random numbers.
 /// - 4: the same tables, and a journal before them. A file from before has no room for one and
 ///   stays of schema 3 until a backup of it is restored.
-pub(super) const SCHEMA: u32 = 4;
+/// - 5: half of the journal's room is the daybook's, and the newest messages may lie there. A file
+///   of schema 4 becomes one with its first write.
+pub(super) const SCHEMA: u32 = 5;
 
 /// Up to this schema there is no journal between the slots and the pages. Files of it are brought
 /// to it and no further.
 pub(super) const UNJOURNALED: u32 = 3;
+
+/// Up to this schema the journal has all the room that there is, and no message lies before it.
+pub(super) const UNBOOKED: u32 = 4;
 
 const MAGIC: [u8; 8] = *b"msimd\x1A\n\0";
 /// redb's first page, of which it uses the header only.
 pub(super) const FIRST_PAGE: u64 = 4096;
 pub(super) const HEADER_BYTES: usize = 320;
 const SLOT_DISTANCE: u64 = 32 * 1024;
-/// What lies behind the slots: the journal, or at once redb's second page.
+/// What lies behind the slots: the room of journal and daybook, or at once redb's second page.
 pub(super) const SLOTS_END: u64 = 64 * 1024;
+/// The room between the slots and the pages.
+pub(super) const ROOM_BYTES: u64 = 512 * 1024;
 /// One sector: written whole or, at worst, garbled alone.
 const SLOT_BYTES: usize = 512;
 const SCHEMA_AT: usize = 8;
@@ -85,7 +95,7 @@ impl From<io::Error> for Unfit {
 pub(super) struct TwoSlots {
     disk: Box<dyn StorageBackend>,
     /// What the slots say.
-    schema: u32,
+    schema: AtomicU32,
     /// How much further back pages lie than redb thinks.
     shift: u64,
     /// When it was loaded one of the slots did not check.
@@ -109,6 +119,7 @@ impl TwoSlots {
         // Counter 1: the first write goes to slot 0, as number 2.
         let state = State { header: [0; HEADER_BYTES], counter: 1, open: false, sound: [false; 2] };
         let shift = shift(schema);
+        let schema = AtomicU32::new(schema);
         TwoSlots { disk, schema, shift, doubtful: false, state: Mutex::new(state) }
     }
 
@@ -155,8 +166,8 @@ impl TwoSlots {
             return Err(Unfit::Newer(schema));
         }
         let state = State { header: bytes, counter, open: false, sound };
-        let slots =
-            TwoSlots { disk, schema, shift: shift(schema), doubtful, state: Mutex::new(state) };
+        let (shift, schema, state) = (shift(schema), AtomicU32::new(schema), Mutex::new(state));
+        let slots = TwoSlots { disk, schema, shift, doubtful, state };
         if length < slots.shift + FIRST_PAGE {
             return Err(cut_short(length, slots.shift + FIRST_PAGE));
         }
@@ -174,12 +185,29 @@ impl TwoSlots {
     }
 
     pub(super) fn schema(&self) -> u32 {
-        self.schema
+        self.schema.load(Ordering::Acquire)
     }
 
     /// Whether there is room for a journal between the slots and the pages.
     pub(super) fn is_journaled(&self) -> bool {
-        self.schema > UNJOURNALED
+        self.schema() > UNJOURNALED
+    }
+
+    /// Whether a part of that room is the daybook's.
+    pub(super) fn is_booked(&self) -> bool {
+        self.schema() > UNBOOKED
+    }
+
+    /// Divides the room of a file of schema 4 as it is divided today, when nothing in it counts any
+    /// more. Both slots say so before anything is written there: should one of them rot, the other
+    /// one says the same.
+    pub(super) fn divide_room(&self, header: &[u8; HEADER_BYTES]) -> io::Result<()> {
+        for _ in 0..2 {
+            self.write_slot(0, header, SCHEMA)?;
+            self.sync_data()?;
+        }
+        self.schema.store(SCHEMA, Ordering::Release);
+        Ok(())
     }
 
     pub(super) fn header(&self) -> [u8; HEADER_BYTES] {
@@ -200,12 +228,12 @@ impl TwoSlots {
         self.lock().sound == [true; 2]
     }
 
-    /// The journal's bytes, from its beginning on.
-    pub(super) fn read_journal(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    /// The bytes of the room between slots and pages, from its beginning on.
+    pub(super) fn read_room(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.disk.read(SLOTS_END + offset, out)
     }
 
-    pub(super) fn write_journal(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+    pub(super) fn write_room(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.disk.write(SLOTS_END + offset, data)
     }
 
@@ -235,6 +263,10 @@ impl TwoSlots {
     }
 
     fn write_header(&self, offset: usize, data: &[u8]) -> io::Result<()> {
+        self.write_slot(offset, data, self.schema().max(UNJOURNALED))
+    }
+
+    fn write_slot(&self, offset: usize, data: &[u8], schema: u32) -> io::Result<()> {
         let mut state = self.lock();
         let place = offset..offset + data.len();
         state.header.get_mut(place).ok_or_else(outside)?.copy_from_slice(data);
@@ -242,7 +274,6 @@ impl TwoSlots {
             state.counter += 1;
             state.open = true;
         }
-        let schema = self.schema.max(UNJOURNALED);
         let slot = slot_bytes(state.counter, schema, &state.header);
         self.disk.write(slot_offset(state.counter), &slot)?;
         let number = usize::from(state.counter & 1 == 1);
@@ -326,6 +357,27 @@ impl StorageBackend for TwoSlots {
     }
 }
 
+/// The daybook: the second half of the room.
+impl Region for Arc<TwoSlots> {
+    fn is_there(&self) -> bool {
+        self.is_booked()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.read_room(JOURNAL_BYTES + offset, out)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.write_room(JOURNAL_BYTES + offset, data)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+const _: () = assert!(JOURNAL_BYTES + DAYBOOK_BYTES == ROOM_BYTES);
+
 impl fmt::Debug for TwoSlots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TwoSlots").field("disk", &self.disk).finish_non_exhaustive()
@@ -376,14 +428,25 @@ fn slot_bytes(counter: u64, schema: u32, header: &[u8; HEADER_BYTES]) -> [u8; SL
     sector
 }
 
+/// Makes a file one of another schema, by its headers.
+#[cfg(test)]
+pub(super) fn mark(bytes: &mut [u8], schema: u32) {
+    for slot in [0, SLOT_DISTANCE as usize] {
+        let sector = &mut bytes[slot..slot + SLOT_BYTES];
+        sector[SCHEMA_AT..COUNTER_AT].copy_from_slice(&schema.to_le_bytes());
+        let crc = crc32fast::hash(&sector[..CRC_AT]);
+        sector[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
 fn slot_offset(counter: u64) -> u64 {
     (counter & 1) * SLOT_DISTANCE
 }
 
 /// How much further back pages lie than redb thinks.
 fn shift(schema: u32) -> u64 {
-    let journal = if schema > UNJOURNALED { JOURNAL_BYTES } else { 0 };
-    SLOTS_END + journal - FIRST_PAGE
+    let room = if schema > UNJOURNALED { ROOM_BYTES } else { 0 };
+    SLOTS_END + room - FIRST_PAGE
 }
 
 fn cut_short(length: u64, whole: u64) -> Unfit {

@@ -9,10 +9,11 @@ use std::path::Path;
 
 use redb::{Key, TableDefinition, TableHandle, WriteTransaction};
 
-use crate::store::tables::{self, Opened, Record, Shelf, Tables};
+use crate::store::look::Books;
+use crate::store::tables::{self, Opened, Record, Shelf};
 use crate::store::tlv::{self, Fields, Flaw};
 use crate::store::verify::{Chain, Findings};
-use crate::store::{Reader, StoreError, Verdict, arrivals, create, failure, floor, history};
+use crate::store::{Reader, Snapshot, StoreError, Verdict, create, failure, floor, history};
 
 /// `progress` is told after so many records.
 const PROGRESS_RECORDS: u64 = 1024;
@@ -64,7 +65,7 @@ impl Reader {
         copy.table(from.hidden()?, tables::HIDDEN, only_check)?;
         copy.table(from.spaces()?, tables::SPACES, only_check)?;
         copy.table(from.profiles()?, tables::PROFILES, only_check)?;
-        copy.messages(from)?;
+        copy.messages(&here)?;
         copy.table(from.sessions()?, tables::SESSIONS, only_check)?;
         copy.table(from.sessions_by_account()?, tables::SESSIONS_BY_ACCOUNT, only_check)?;
         copy.table(from.seen()?, tables::SEEN, only_check)?;
@@ -96,9 +97,10 @@ struct Copy<'c> {
 impl Copy<'_> {
     /// All of them into one table, each behind the one before it in its chat. What is gone for
     /// everybody does not come along, whether it was removed yet or not.
-    fn messages(&mut self, from: &Tables<'_>) -> Result<(), StoreError> {
-        let (merged, recent) = (from.messages()?, from.recent()?);
-        let young = arrivals::places(recent)?;
+    fn messages(&mut self, here: &Snapshot) -> Result<(), StoreError> {
+        let from = &here.tables;
+        let waiting = here.sight.places(from)?;
+        let young = here.young()?;
         let mut table = self.to.open_table(tables::MESSAGES).map_err(failure)?;
         self.to.open_table(tables::RECENT).map_err(failure)?;
         let mut end = table.upper_bound_mut(Bound::<(u64, u64)>::Unbounded).map_err(failure)?;
@@ -106,7 +108,7 @@ impl Copy<'_> {
         let mut record = Vec::new();
         let (mut chat, mut floor) = (None, None);
         let mut copied = 0;
-        for entry in history::in_order(merged, recent, &young, None)? {
+        for entry in history::in_order(from, &young, &waiting, None)? {
             let entry = entry?;
             copied += 1;
             if chat != Some(entry.chat) {
@@ -123,7 +125,7 @@ impl Copy<'_> {
             end.insert_before((entry.chat.0, entry.id.0), record.as_slice()).map_err(failure)?;
             self.count();
         }
-        let all = merged.len()? + recent.len()?;
+        let all = here.count()?;
         if copied != all {
             self.findings.fault(format!("{copied} of {all} messages can be found"));
         }

@@ -12,6 +12,7 @@ use crate::store::history::History;
 use crate::store::line;
 use crate::store::look::Books;
 use crate::store::marks::raise;
+use crate::store::noted::{Note, Young};
 use crate::store::rows::{self, Named};
 use crate::store::tables::Shelf;
 use crate::store::tx::{Ids, State};
@@ -167,7 +168,9 @@ impl Tx<'_> {
         now: Timestamp,
         entry: Entry<'_>,
     ) -> Result<Message, StoreError> {
-        self.begin()?;
+        if !self.daybook.is_open() {
+            self.begin()?;
+        }
         let head = self.window(chat)?.head;
         let seq = head.seq.0.checked_add(u32::from(entry.kind.has_place())).map(Seq);
         let message = Message {
@@ -187,8 +190,13 @@ impl Tx<'_> {
         let mut record = Vec::with_capacity(64 + message.text.len() + cookie_bytes);
         line::put_message(&message, &mut record);
         tlv::seal(&mut record, <(u64, u64)>::as_bytes(&key).as_ref());
-        self.tables.recent_mut()?.insert(key, &record)?;
-        self.state.arrived.push((chat.0, message.id.0));
+        let place = (chat.0, message.id.0);
+        if self.writes() {
+            self.tables.recent_mut()?.insert(key, &record)?;
+        } else {
+            self.state.noted.push(Note { place, record: record.into() });
+        }
+        self.state.arrived.push(place);
         self.note(&message)?;
         self.state.rosters.wrote(&message);
         Ok(message)
@@ -219,10 +227,12 @@ impl Tx<'_> {
 
     /// What is remembered of a chat, read where it is not.
     pub(super) fn window(&mut self, chat: ChatId) -> Result<&mut Window, StoreError> {
-        let State { chats, arrived, .. } = &mut *self.state;
+        let writes = self.writes();
+        let State { chats, arrived, noted, .. } = &mut *self.state;
         let (tables, arrivals) = (&self.tables, self.arrivals);
         chats.load(chat, || {
-            History::with(tables, chat, arrivals.tail(chat, &(0..=u64::MAX), arrived))
+            let young = Young { noted: (!writes).then(|| arrivals.noted()), own: noted };
+            History::with(tables, chat, arrivals.tail(chat, &(0..=u64::MAX), arrived), young)
         })
     }
 

@@ -1,15 +1,17 @@
-//! One chat's messages as one row, though they lie in two tables: the beginning in `messages`, what
-//! came since the last merge in `recent` (see `arrivals`).
+//! One chat's messages as one row, though they lie in three places: the beginning in `messages`, what
+//! came since the last merge in `recent`, and what came last in the daybook (see `arrivals`).
 
 use std::ops::{Bound, RangeInclusive};
+use std::sync::Arc;
 
-use redb::{AccessGuard, Value};
+use redb::{AccessGuard, Value as _};
 
 use crate::domain::id::{ChatId, MessageId};
 use crate::domain::nouns::Message;
 use crate::store::arrivals::Place;
 use crate::store::line::{self, Line};
 use crate::store::look::Books;
+use crate::store::noted::Young;
 use crate::store::tables::{Opened, Record, Shelf};
 use crate::store::tlv::{self, Fields, Flaw};
 use crate::store::{StoreError, failure};
@@ -18,10 +20,11 @@ use crate::store::{StoreError, failure};
 pub(super) struct History<'t> {
     chat: ChatId,
     messages: &'t Opened<'t, Place>,
-    /// The ids in `recent`, ascending, all newer than those in `messages`.
+    /// The ids in `recent` and noted, ascending, all newer than those in `messages`.
     tail: Vec<u64>,
     /// `None` where there is no tail.
     recent: Option<&'t Opened<'t, Place>>,
+    young: Young<'t>,
 }
 
 /// A message where it lies.
@@ -33,7 +36,12 @@ pub(super) struct Entry<'t> {
     table: &'t Opened<'t, Place>,
     /// As its table has it.
     key: Place,
-    value: AccessGuard<'t, Record>,
+    value: Value<'t>,
+}
+
+enum Value<'t> {
+    Stored(AccessGuard<'t, Record>),
+    Noted(Arc<[u8]>),
 }
 
 impl<'t> History<'t> {
@@ -48,16 +56,19 @@ impl<'t> History<'t> {
         chat: ChatId,
         ids: &RangeInclusive<u64>,
     ) -> Result<History<'t>, StoreError> {
-        History::with(books.tables(), chat, books.tail(chat, ids)?)
+        let tail = books.tail(chat, ids)?;
+        let young = if tail.is_empty() { Young::default() } else { books.young()? };
+        History::with(books.tables(), chat, tail, young)
     }
 
     pub(super) fn with(
         tables: &'t impl Shelf,
         chat: ChatId,
         tail: Vec<u64>,
+        young: Young<'t>,
     ) -> Result<History<'t>, StoreError> {
         let recent = if tail.is_empty() { None } else { Some(tables.recent()?) };
-        Ok(History { chat, messages: tables.messages()?, tail, recent })
+        Ok(History { chat, messages: tables.messages()?, tail, recent, young })
     }
 
     /// The messages of these ids, from either end.
@@ -107,14 +118,13 @@ impl<'t> History<'t> {
     fn arrived(&self, id: u64) -> Result<Entry<'t>, StoreError> {
         let key = (id, self.chat.0);
         let gone = || StoreError::Damaged(format!("recent {key:?}: it is gone"));
-        let recent = self.recent.ok_or_else(gone)?;
-        let value = recent.get(&key)?.ok_or_else(gone)?;
-        Ok(Entry::arrived(recent, key, value))
+        arrived(self.recent.ok_or_else(gone)?, &self.young, key)
     }
 }
 
 impl<'t> Entry<'t> {
     fn merged(table: &'t Opened<'t, Place>, key: Place, value: AccessGuard<'t, Record>) -> Self {
+        let value = Value::Stored(value);
         Entry { chat: ChatId(key.0), id: MessageId(key.1), merged: true, table, key, value }
     }
 
@@ -123,7 +133,18 @@ impl<'t> Entry<'t> {
         key: Place,
         value: AccessGuard<'t, Record>,
     ) -> Self {
+        Entry::young(table, key, Value::Stored(value))
+    }
+
+    fn young(table: &'t Opened<'t, Place>, key: Place, value: Value<'t>) -> Self {
         Entry { chat: ChatId(key.1), id: MessageId(key.0), merged: false, table, key, value }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.value {
+            Value::Stored(value) => value.value(),
+            Value::Noted(record) => record,
+        }
     }
 
     /// What is wrong with it, in words that find it.
@@ -132,7 +153,7 @@ impl<'t> Entry<'t> {
     }
 
     pub(super) fn fields(&self) -> Result<Fields<'_>, Flaw> {
-        tlv::open(<Place>::as_bytes(&self.key).as_ref(), self.value.value())
+        tlv::open(<Place>::as_bytes(&self.key).as_ref(), self.bytes())
     }
 
     pub(super) fn read<T>(
@@ -152,7 +173,7 @@ impl<'t> Entry<'t> {
     pub(super) fn settle(&self, out: &mut Vec<u8>) -> bool {
         let key = (self.chat.0, self.id.0);
         tlv::reseal(
-            self.value.value(),
+            self.bytes(),
             <Place>::as_bytes(&self.key).as_ref(),
             <Place>::as_bytes(&key).as_ref(),
             out,
@@ -160,20 +181,34 @@ impl<'t> Entry<'t> {
     }
 }
 
-/// Every message after a place, in order of chat and id, wherever it lies. `young`: what lies in
-/// `recent`, in the same order.
-pub(super) fn in_order<'t>(
-    messages: &'t Opened<'t, Place>,
+/// One of those that were not merged, by its key in `recent`.
+fn arrived<'t>(
     recent: &'t Opened<'t, Place>,
-    young: &[Place],
+    young: &Young<'_>,
+    key: Place,
+) -> Result<Entry<'t>, StoreError> {
+    if let Some(record) = young.get(key.0) {
+        return Ok(Entry::young(recent, key, Value::Noted(record)));
+    }
+    let gone = || StoreError::Damaged(format!("recent {key:?}: it is gone"));
+    Ok(Entry::arrived(recent, key, recent.get(&key)?.ok_or_else(gone)?))
+}
+
+/// Every message after a place, in order of chat and id, wherever it lies. `waiting`: what was not
+/// merged, in the same order.
+pub(super) fn in_order<'t>(
+    tables: &'t impl Shelf,
+    young: &Young<'_>,
+    waiting: &[Place],
     after: Option<Place>,
 ) -> Result<impl Iterator<Item = Result<Entry<'t>, StoreError>>, StoreError> {
+    let (messages, recent) = (tables.messages()?, tables.recent()?);
     let start = after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut merged = messages.range((start, Bound::Unbounded))?.peekable();
-    let first = young.partition_point(|place| after.is_some_and(|after| *place <= after));
-    let mut young = young[first..].iter().peekable();
+    let first = waiting.partition_point(|place| after.is_some_and(|after| *place <= after));
+    let mut waiting = waiting[first..].iter().peekable();
     Ok(std::iter::from_fn(move || {
-        let next = match (merged.peek(), young.peek()) {
+        let next = match (merged.peek(), waiting.peek()) {
             (Some(Ok((key, _))), Some(place)) if key.value() > **place => None,
             (None, _) => None,
             (Some(_), _) => merged.next(),
@@ -184,13 +219,7 @@ pub(super) fn in_order<'t>(
                 Entry::merged(messages, key, value)
             }));
         }
-        let (chat, id) = *young.next()?;
-        let key = (id, chat);
-        let gone = || StoreError::Damaged(format!("recent {key:?}: it is gone"));
-        Some(
-            recent
-                .get(&key)
-                .and_then(|value| Ok(Entry::arrived(recent, key, value.ok_or_else(gone)?))),
-        )
+        let (chat, id) = *waiting.next()?;
+        Some(arrived(recent, young, (id, chat)))
     }))
 }

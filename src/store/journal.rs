@@ -36,19 +36,19 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::{BackendError, StorageBackend};
 
-use crate::store::backend::{self, FIRST_PAGE, HEADER_BYTES, SCHEMA, TwoSlots, Unfit};
+use crate::store::backend::{self, FIRST_PAGE, HEADER_BYTES, ROOM_BYTES, SCHEMA, TwoSlots, Unfit};
 use record::{PAGE, Pages, Record, Turn};
 
-/// A half takes some 60 commits of one message; what is put in place after it are 20 to 30 pages.
-const HALF: u64 = 256 * 1024;
-/// What lies between the slots and the pages.
+/// A half takes some 30 small commits; what is put in place after it are 20 to 30 pages.
+const HALF: u64 = 128 * 1024;
+/// What the journal has of the room between the slots and the pages.
 pub(super) const JOURNAL_BYTES: u64 = 2 * HALF;
-/// So that a half holds at least two records: after the second, the other half is free.
-const RECORD_MAX: usize = HALF as usize / 2;
+/// A half where the journal has all of it.
+const UNBOOKED_HALF: u64 = ROOM_BYTES / 2;
 /// With more fresh pages than this they are put in place at once: what is in many pages stays in
 /// most of them, and would be written twice.
 const FRESH_MAX: usize = 32;
@@ -61,7 +61,7 @@ static NONE: Pages = Pages::new();
 
 /// See the module.
 pub(super) struct Journal {
-    slots: TwoSlots,
+    slots: Arc<TwoSlots>,
     sight: RwLock<Sight>,
     pen: Mutex<Pen>,
 }
@@ -88,7 +88,8 @@ struct Pen {
     last: [u64; 2],
     /// The header of the last sync.
     durable: [u8; HEADER_BYTES],
-    /// There are records of before the start: an epoch has to begin before anything is written.
+    /// There are records of before the start, or the room is divided as it was in schema 4: an epoch
+    /// has to begin before anything is written.
     inherited: bool,
     /// Something was written since the start.
     touched: bool,
@@ -120,13 +121,13 @@ impl Pen {
 impl Journal {
     /// For an empty file.
     pub(super) fn new(disk: Box<dyn StorageBackend>) -> Journal {
-        let slots = TwoSlots::new(disk, SCHEMA);
+        let slots = Arc::new(TwoSlots::new(disk, SCHEMA));
         let header = slots.header();
         Journal::of(slots, header, Pages::new())
     }
 
     /// For a file that has been made before. Reads its records and writes nothing.
-    pub(super) fn load(slots: TwoSlots) -> Result<Journal, Unfit> {
+    pub(super) fn load(slots: Arc<TwoSlots>) -> Result<Journal, Unfit> {
         let Found { mut header, mut kept, any, doubtful } = Found::read(&slots)?;
         if doubtful || slots.is_doubtful() {
             header = backend::with_verification(header);
@@ -135,12 +136,13 @@ impl Journal {
         // redb cuts the file behind pages that nobody needs any more.
         let length = slots.len()?;
         kept.retain(|place, _| place + FIRST_PAGE <= length);
+        let is_of_today = slots.is_booked();
         let journal = Journal::of(slots, header, kept);
-        journal.pen().inherited = any;
+        journal.pen().inherited = any || !is_of_today;
         Ok(journal)
     }
 
-    fn of(slots: TwoSlots, header: [u8; HEADER_BYTES], kept: Pages) -> Journal {
+    fn of(slots: Arc<TwoSlots>, header: [u8; HEADER_BYTES], kept: Pages) -> Journal {
         let pen = Pen::new(slots.counter(), header);
         let sight = Sight { header, fresh: Pages::new(), kept };
         Journal { slots, sight: RwLock::new(sight), pen: Mutex::new(pen) }
@@ -235,29 +237,14 @@ impl Journal {
             // The file has grown.
             return self.slots.sync_data();
         }
-        let mut homing = self.sight().kept.len() > KEPT_MAX;
         let mut record = mem::take(&mut pen.buffer);
-        self.encode(pen, homing, &mut record);
-        if record.len() > RECORD_MAX {
-            self.begin_epoch(pen)?;
-            self.put_in_place(pen)?;
-            self.encode(pen, homing, &mut record);
-        } else if pen.at + record.len() as u64 > HALF {
-            let other = 1 - pen.half;
-            if pen.last[other] < pen.proven {
-                (pen.half, pen.at) = (other, 0);
-            } else {
-                self.begin_epoch(pen)?;
-            }
-            homing = true;
-            self.encode(pen, homing, &mut record);
-        }
+        let homing = self.make_fit(pen, &mut record)?;
         if homing {
             self.home(|place, sight| !sight.fresh.contains_key(place))?;
         }
         // To its last page's end: the kernel need not read what it would keep of it.
         record.resize(record.len().next_multiple_of(PAGE), 0);
-        self.slots.write_journal(pen.half as u64 * HALF + pen.at, &record)?;
+        self.slots.write_room(pen.half as u64 * half(&self.slots) + pen.at, &record)?;
         self.slots.sync_data()?;
 
         let mut sight = self.sight_mut();
@@ -282,6 +269,37 @@ impl Journal {
         Ok(())
     }
 
+    /// Encodes a record of what is fresh that fits where the pen stands, and moves the pen where there
+    /// is room for it. Whether what is kept has to go to its places with the same sync.
+    fn make_fit(&self, pen: &mut Pen, record: &mut Vec<u8>) -> io::Result<bool> {
+        let half = half(&self.slots);
+        let mut homing = self.sight().kept.len() > KEPT_MAX;
+        let mut spilled = false;
+        loop {
+            self.encode(pen, homing, record);
+            let length = record.len() as u64;
+            // So that a half holds at least two records: after the second, the other half is free.
+            if length > half / 2 {
+                if spilled {
+                    // Then all of them can go to their places.
+                    self.begin_epoch(pen)?;
+                }
+                self.put_in_place(pen)?;
+                spilled = true;
+            } else if pen.at + length > half {
+                let other = 1 - pen.half;
+                if pen.last[other] < pen.proven {
+                    (pen.half, pen.at) = (other, 0);
+                } else {
+                    self.begin_epoch(pen)?;
+                }
+                homing = true;
+            } else {
+                return Ok(homing);
+            }
+        }
+    }
+
     /// A record that is to be the others' tail builds upon none.
     fn encode(&self, pen: &Pen, is_tail: bool, record: &mut Vec<u8>) {
         let turn = Turn { epoch: pen.epoch, number: pen.number, tail: pen.tail };
@@ -303,8 +321,12 @@ impl Journal {
     fn begin_epoch(&self, pen: &mut Pen) -> io::Result<()> {
         self.home(|_, _| true)?;
         self.slots.sync_data()?;
-        self.slots.write(0, &pen.durable)?;
-        self.slots.sync_data()?;
+        if self.slots.is_booked() {
+            self.slots.write(0, &pen.durable)?;
+            self.slots.sync_data()?;
+        } else {
+            self.slots.divide_room(&pen.durable)?;
+        }
         self.sight_mut().kept.clear();
         let buffer = mem::take(&mut pen.buffer);
         *pen = Pen { touched: true, buffer, ..Pen::new(self.slots.counter(), pen.durable) };
@@ -320,6 +342,11 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+/// The bytes of a half.
+fn half(slots: &TwoSlots) -> u64 {
+    if slots.is_booked() { HALF } else { UNBOOKED_HALF }
 }
 
 /// What the slots and records on a disk amount to.
@@ -380,11 +407,13 @@ impl Run {
         let mut run = Run { records: Vec::new(), torn: None };
         let mut at = 0;
         let mut begin = [0; PAGE];
-        while at + FIRST_PAGE <= HALF {
-            slots.read_journal(half * HALF + at, &mut begin)?;
-            let Some(length) = Record::length(&begin) else { break };
-            let mut bytes = vec![0; length.min((HALF - at) as usize)];
-            slots.read_journal(half * HALF + at, &mut bytes)?;
+        let length = self::half(slots);
+        let start = half * length;
+        while at + FIRST_PAGE <= length {
+            slots.read_room(start + at, &mut begin)?;
+            let Some(bytes) = Record::length(&begin) else { break };
+            let mut bytes = vec![0; bytes.min((length - at) as usize)];
+            slots.read_room(start + at, &mut bytes)?;
             let Some(record) = Record::decode(bytes) else {
                 run.torn = Record::epoch(&begin);
                 break;
@@ -396,8 +425,8 @@ impl Run {
             if !follows {
                 break;
             }
+            at += (record.bytes() as u64).next_multiple_of(FIRST_PAGE);
             run.records.push(record);
-            at += (length as u64).next_multiple_of(FIRST_PAGE);
         }
         Ok(run)
     }

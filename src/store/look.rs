@@ -12,6 +12,7 @@ use crate::limits::ANSWER_BYTES_MAX;
 use crate::store::history::{Entry, History};
 use crate::store::known::{Kept, Known};
 use crate::store::line::{self, Line};
+use crate::store::noted::Young;
 use crate::store::quarantine::{self, Quarantine};
 use crate::store::rows::{self, Named};
 use crate::store::tables::{self, Shelf};
@@ -23,8 +24,10 @@ pub(super) trait Books {
     fn tables(&self) -> &Self::Tables;
     /// Where damaged records are named.
     fn quarantine(&self) -> &Quarantine;
-    /// The ids of a chat's messages that lie in `recent`, among `ids`, ascending.
+    /// The ids of a chat's messages that lie in `recent` or are noted, among `ids`, ascending.
     fn tail(&self, chat: ChatId, ids: &RangeInclusive<u64>) -> Result<Vec<u64>, StoreError>;
+    /// What is noted, and in no table.
+    fn young(&self) -> Result<Young<'_>, StoreError>;
     /// A head that is known in memory.
     fn known_head(&self, chat: ChatId) -> Option<Head>;
     /// A last-seen time that is not on the disk yet.

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::backends::InMemoryBackend;
 use redb::{BackendError, StorageBackend};
 
 use crate::store::Work;
+use crate::store::daybook::Region;
 
 /// What the disk was asked for.
 #[derive(Debug, Default)]
@@ -110,7 +111,51 @@ impl StorageBackend for Metered {
 
 /// Memory that outlives the `Database` opened on it, so that a reopened store finds its data.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Memory(Arc<InMemoryBackend>);
+pub(super) struct Memory(Arc<InMemoryBackend>, Arc<Mutex<Vec<u8>>>);
+
+impl Memory {
+    /// What lies beside the database.
+    pub(super) fn region(&self, meter: &Arc<Meter>) -> MemoryRegion {
+        MemoryRegion { bytes: self.1.clone(), meter: meter.clone() }
+    }
+}
+
+/// The daybook of a database in memory; it grows as it is written.
+pub(super) struct MemoryRegion {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    meter: Arc<Meter>,
+}
+
+impl Region for MemoryRegion {
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        out.fill(0);
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = bytes.get(offset as usize..).unwrap_or_default();
+        let length = there.len().min(out.len());
+        out[..length].copy_from_slice(&there[..length]);
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.meter.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let (start, end) = (offset as usize, offset as usize + data.len());
+        if bytes.len() < end {
+            bytes.resize(end, 0);
+        }
+        bytes[start..end].copy_from_slice(data);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.meter.syncs.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
 
 impl StorageBackend for Memory {
     fn len(&self) -> io::Result<u64> {

@@ -4,13 +4,15 @@
 //! cookies are derived, marks are coalesced, ids are reserved ahead (see `tables` and `rows`).
 //!
 //! **Nothing is announced before it is durable:** the value of [`Store::write`] exists only after
-//! its commit has reached the card.
+//! what it wrote has reached the card.
 //!
-//! From the disk upwards: `backend` (two headers) → `journal` (a commit in a page or two) → redb → `tables` → `tlv`, `rows` and `line` (records) →
-//! `arrivals` and `history` (one chat out of two tables) → `look` (questions), `tx` with `account`,
-//! `secret`, `contact`, `profile`, `chat`, `days` and `floor` (changes). `window`, `marks` and `roster` are
-//! what the engine's thread remembers; `create`, `open`, `space`, `backup`, `verify` and `quarantine` are
-//! the life of the file; `crash` is a disk for tests that loses power.
+//! From the disk upwards: `backend` (two headers) → `journal` (a commit in a page or two) → redb →
+//! `tables` → `tlv`, `rows` and `line` (records) → `arrivals` and `history` (one chat out of three
+//! places) → `look` (questions), `tx` with `account`, `secret`, `contact`, `profile`, `chat`, `days`
+//! and `floor` (changes). A message takes a way of its own: `daybook` on the disk and `noted` in
+//! memory, later by `posting` into `recent` and by `merge` into `messages`. `window`, `marks`, `known`
+//! and `roster` are what the engine's thread remembers; `create`, `open`, `space`, `backup`, `verify`
+//! and `quarantine` are the life of the file; `crash` is a disk for tests that loses power.
 
 mod account;
 mod arrivals;
@@ -21,6 +23,7 @@ mod contact;
 #[cfg(test)]
 mod crash;
 mod create;
+mod daybook;
 mod days;
 mod floor;
 mod history;
@@ -31,7 +34,9 @@ mod look;
 mod marks;
 mod merge;
 mod meter;
+mod noted;
 mod open;
+mod posting;
 mod profile;
 mod quarantine;
 mod roster;
@@ -66,13 +71,15 @@ use crate::limits::{
     MERGE_CHATS_MAX, MERGE_RETRY_SECS, RECENT_FULL, RECENT_REST, RECENT_RIPE, RECENT_STUCK,
 };
 use crate::store::arrivals::{Arrivals, Sight};
+use crate::store::daybook::Daybook;
 use crate::store::known::Known;
 use crate::store::look::Books;
 use crate::store::meter::Meter;
+use crate::store::noted::Young;
 use crate::store::open::{Fresh, Origin};
 use crate::store::quarantine::Quarantine;
 use crate::store::space::Space;
-use crate::store::tables::{Shelf, Tables};
+use crate::store::tables::Tables;
 use crate::store::tx::State;
 
 pub use crate::store::look::Glance;
@@ -168,10 +175,11 @@ pub struct Store {
 /// The open database; `None` between closing it and opening it again.
 type Shared = Arc<RwLock<Option<Live>>>;
 
-/// An open database, and which messages lie in its `recent`.
+/// An open database, and which messages were not merged yet.
 #[derive(Debug)]
 struct Live {
     database: Database,
+    daybook: Daybook,
     arrivals: Arc<Arrivals>,
     quarantine: Arc<Quarantine>,
 }
@@ -241,8 +249,8 @@ impl Store {
         })
     }
 
-    /// Runs `work` in one transaction and commits once, durably, if anything was written (marks
-    /// alone do not count). The value exists only after that. On an error nothing of it may be
+    /// Runs `work` and makes what it wrote durable, once and as a whole (marks alone are not worth
+    /// it): messages and nothing else in the daybook, everything else with a commit. The value exists only after that. On an error nothing of it may be
     /// told to anybody, and [`Store::reopen`] comes first where the error is the disk's. After any
     /// error marks that were not written are lost, as in a power cut.
     pub fn write<T>(
@@ -319,13 +327,13 @@ impl Store {
         let mut tx = Tx::new(live, &transaction, &mut self.state);
         let value = work(&mut tx)?;
         let marks = match ending {
-            Ending::Plain => tx.writes() && tx.state.marks.ride(),
+            Ending::Plain => tx.changes() && tx.state.marks.ride(),
             Ending::Flush | Ending::Seal => !tx.state.marks.is_empty(),
         };
         if marks {
             tx.write_marks()?;
         }
-        if ending == Ending::Seal {
+        if ending == Ending::Seal || !live.daybook.has_room(&tx.state.noted) {
             tx.begin()?;
         }
         drop(tx);
@@ -334,7 +342,17 @@ impl Store {
             transaction.commit().map_err(failure)?;
             self.meter.commits.fetch_add(1, Ordering::Relaxed);
             self.unsealed = ending != Ending::Seal;
+            if let Some(round) = self.state.round.take() {
+                live.daybook.begin(round);
+            }
             live.arrivals.publish(&self.state.arrived, self.state.floor.take());
+            self.state.arrived.clear();
+        } else if !self.state.noted.is_empty() {
+            let failed = |error: std::io::Error| StoreError::Io(error.to_string());
+            live.daybook.note(&self.state.noted).map_err(failed)?;
+            self.meter.commits.fetch_add(1, Ordering::Relaxed);
+            self.unsealed = true;
+            live.arrivals.publish_noted(&self.state.arrived, &mut self.state.noted);
             self.state.arrived.clear();
         }
         if marks {
@@ -450,7 +468,11 @@ impl Books for Snapshot {
     }
 
     fn tail(&self, chat: ChatId, ids: &RangeInclusive<u64>) -> Result<Vec<u64>, StoreError> {
-        self.sight.tail(chat, ids, || self.tables.recent())
+        self.sight.tail(chat, ids, &self.tables)
+    }
+
+    fn young(&self) -> Result<Young<'_>, StoreError> {
+        Ok(Young { noted: self.sight.noted(&self.tables)?.cloned(), own: &[] })
     }
 
     fn known_head(&self, _chat: ChatId) -> Option<Head> {

@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError};
 
-use crate::store::arrivals::Arrivals;
+use crate::store::arrivals::{self, Arrivals};
 use crate::store::backend::{SCHEMA, TwoSlots, Unfit};
+use crate::store::daybook::{Daybook, Nowhere, Region};
 use crate::store::journal::Journal;
 use crate::store::meter::{Memory, Meter, Metered};
 use crate::store::tables::{Shelf, Tables};
@@ -43,7 +44,7 @@ pub(super) enum Origin {
 /// A database that has just been opened.
 pub(super) struct Fresh {
     pub(super) live: Live,
-    /// Opening it after a power cut needs no repair as it is now.
+    /// Opening it after a power cut needs no repair as it is now, and all messages lie in tables.
     pub(super) sealed: bool,
 }
 
@@ -100,7 +101,7 @@ impl Origin {
                 if empty {
                     create::schema(&started.database).map_err(OpenError::Store)?;
                 }
-                started.live(&path)
+                started.live(&path, Box::new(memory.region(meter)))
             }
             Origin::Backend(source) => {
                 if make && !source.exists() {
@@ -140,20 +141,21 @@ pub(super) fn open_slots(
     };
     let slots = TwoSlots::load(disk).map_err(unfit)?;
     let level = slots.schema();
-    let started = if slots.is_journaled() {
-        let journal = Journal::load(slots).map_err(unfit)?;
+    let (started, region): (_, Box<dyn Region>) = if slots.is_journaled() {
+        let slots = Arc::new(slots);
+        let journal = Journal::load(slots.clone()).map_err(unfit)?;
         read_ahead(path, journal.needs_repair(), |progress| journal.read_ahead(progress))?;
-        start(path, journal, options)?
+        (start(path, journal, options)?, Box::new(slots))
     } else {
         read_ahead(path, slots.needs_repair(), |progress| slots.read_ahead(progress))?;
-        start(path, slots, options)?
+        (start(path, slots, options)?, Box::new(Nowhere))
     };
     let schema = schema_of(&started.database).map_err(OpenError::Store)?;
     if schema > SCHEMA {
         return Err(OpenError::Newer { found: schema, known: SCHEMA });
     }
     create::missing(&started.database, schema, level).map_err(OpenError::Store)?;
-    started.live(path)
+    started.live(path, region)
 }
 
 /// Before a repair the file is read once, with a word now and then about how far that is.
@@ -184,18 +186,19 @@ pub(super) struct Started {
 }
 
 impl Started {
-    /// Learns what lies in `recent`.
-    fn live(self, path: &Path) -> Result<Fresh, OpenError> {
+    /// Learns what was not merged yet: what lies in `recent` and what is in the daybook.
+    fn live(self, path: &Path, region: Box<dyn Region>) -> Result<Fresh, OpenError> {
         let Started { database, sealed } = self;
-        let arrivals = trusting(path, || arrivals(&database))?.map_err(OpenError::Store)?;
-        let live = Live { database, arrivals: Arc::new(arrivals), quarantine: Arc::default() };
+        let tables = || Ok(Tables::read(database.begin_read().map_err(failure)?));
+        let posted = trusting(path, || arrivals::posted(&tables()?))?.map_err(OpenError::Store)?;
+        let (daybook, notes) = Daybook::load(region, posted)
+            .map_err(|source| OpenError::Io { path: path.into(), source })?;
+        let read = || Arrivals::read(tables()?.recent()?, notes);
+        let arrivals = Arc::new(trusting(path, read)?.map_err(OpenError::Store)?);
+        let sealed = sealed && arrivals.noted().is_empty();
+        let live = Live { database, daybook, arrivals, quarantine: Arc::default() };
         Ok(Fresh { live, sealed })
     }
-}
-
-fn arrivals(database: &Database) -> Result<Arrivals, StoreError> {
-    let tables = Tables::read(database.begin_read().map_err(failure)?);
-    Arrivals::read(tables.recent()?)
 }
 
 /// redb trusts what a page says; a page that rotted can make it panic.

@@ -2,7 +2,7 @@
 //! the disk.
 //!
 //! A [`Tables`] is one transaction's set of open tables, each opened when it is first needed: a
-//! send touches `recent` and nothing else.
+//! send touches none, see `daybook`.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -20,7 +20,8 @@ pub(super) type Record = &'static [u8];
 type Definition<K> = TableDefinition<'static, K, Record>;
 
 /// `schema`, `ids` (the first message id that is not reserved), `salts` (the same for the numbers of
-/// salts, from the first of them on), `server` (16 random bytes).
+/// salts, from the first of them on), `server` (16 random bytes), `noted` (what has come out of the
+/// daybook).
 pub(super) const META: Definition<&str> = TableDefinition::new("meta");
 /// Account number.
 pub(super) const ACCOUNTS: Definition<u32> = TableDefinition::new("accounts");
@@ -44,7 +45,7 @@ pub(super) const HIDDEN: Definition<(u32, &[u8; 16])> = TableDefinition::new("hi
 pub(super) const SPACES: Definition<(u64, u64)> = TableDefinition::new("spaces");
 /// Account number: what somebody tells of themselves.
 pub(super) const PROFILES: Definition<u32> = TableDefinition::new("profiles");
-/// Message id, chat: the others, in order of arrival. The only write of a send.
+/// Message id, chat: the others, in order of arrival, as they come out of the daybook.
 pub(super) const RECENT: Definition<(u64, u64)> = TableDefinition::new("recent");
 /// Session key.
 pub(super) const SESSIONS: Definition<&[u8; 16]> = TableDefinition::new("sessions");

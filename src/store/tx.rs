@@ -1,4 +1,5 @@
-//! One turn: reads on a view until something is written, then one write transaction.
+//! One turn: reads on a view until something is written, then one write transaction. A turn that
+//! only writes messages needs none, see `daybook`.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -9,9 +10,11 @@ use redb::{Database, WriteTransaction};
 use crate::domain::id::{AccountNo, ChatId, Timestamp};
 use crate::domain::nouns::Head;
 use crate::store::arrivals::{Arrivals, Place};
+use crate::store::daybook::Daybook;
 use crate::store::known::Known;
 use crate::store::look::Books;
 use crate::store::marks::Marks;
+use crate::store::noted::{Note, Young};
 use crate::store::quarantine::Quarantine;
 use crate::store::roster::Rosters;
 use crate::store::tables::Tables;
@@ -36,6 +39,10 @@ pub(super) struct State {
     pub(super) swept: bool,
     /// The messages of this turn, in order of arrival. They are published after its commit.
     pub(super) arrived: Vec<Place>,
+    /// Those of them that are to be noted: all, unless there is a transaction.
+    pub(super) noted: Vec<Note>,
+    /// The round of the daybook that begins with this turn's commit.
+    pub(super) round: Option<u64>,
     /// From where on nothing is merged, when this turn merges.
     pub(super) floor: Option<u64>,
 }
@@ -53,6 +60,7 @@ pub struct Tx<'a> {
     pub(super) state: &'a mut State,
     pub(super) arrivals: &'a Arrivals,
     quarantine: &'a Quarantine,
+    pub(super) daybook: &'a Daybook,
     database: &'a Database,
     transaction: &'a OnceCell<WriteTransaction>,
 }
@@ -60,11 +68,12 @@ pub struct Tx<'a> {
 impl<'a> Tx<'a> {
     /// `transaction` is filled at the first write.
     pub(super) fn new(
-        Live { database, arrivals, quarantine }: &'a Live,
+        Live { database, arrivals, quarantine, daybook }: &'a Live,
         transaction: &'a OnceCell<WriteTransaction>,
         state: &'a mut State,
     ) -> Tx<'a> {
-        Tx { tables: Tables::turn(database), state, arrivals, quarantine, database, transaction }
+        let tables = Tables::turn(database);
+        Tx { tables, state, arrivals, quarantine, daybook, database, transaction }
     }
 
     pub(super) fn begin(&mut self) -> Result<(), StoreError> {
@@ -72,12 +81,25 @@ impl<'a> Tx<'a> {
             let new = self.database.begin_write().map_err(failure)?;
             // The reads' own transaction ends here: while it lives, no page is used again.
             self.tables = Tables::write(self.transaction.get_or_init(|| new));
+            self.post()?;
         }
         Ok(())
     }
 
+    /// Whether there is a transaction.
     pub(super) fn writes(&self) -> bool {
         self.transaction.get().is_some()
+    }
+
+    /// Whether anything is to be made durable.
+    pub(super) fn changes(&self) -> bool {
+        self.writes() || !self.state.noted.is_empty()
+    }
+
+    /// What is in no table: once there is a transaction, nothing.
+    pub(super) fn young(&self) -> Young<'_> {
+        let noted = (!self.writes()).then(|| self.arrivals.noted());
+        Young { noted, own: &self.state.noted }
     }
 
     /// Makes the database one from before there was this table.
@@ -110,6 +132,10 @@ impl<'a> Books for Tx<'a> {
 
     fn tail(&self, chat: ChatId, ids: &RangeInclusive<u64>) -> Result<Vec<u64>, StoreError> {
         Ok(self.arrivals.tail(chat, ids, &self.state.arrived))
+    }
+
+    fn young(&self) -> Result<Young<'_>, StoreError> {
+        Ok(Tx::young(self))
     }
 
     fn known_head(&self, chat: ChatId) -> Option<Head> {

@@ -13,10 +13,11 @@ use crate::domain::nouns::Mark;
 use crate::domain::words::Kind;
 use crate::store::history::Entry;
 use crate::store::line;
+use crate::store::look::Books;
 use crate::store::rows::{self, Named};
 use crate::store::tables::{Opened, Shelf, Tables};
 use crate::store::tlv::{Fields, Flaw};
-use crate::store::{Look, Reader, Snapshot, StoreError, Verdict, arrivals, failure, history};
+use crate::store::{Look, Reader, Snapshot, StoreError, Verdict, failure, history};
 
 /// Records a read transaction is kept open for.
 const SLICE: usize = 1024;
@@ -116,9 +117,17 @@ impl Reader {
     fn countable(&self) -> Result<u64, StoreError> {
         let here = self.snapshot()?;
         match here.tables.floors()?.len()? {
-            0 => Ok(here.tables.messages()?.len()? + here.tables.recent()?.len()?),
+            0 => here.count(),
             _some_may_be_removed_meanwhile => Ok(0),
         }
+    }
+}
+
+impl Snapshot {
+    /// How many messages there are, wherever they lie.
+    pub(super) fn count(&self) -> Result<u64, StoreError> {
+        let noted = self.sight.noted_count(&self.tables)?;
+        Ok(self.tables.messages()?.len()? + self.tables.recent()?.len()? + noted)
     }
 }
 
@@ -180,10 +189,11 @@ impl Walk<'_> {
     fn messages(&mut self) -> Result<(), StoreError> {
         let mut chain = Chain::default();
         self.slices(None, |findings, last, here| {
-            let (merged, recent) = (here.tables.messages()?, here.tables.recent()?);
-            let young = arrivals::places(recent)?;
-            let first = arrivals::first_of(recent)?;
-            for (count, entry) in history::in_order(merged, recent, &young, last)?.enumerate() {
+            let first = here.sight.oldest(&here.tables)?;
+            let waiting = here.sight.places(&here.tables)?;
+            let young = here.young()?;
+            let all = history::in_order(&here.tables, &young, &waiting, last)?;
+            for (count, entry) in all.enumerate() {
                 let entry = entry?;
                 findings.records += 1;
                 // The chain says itself what is wrong, in words that find the message.

@@ -154,6 +154,11 @@ impl Record {
         Some(Record { turn, bytes })
     }
 
+    /// How many there are of it.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn header(&self) -> [u8; HEADER_BYTES] {
         let mut header = [0; HEADER_BYTES];
         header.copy_from_slice(&self.bytes[HEADER_AT..PAGES_AT]);

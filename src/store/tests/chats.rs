@@ -362,13 +362,13 @@ fn a_lone_send_is_one_sync_and_few_bytes() {
     }
     let together = store.work();
     assert_eq!(alone.commits - before.commits, 100);
-    // One more where the file grows.
-    assert!((100..102).contains(&(alone.syncs - before.syncs)), "{alone:?}");
+    // Few more where the file grows, and where so much is posted that the journal has to begin anew.
+    assert!((100..105).contains(&(alone.syncs - before.syncs)), "{before:?} {alone:?}");
     assert!((100..105).contains(&(together.syncs - alone.syncs)), "{together:?}");
     let bytes = (alone.bytes_written - before.bytes_written) / 100;
-    assert!(bytes <= 12 * 1024, "{bytes} bytes alone");
+    assert!(bytes <= 6 * 1024, "{bytes} bytes alone");
     let bytes = (together.bytes_written - alone.bytes_written) / 6400;
-    assert!(bytes <= 2 * 1024, "{bytes} bytes of 64");
+    assert!(bytes <= 1024, "{bytes} bytes of 64");
 
     store.write(|tx| tx.head(chat())).unwrap();
     store.reader().read(|here| here.head(chat())).unwrap();
@@ -381,5 +381,6 @@ fn a_lone_send_is_one_sync_and_few_bytes() {
     assert!(bytes <= 512, "{bytes} bytes of merging");
     store.seal().unwrap();
     // The rest is merged first, and sealing takes two.
-    assert!((2..4).contains(&(store.work().syncs - merged.syncs)));
+    let syncs = store.work().syncs - merged.syncs;
+    assert!((2..4).contains(&syncs), "{syncs}");
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::places::mark_schema;
 use super::*;
 use crate::domain::words::{Range, Take};
+use crate::store::backend::{UNBOOKED, UNJOURNALED};
 use crate::store::crash::{Chance, Cuts, Disk, Trace};
 
 /// What a run of the store told its users, and when.
@@ -177,12 +178,12 @@ fn rounds() -> u64 {
     std::env::var("MSIMD_CUT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
 }
 
-/// One from before there was a journal.
-fn made_before() -> (Disk, Told) {
+/// One of an earlier schema.
+fn made_before(schema: u32) -> (Disk, Told) {
     let (disk, told) = made();
     let trace = disk.trace();
     let mut image = trace.cuts().image(trace.len(), &mut Chance::new(0));
-    mark_schema(&mut image, 3);
+    mark_schema(&mut image, schema);
     (Disk::holding(image), told)
 }
 
@@ -193,7 +194,12 @@ fn nothing_told_is_lost_in_a_power_cut() {
 
 #[test]
 fn nothing_told_is_lost_where_there_is_no_journal() {
-    lose_power(made_before);
+    lose_power(|| made_before(UNJOURNALED));
+}
+
+#[test]
+fn nothing_told_is_lost_while_room_is_made_for_a_daybook() {
+    lose_power(|| made_before(UNBOOKED));
 }
 
 fn lose_power(make: impl Fn() -> (Disk, Told)) {

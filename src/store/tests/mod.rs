@@ -9,6 +9,7 @@ mod gone;
 mod groups;
 mod keeping;
 mod merging;
+mod noting;
 mod nouns;
 mod places;
 mod secrets;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use super::*;
 use crate::domain::nouns::{Access, AccountState, ChatKind, Mark};
 use crate::domain::words::{Kind, Verifier};
+use crate::store::tables::Shelf;
 
 const OPTIONS: Options = Options { cache_bytes: 1 << 20, free_space: 0 };
 const ALICE: AccountNo = AccountNo(1);

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::store::backend::SCHEMA;
-use crate::store::journal::JOURNAL_BYTES;
+use crate::store::backend::{self, ROOM_BYTES, SCHEMA, UNJOURNALED};
 use crate::store::rows;
 use crate::store::tables::{CARDS, PUBLIC, RECENT};
 
@@ -76,25 +75,18 @@ fn a_second_opener_is_told_that_it_is_busy() {
 fn a_later_version_is_refused_untouched() {
     let home = tempfile::tempdir().unwrap();
     let mut bytes = made(&home);
-    write_schema(&mut bytes, SCHEMA + 3);
+    backend::mark(&mut bytes, SCHEMA + 3);
     let error = refused(&bytes);
     assert!(matches!(error, OpenError::Newer { found, known } if found == known + 3), "{error}");
 }
 
-/// Into both headers.
-fn write_schema(bytes: &mut [u8], schema: u32) {
-    for slot in [0, 32 * 1024] {
-        bytes[slot + 8..slot + 12].copy_from_slice(&schema.to_le_bytes());
-        let crc = crc32fast::hash(&bytes[slot..slot + 340]);
-        bytes[slot + 340..slot + 344].copy_from_slice(&crc.to_le_bytes());
-    }
-}
-
-/// Makes a closed file one of a schema from before there was a journal, which it needs no more.
+/// Makes a closed file one of an earlier schema. What lies between its headers and its pages it needs
+/// no more, and from before there was a journal it has no room there.
 pub(super) fn mark_schema(bytes: &mut Vec<u8>, schema: u32) {
-    write_schema(bytes, schema);
-    let journal = 64 * 1024..64 * 1024 + JOURNAL_BYTES as usize;
-    bytes.drain(journal);
+    backend::mark(bytes, schema);
+    if schema <= UNJOURNALED {
+        bytes.drain(64 * 1024..64 * 1024 + ROOM_BYTES as usize);
+    }
 }
 
 /// What the two headers say, the newer one first.
