@@ -317,7 +317,8 @@ pub const INSTRUCTIONS_BYTES_MAX: usize = 4096;
 /// What the process takes before anything is asked of it: its own pages, libraries, the threads'
 /// stacks, the TLS configuration.
 const PROCESS_BYTES: u64 = 8 << 20;
-/// The pages of one turn's transaction and the words it carries, with room for redb's bookkeeping.
+/// The pages of one turn's transaction and the words it carries, what is noted and in no table yet,
+/// with room for redb's bookkeeping.
 const TURN_BYTES: u64 = 8 * BATCH_BYTES_MAX as u64;
 /// The remembered rates and failed logins, who is typing, what is open, and the rosters.
 const TABLES_BYTES: u64 = 128
