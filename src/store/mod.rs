@@ -8,11 +8,12 @@
 //!
 //! From the disk upwards: `backend` (two headers) → `journal` (a commit in a page or two) → redb →
 //! `tables` → `tlv`, `rows` and `line` (records) → `arrivals` and `history` (one chat out of three
-//! places) → `look` (questions), `tx` with `account`, `secret`, `contact`, `profile`, `chat`, `days`
-//! and `floor` (changes). A message takes a way of its own: `daybook` on the disk and `noted` in
-//! memory, later by `posting` into `recent` and by `merge` into `messages`. `window`, `marks`, `known`
-//! and `roster` are what the engine's thread remembers; `create`, `open`, `space`, `backup`, `verify`
-//! and `quarantine` are the life of the file; `crash` is a disk for tests that loses power.
+//! places) → `look` and `snapshot` (questions), `tx` with `account`, `secret`, `contact`, `profile`,
+//! `chat`, `days` and `floor` (changes). A message takes a way of its own: `daybook` on the disk and
+//! `noted` in memory, later by `posting` into `recent` and by `merge` into `messages`. `window`,
+//! `marks`, `known` and `roster` are what the engine's thread remembers; `create`, `open`, `space`,
+//! `backup`, `verify` and `quarantine` are the life of the file; `crash` is a disk for tests that
+//! loses power.
 
 mod account;
 mod arrivals;
@@ -42,6 +43,7 @@ mod quarantine;
 mod roster;
 mod rows;
 mod secret;
+mod snapshot;
 mod space;
 mod tables;
 mod tlv;
@@ -54,13 +56,12 @@ mod tests;
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadableDatabase};
+use redb::Database;
 
 use crate::domain::id::{AccountNo, Address, ChatId, MessageId, Seq, SessionKey, Timestamp};
 use crate::domain::nouns::{
@@ -70,20 +71,17 @@ use crate::domain::words::{KeyId, Range};
 use crate::limits::{
     MERGE_CHATS_MAX, MERGE_RETRY_SECS, RECENT_FULL, RECENT_REST, RECENT_RIPE, RECENT_STUCK,
 };
-use crate::store::arrivals::{Arrivals, Sight};
+use crate::store::arrivals::Arrivals;
 use crate::store::daybook::Daybook;
-use crate::store::known::Known;
-use crate::store::look::Books;
 use crate::store::meter::Meter;
-use crate::store::noted::Young;
 use crate::store::open::{Fresh, Origin};
 use crate::store::quarantine::Quarantine;
 use crate::store::space::Space;
-use crate::store::tables::Tables;
 use crate::store::tx::State;
 
 pub use crate::store::look::Glance;
 pub use crate::store::roster::Roster;
+pub use crate::store::snapshot::{Reader, Snapshot};
 pub use crate::store::tx::Tx;
 
 /// Where the database lies.
@@ -181,21 +179,6 @@ struct Live {
     database: Database,
     daybook: Daybook,
     arrivals: Arc<Arrivals>,
-    quarantine: Arc<Quarantine>,
-}
-
-/// Reads from anywhere, at a point in time. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Reader {
-    shared: Shared,
-}
-
-/// One point in time, for reading. Short: never across an await or a socket write, because pages
-/// freed while one lives are not reused.
-#[derive(Debug)]
-pub struct Snapshot {
-    tables: Tables<'static>,
-    sight: Sight,
     quarantine: Arc<Quarantine>,
 }
 
@@ -435,56 +418,6 @@ impl Store {
         self.seal()?;
         *self.shared.write().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
-    }
-}
-
-impl Reader {
-    pub fn read<T>(
-        &self,
-        work: impl FnOnce(&Snapshot) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        work(&self.snapshot()?)
-    }
-
-    fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let opened = lock(&self.shared);
-        let live = opened.as_ref().ok_or_else(closed)?;
-        // In this order, see there.
-        let sight = Sight::new(live.arrivals.clone());
-        let tables = Tables::read(live.database.begin_read().map_err(failure)?);
-        Ok(Snapshot { tables, sight, quarantine: live.quarantine.clone() })
-    }
-}
-
-impl Books for Snapshot {
-    type Tables = Tables<'static>;
-
-    fn tables(&self) -> &Self::Tables {
-        &self.tables
-    }
-
-    fn quarantine(&self) -> &Quarantine {
-        &self.quarantine
-    }
-
-    fn tail(&self, chat: ChatId, ids: &RangeInclusive<u64>) -> Result<Vec<u64>, StoreError> {
-        self.sight.tail(chat, ids, &self.tables)
-    }
-
-    fn young(&self) -> Result<Young<'_>, StoreError> {
-        Ok(Young { noted: self.sight.noted(&self.tables)?.cloned(), own: &[] })
-    }
-
-    fn known_head(&self, _chat: ChatId) -> Option<Head> {
-        None
-    }
-
-    fn known_seen(&self, _account: AccountNo) -> Option<Timestamp> {
-        None
-    }
-
-    fn known(&self) -> Option<&Known> {
-        None
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::*;
 use crate::domain::nouns::{Access, AccountState, ChatKind, Mark};
 use crate::domain::words::{Kind, Verifier};
+use crate::store::arrivals::Sight;
 use crate::store::tables::Shelf;
 
 const OPTIONS: Options = Options { cache_bytes: 1 << 20, free_space: 0 };

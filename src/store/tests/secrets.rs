@@ -1,5 +1,7 @@
 //! Sealed secrets, and the numbers of salts.
 
+use redb::ReadableDatabase;
+
 use super::*;
 use crate::domain::nouns::{AccountState, Secret};
 use crate::domain::words::{Digest, Sealed};
