@@ -215,7 +215,7 @@ impl Metrics {
             ("failed_logins", "passwords that were wrong", self.failed_logins.get()),
             ("received_bytes", "bytes from clients", self.bytes_in.get()),
             ("sent_bytes", "bytes to clients", self.bytes_out.get()),
-            ("commits", "transactions committed", work.commits),
+            ("commits", "turns made durable", work.commits),
             ("syncs", "syncs asked of the disk", work.syncs),
             ("written_bytes", "bytes written to the database", work.bytes_written),
         ];

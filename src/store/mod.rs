@@ -185,6 +185,7 @@ struct Live {
 /// Counters of what the disk was asked for since the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Work {
+    /// Turns made durable, noted ones among them.
     pub commits: u64,
     pub syncs: u64,
     pub bytes_written: u64,
