@@ -191,9 +191,15 @@ impl Exchange {
     /// Passwords are hashed and long reads done on the blocking pool. `peer` is for rates and
     /// login delays.
     pub async fn ask(&self, peer: IpAddr, ask: Ask) -> Answer {
+        let key = ask.who.as_ref().map(SessionId::key);
+        self.ask_by(key, peer, ask).await
+    }
+
+    /// The same for whoever knows the key of the session that asks, from an earlier answer.
+    pub async fn ask_by(&self, key: Option<SessionKey>, peer: IpAddr, ask: Ask) -> Answer {
         let mut answer = Answer { reply: Ok(Reply::Done), seat: None, order: 0 };
-        if let Some(session) = ask.who {
-            match self.seat_like(session, ask.layer, ask.habit).await {
+        if let Some((session, key)) = ask.who.zip(key) {
+            match self.seat_like(key, ask.layer, ask.habit).await {
                 Ok(seat) => answer.seat = Some((session, seat)),
                 Err(refusal) if ask.session_required => {
                     answer.reply = Err(refusal);
@@ -283,16 +289,15 @@ impl Exchange {
     /// The seat of a session of mSIM 2 that is only to be listened at (an HTTP fetch); its layer
     /// becomes `layer`. A session that had no seat gets one that has lost its updates.
     pub async fn seat(&self, session: SessionId, layer: u32) -> Result<Arc<Seat>, Refusal> {
-        self.seat_like(session, layer, Habit::default()).await
+        self.seat_like(session.key(), layer, Habit::default()).await
     }
 
     async fn seat_like(
         &self,
-        session: SessionId,
+        key: SessionKey,
         layer: u32,
         habit: Habit,
     ) -> Result<Arc<Seat>, Refusal> {
-        let key = session.key();
         let seat = match self.core.seat_of(&key) {
             Some(seat) => seat,
             None => Box::pin(self.join(key)).await?,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::domain::id::SessionId;
+use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::words::Refusal;
 use crate::engine::{Answer, Exchange, Seat};
 use crate::limits::{
@@ -23,7 +23,17 @@ pub(super) trait Core: Send + Sync + 'static {
     /// What is spoken on Tinode's paths.
     type Tinode: Tongue;
 
-    fn ask(&self, peer: IpAddr, ask: Ask) -> impl Future<Output = Answer> + Send;
+    fn ask(&self, peer: IpAddr, ask: Ask) -> impl Future<Output = Answer> + Send {
+        let key = ask.who.as_ref().map(SessionId::key);
+        self.ask_by(key, peer, ask)
+    }
+    /// See [`Exchange::ask_by`].
+    fn ask_by(
+        &self,
+        key: Option<SessionKey>,
+        peer: IpAddr,
+        ask: Ask,
+    ) -> impl Future<Output = Answer> + Send;
     fn seat(
         &self,
         session: SessionId,
@@ -35,8 +45,13 @@ pub(super) trait Core: Send + Sync + 'static {
 impl Core for Exchange {
     type Tinode = tinode::Tinode;
 
-    fn ask(&self, peer: IpAddr, ask: Ask) -> impl Future<Output = Answer> + Send {
-        Exchange::ask(self, peer, ask)
+    fn ask_by(
+        &self,
+        key: Option<SessionKey>,
+        peer: IpAddr,
+        ask: Ask,
+    ) -> impl Future<Output = Answer> + Send {
+        Exchange::ask_by(self, key, peer, ask)
     }
 
     fn seat(

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::domain::id::SessionId;
+use crate::domain::id::{SessionId, SessionKey};
 use crate::engine::{Holder, Mail, Seat};
 use crate::limits::SEATS_PER_CONNECTION_MAX;
 
@@ -80,6 +80,13 @@ impl Seats {
         self.held.sessions().iter().any(|(id, _)| id == session)
     }
 
+    /// What a session is looked up by. Of one that is attached it is known, and need not be hashed for
+    /// each message.
+    pub(super) fn key_of(&self, session: &SessionId) -> SessionKey {
+        let attached = self.held.sessions().iter().find(|(id, _)| id == session);
+        attached.map_or_else(|| session.key(), |(_, seat)| seat.key)
+    }
+
     pub(super) fn at(&self, place: usize) -> Option<(SessionId, Arc<Seat>)> {
         self.held.sessions().get(place).cloned()
     }
@@ -129,5 +136,23 @@ impl Drop for Seats {
         for (_, seat) in self.held.sessions() {
             seat.release(self.holder);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::AccountNo;
+
+    #[test]
+    fn the_key_of_an_attached_session_is_known() {
+        let [one, other] = [1, 2].map(|byte| SessionId::new([byte; 32]));
+        let mut seats = Seats::new();
+        assert_eq!(seats.key_of(&one), one.key());
+        // So that it shows where it comes from.
+        let key = SessionKey([7; 16]);
+        smol::block_on(seats.attach(one, Arc::new(Seat::alone(AccountNo(1), key, false))));
+        assert_eq!(seats.key_of(&one), key);
+        assert_eq!(seats.key_of(&other), other.key());
     }
 }

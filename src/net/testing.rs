@@ -67,7 +67,7 @@ pub(super) struct Question {
 impl Core for Fake {
     type Tinode = Toy;
 
-    async fn ask(&self, _peer: IpAddr, ask: Ask) -> Answer {
+    async fn ask_by(&self, _key: Option<SessionKey>, _peer: IpAddr, ask: Ask) -> Answer {
         let (answer, answered) = bounded(1);
         self.asks.send((ask, answer)).await.expect("the test listens");
         answered.recv().await.expect("the test answers")

@@ -400,7 +400,8 @@ where
             return Ok(self.reply(Err(Refusal::TooManySessions)));
         }
         let host = self.host;
-        let mut asking = std::pin::pin!(host.core.ask(self.guest.peer, *ask));
+        let key = ask.who.as_ref().map(|session| self.seats.key_of(session));
+        let mut asking = std::pin::pin!(host.core.ask_by(key, self.guest.peer, *ask));
         let answer = match poll_once(asking.as_mut()).await {
             Some(answer) => answer,
             None => {
