@@ -18,9 +18,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::domain::id::ChatId;
 use crate::store::noted::{Note, Noted};
-use crate::store::rows::{self, Posted};
+use crate::store::posting::posted;
 use crate::store::tables::{Opened, Shelf};
-use crate::store::{StoreError, failure, open_or_skip};
+use crate::store::{StoreError, failure};
 
 /// A message's key in `messages`: chat and id. In `recent` they stand the other way round.
 pub(super) type Place = (u64, u64);
@@ -315,11 +315,6 @@ impl Sight {
         let noted = self.noted(tables)?;
         Ok(noted.map_or(0, |noted| noted.places(self.edges.last).len() as u64))
     }
-}
-
-/// What has come out of the daybook. A row that cannot be read says that nothing has.
-pub(super) fn posted(tables: &impl Shelf) -> Result<Posted, StoreError> {
-    Ok(open_or_skip(tables.meta()?.row("noted", rows::posted))?.unwrap_or_default())
 }
 
 /// The oldest id in `recent`.

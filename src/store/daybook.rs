@@ -38,8 +38,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ring::rand::SystemRandom;
 
 use crate::store::StoreError;
+use crate::store::journal::number_at;
 use crate::store::noted::Note;
-use crate::store::rows::Posted;
+use crate::store::posting::Posted;
 
 /// Room for 64 turns of one message, or some 1,500 messages of many together.
 pub(super) const DAYBOOK_BYTES: u64 = 256 * 1024;
@@ -224,10 +225,6 @@ fn length_of(begin: &[u8]) -> Option<usize> {
     let length = number_at(begin, LENGTH_AT)? as usize;
     let fits = (NOTES_AT..=DAYBOOK_BYTES as usize).contains(&length);
     (begin.starts_with(&MAGIC) && fits).then_some(length)
-}
-
-fn number_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 /// What a region holds that counts.

@@ -41,6 +41,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use redb::{BackendError, StorageBackend};
 
 use crate::store::backend::{self, FIRST_PAGE, HEADER_BYTES, ROOM_BYTES, SCHEMA, TwoSlots, Unfit};
+pub(super) use record::number_at;
 use record::{PAGE, Pages, Record, Turn};
 
 /// A half takes some 30 small commits; what is put in place after it are 20 to 30 pages.

@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError};
 
-use crate::store::arrivals::{self, Arrivals};
+use crate::store::arrivals::Arrivals;
 use crate::store::backend::{SCHEMA, TwoSlots, Unfit};
 use crate::store::daybook::{Daybook, Nowhere, Region};
 use crate::store::journal::Journal;
 use crate::store::meter::{Memory, Meter, Metered};
 use crate::store::tables::{Shelf, Tables};
 use crate::store::{
-    BackendSource, Live, OpenError, Options, Place, StoreError, create, failure, rows,
+    BackendSource, Live, OpenError, Options, Place, StoreError, create, failure, posting, rows,
 };
 
 /// The database in its directory.
@@ -190,7 +190,7 @@ impl Started {
     fn live(self, path: &Path, region: Box<dyn Region>) -> Result<Fresh, OpenError> {
         let Started { database, sealed } = self;
         let tables = || Ok(Tables::read(database.begin_read().map_err(failure)?));
-        let posted = trusting(path, || arrivals::posted(&tables()?))?.map_err(OpenError::Store)?;
+        let posted = trusting(path, || posting::posted(&tables()?))?.map_err(OpenError::Store)?;
         let (daybook, notes) = Daybook::load(region, posted)
             .map_err(|source| OpenError::Io { path: path.into(), source })?;
         let read = || Arrivals::read(tables()?.recent()?, notes);

@@ -10,9 +10,40 @@ use redb::{CursorError, Value};
 use crate::store::arrivals::Place;
 use crate::store::daybook;
 use crate::store::noted::Note;
-use crate::store::rows::{self, Posted};
-use crate::store::tables::Opened;
-use crate::store::{StoreError, Tx, failure, tlv};
+use crate::store::tables::{Opened, Shelf};
+use crate::store::tlv::{self, Fields, Flaw, number, put_number};
+use crate::store::{StoreError, Tx, failure, open_or_skip};
+
+/// What `meta` says of the daybook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Posted {
+    /// The newest message that came out of it into a table.
+    pub(super) last: u64,
+    /// What is noted since then is of this round; 0: nothing is.
+    pub(super) round: u64,
+}
+
+fn put_posted(posted: Posted, out: &mut Vec<u8>) {
+    put_number(out, 1, posted.last);
+    put_number(out, 2, posted.round);
+}
+
+fn read_posted(mut fields: Fields<'_>) -> Result<Posted, Flaw> {
+    let mut posted = Posted::default();
+    while let Some((tag, bytes)) = fields.next()? {
+        match tag {
+            1 => posted.last = number(bytes)?,
+            2 => posted.round = number(bytes)?,
+            _later => {}
+        }
+    }
+    Ok(posted)
+}
+
+/// What has come out of the daybook. A row that cannot be read says that nothing has.
+pub(super) fn posted(tables: &impl Shelf) -> Result<Posted, StoreError> {
+    Ok(open_or_skip(tables.meta()?.row("noted", read_posted))?.unwrap_or_default())
+}
 
 impl Tx<'_> {
     /// Enters what was noted in this turn and before.
@@ -34,7 +65,7 @@ impl Tx<'_> {
         self.state.round = Some(posted.round);
         // Whatever is there, be it damaged.
         let mut record = Vec::new();
-        rows::put_posted(posted, &mut record);
+        put_posted(posted, &mut record);
         tlv::seal(&mut record, <&str>::as_bytes(&"noted").as_ref());
         self.tables.meta_mut()?.insert("noted", &record)
     }

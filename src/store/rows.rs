@@ -40,32 +40,6 @@ pub(super) fn one(mut fields: Fields<'_>) -> Result<u64, Flaw> {
     Ok(one)
 }
 
-/// What `meta` says of the daybook.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Posted {
-    /// The newest message that came out of it into a table.
-    pub(super) last: u64,
-    /// What is noted since then is of this round; 0: nothing is.
-    pub(super) round: u64,
-}
-
-pub(super) fn put_posted(posted: Posted, out: &mut Vec<u8>) {
-    put_number(out, 1, posted.last);
-    put_number(out, 2, posted.round);
-}
-
-pub(super) fn posted(mut fields: Fields<'_>) -> Result<Posted, Flaw> {
-    let mut posted = Posted::default();
-    while let Some((tag, bytes)) = fields.next()? {
-        match tag {
-            1 => posted.last = number(bytes)?,
-            2 => posted.round = number(bytes)?,
-            _later => {}
-        }
-    }
-    Ok(posted)
-}
-
 pub(super) fn put_account(account: &Account, out: &mut Vec<u8>) {
     put_bytes(out, 1, account.address.to_string().as_bytes());
     put_bytes(out, 2, account.verifier.as_ref().map_or("", |v| &v.0).as_bytes());

@@ -197,7 +197,8 @@ fn take<'r, const N: usize>(rest: &mut &'r [u8]) -> Option<&'r [u8; N]> {
     Some(taken)
 }
 
-fn number_at(bytes: &[u8], at: usize) -> Option<u32> {
+/// The number at a place, where the bytes reach that far.
+pub(in crate::store) fn number_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
